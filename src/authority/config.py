@@ -1,0 +1,83 @@
+"""The authority's settings: environment variables, read once in bootstrap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _url_of(*schemes: str) -> AfterValidator:
+    """Check the form of a URL without showing it: it may hold a password."""
+
+    def check(value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(
+                f"must be a URL such as {schemes[0]}://user:password@host:port/name, "
+                f"starting with {wanted}"
+            )
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("has a port that is not a number from 0 to 65535") from None
+        return value
+
+    return AfterValidator(check)
+
+
+class AuthoritySettings(BaseSettings):
+    """Every setting of the authority, with its variable, default and meaning."""
+
+    model_config = SettingsConfigDict(env_prefix="AUTHORITY_", extra="ignore")
+
+    database_url: Annotated[SecretStr, _url_of("postgresql", "postgres")] = Field(
+        validation_alias="DATABASE_URL", description="Postgres, which remembers."
+    )
+    redis_url: Annotated[SecretStr, _url_of("redis", "rediss", "valkey")] = Field(
+        validation_alias="REDIS_URL", description="Valkey or Redis, which decides."
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="PAYMASTER_TOKEN",
+        description="The bearer token that every call must carry; none is asked for if empty.",
+    )
+    host: str = Field(default="127.0.0.1", description="The address to listen on.")
+    port: int = Field(default=7460, ge=0, le=65535, description="The port; 0 chooses a free one.")
+    artifacts: str = Field(
+        default="artifacts",
+        validation_alias="PAYMASTER_ARTIFACTS",
+        description="Where workers store what was made: a folder, or a file:// URL.",
+    )
+    reuse_port: bool = Field(
+        default=False, description="Let several authority processes share the port."
+    )
+    port_file: Path | None = Field(
+        default=None, description="A file to write the port to, once it is listening."
+    )
+    pool_size_max: int = Field(
+        default=10, ge=6, le=200, description="The most connections to Postgres."
+    )
+    drain_seconds: float = Field(
+        default=10.0, ge=0, le=300, description="How long calls may go on after SIGTERM."
+    )
+    clock_offset_ms: int = Field(default=0, description="Moves the clock. For tests alone.")
+    log_format: str = Field(
+        default="json", pattern="^(json|console)$", description="`json`, or `console` for people."
+    )
+
+
+def describe(error: ValidationError) -> str:
+    """Say which variables are wrong and how, without their values."""
+    return "; ".join(
+        f"{_variable(str(item['loc'][0]))}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
+
+
+def _variable(location: str) -> str:
+    return location if location.isupper() else f"AUTHORITY_{location.upper()}"

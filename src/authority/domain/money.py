@@ -1,0 +1,38 @@
+"""Amounts: integers in the smallest step of their unit, money in micros. No float is ever one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+# The largest integer that a Lua number holds exactly; Lua, SQL and Python all refuse what is above.
+AMOUNT_MAX = 2**53 - 1
+LEGS_MAX = 8
+
+
+class Unit(StrEnum):
+    """What an amount counts."""
+
+    USD = "USD"
+    CREDITS = "CREDITS"
+    IMAGES = "IMAGES"
+    VIDEOS = "VIDEOS"
+    MESSAGES = "MESSAGES"
+
+
+# A leg in one of these must be metered by a budget; a count that nothing meters is only recorded.
+MONEY_UNITS = frozenset({Unit.USD, Unit.CREDITS})
+
+
+class Leg(NamedTuple):
+    """One (unit, amount) of a reservation, a commit or a refund."""
+
+    unit: Unit
+    amount: int
+
+
+class Option(NamedTuple):
+    """One of the ordered alternatives in a Reserve."""
+
+    name: str
+    legs: tuple[Leg, ...]

@@ -1,0 +1,217 @@
+"""What the use cases ask of the stores. The hot state decides, the ledger remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from authority.domain.budgets import Account, Budget, BudgetWindow, TenantPolicy, WindowRef
+from authority.domain.money import Leg, Option
+from authority.domain.operations import DenialReason, Operation
+from authority.domain.reservations import Reservation
+
+
+class Clock(Protocol):
+    """The hot store's clock as this process knows it. Tests move it."""
+
+    def now_ms(self) -> int:
+        """Return the Unix time in milliseconds."""
+        ...
+
+    def observe(self, now_ms: int) -> None:
+        """Take over a time that the hot store answered."""
+        ...
+
+
+class Verdict(StrEnum):
+    """What a script answered."""
+
+    DONE = "DONE"
+    REPLAYED = "REPLAYED"
+    REUSED = "REUSED"
+    NOT_LOADED = "NOT_LOADED"
+    LOOK_UP = "LOOK_UP"
+    STALE_POLICY = "STALE_POLICY"
+    MOVED = "MOVED"
+    MISSING = "MISSING"
+    RECLAIM = "RECLAIM"
+    STATE = "STATE"
+    EXCEEDS = "EXCEEDS"
+    NOT_DUE = "NOT_DUE"
+
+
+class Decision(NamedTuple):
+    """A script's answer.
+
+    `operation` is set for DONE and REPLAYED; `entry` names its place in the outbox, '' if it is no
+    longer there. `detail` is what else the verdict carries, as the script's header says.
+    """
+
+    verdict: Verdict
+    operation: Operation | None = None
+    entry: str = ""
+    detail: tuple[str, ...] = ()
+
+
+class Keyed(NamedTuple):
+    """What every operation with an idempotency key hands to its script."""
+
+    tenant: str
+    key: str
+    request: str
+    operation_id: str
+    checked: bool  # whether the ledger was asked for the key
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveCommand:
+    """A Reserve, resolved against the tenant's policy."""
+
+    account: str
+    reservation_id: str
+    options: Sequence[Option]
+    metered: Sequence[bool]
+    windows: Sequence[BudgetWindow]
+    policy_version: int
+    refusal: DenialReason | None
+    ttl_ms: int
+    labels: Mapping[str, str]
+    may_reclaim: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommitCommand:
+    """A Commit. `limits` has one entry for each window of the reservation, None where none binds."""
+
+    reservation_id: str
+    windows: Sequence[WindowRef]
+    limits: Sequence[int | None]
+    overage: str
+    policy_version: int
+    actual: Sequence[Leg]
+
+
+class WindowCounts(NamedTuple):
+    """The three counts of a window."""
+
+    reserved: int
+    committed: int
+    refunded: int
+
+
+class HotReading(NamedTuple):
+    """What the hot state held at one moment; None for what it has not loaded."""
+
+    now_ms: int
+    sequence: int
+    reservation: Reservation | None
+    counts: list[WindowCounts | None]
+
+
+class HotState(Protocol):
+    """Decides. Every method raises Unavailable if the store does not answer."""
+
+    async def reserve(self, keyed: Keyed, command: ReserveCommand) -> Decision:
+        """Hold the first option that fits, or deny."""
+        ...
+
+    async def commit_reservation(self, keyed: Keyed, command: CommitCommand) -> Decision:
+        """Settle a reservation with its actual cost."""
+        ...
+
+    async def release(self, keyed: Keyed, reservation: str, refs: Sequence[WindowRef]) -> Decision:
+        """Give an uncommitted reservation back."""
+        ...
+
+    async def refund(
+        self, keyed: Keyed, reservation: str, refs: Sequence[WindowRef], legs: Sequence[Leg]
+    ) -> Decision:
+        """Give a charge back."""
+        ...
+
+    async def expire(
+        self, reservation: str, refs: Sequence[WindowRef], operation_id: str
+    ) -> Decision:
+        """Give a reservation back whose time has passed."""
+        ...
+
+    async def read(
+        self, tenant: str, reservation: str | None, refs: Sequence[WindowRef]
+    ) -> HotReading | None:
+        """Read a reservation and windows in one moment; None if the tenant is not loaded."""
+        ...
+
+    async def load(
+        self,
+        tenant: str,
+        reservation: Reservation | None,
+        counts: Mapping[WindowRef, WindowCounts],
+    ) -> bool:
+        """Bring in what the ledger has; False if the tenant is not loaded."""
+        ...
+
+    async def raise_policy_version(self, tenant: str, version: int) -> None:
+        """Make older policies of the tenant stale."""
+        ...
+
+
+class Ledger(Protocol):
+    """Remembers. Every method raises Unavailable if the store does not answer."""
+
+    async def find_operation(self, tenant: str, key: str) -> Operation | None:
+        """Return the operation that first used the key."""
+        ...
+
+    async def reservation(self, reservation_id: str) -> Reservation | None:
+        """Return a reservation."""
+        ...
+
+    async def window_counts(self, refs: Iterable[WindowRef]) -> dict[WindowRef, WindowCounts]:
+        """Return the counts of the windows, zero for those that were never used."""
+        ...
+
+    async def policy(self, tenant: str) -> TenantPolicy | None:
+        """Return the tenant's accounts and budgets; None if there is no such tenant."""
+        ...
+
+    async def insert_account(self, account: Account) -> int:
+        """Add an account and return the new policy version. Raises AlreadyExists."""
+        ...
+
+    async def replace_account(self, account: Account) -> int:
+        """Change an account and return the new policy version."""
+        ...
+
+    async def insert_budget(self, budget: Budget) -> tuple[Budget, int]:
+        """Add a budget; return it with its key, and the new policy version. Raises AlreadyExists."""
+        ...
+
+    async def replace_budget(self, budget: Budget) -> int:
+        """Change a budget and return the new policy version."""
+        ...
+
+    async def list_accounts(self, tenant: str, after: str, limit: int) -> list[Account]:
+        """Return a page of accounts in the order of their ids; of all tenants if `tenant` is ''."""
+        ...
+
+    async def list_budgets(self, account: str, after: tuple[str, str], limit: int) -> list[Budget]:
+        """Return a page of budgets by account and id; of all accounts if `account` is ''."""
+        ...
+
+
+class Journal(Protocol):
+    """Carries operations from the outbox into the ledger."""
+
+    async def append(self, operation: Operation, entry: str) -> None:
+        """Return when the operation is in the ledger. Raises Unavailable if that is not known."""
+        ...
+
+    def append_later(self, operation: Operation, entry: str) -> None:
+        """Write the operation with the next ones, without waiting."""
+        ...
+
+
+OpenTenant = Callable[[str], Awaitable[None]]
+"""Makes the hot state of a tenant serve in the present epoch. Raises Unavailable."""

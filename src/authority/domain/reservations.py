@@ -1,0 +1,98 @@
+"""A reservation as the scripts write it and the ledger keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple, Self
+
+from authority.domain.budgets import WindowRef
+from authority.domain.money import Unit
+
+TTL_MS_MIN = 1_000
+TTL_MS_DEFAULT = 600_000
+TTL_MS_MAX = 86_400_000
+
+
+class ReservationState(StrEnum):
+    """The life of a reservation: HELD, then one of the others."""
+
+    HELD = "HELD"
+    COMMITTED = "COMMITTED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+
+
+class ReservationLeg(NamedTuple):
+    """The numbers of a reservation in one unit."""
+
+    unit: Unit
+    reserved: int
+    held: int
+    actual: int
+    charged: int
+    refunded: int
+
+    @property
+    def absorbed(self) -> int:
+        """Return what the platform carries of the actual cost."""
+        return self.actual - self.charged
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What is set aside for one piece of work. Times are Unix milliseconds; 0 means not yet."""
+
+    reservation_id: str
+    account: str
+    state: ReservationState
+    legs: tuple[ReservationLeg, ...]
+    windows: tuple[WindowRef, ...]
+    option_index: int
+    late: bool
+    labels: Mapping[str, str]
+    create_ms: int
+    expire_ms: int
+    settle_ms: int
+    commit_key: str
+
+    @classmethod
+    def decode(cls, fields: Mapping[str, Any], labels: Mapping[str, str]) -> Self:
+        """Read a reservation from the flat strings that the scripts keep.
+
+        `legs` is `UNIT:reserved:held:actual:charged:refunded` joined by `;`; `windows` is a list
+        of window references joined by blanks.
+        """
+        return cls(
+            reservation_id=fields["id"],
+            account=fields["account"],
+            state=ReservationState(fields["state"]),
+            legs=tuple(_leg(text) for text in fields["legs"].split(";") if text),
+            windows=tuple(WindowRef.parse(text) for text in fields["windows"].split()),
+            option_index=int(fields["option"]),
+            late=fields["late"] == "1",
+            labels=labels,
+            create_ms=int(fields["created"]),
+            expire_ms=int(fields["expires"]),
+            settle_ms=int(fields["settled"]),
+            commit_key=fields["commit_key"],
+        )
+
+    @property
+    def legs_text(self) -> str:
+        """Return the legs in the form that `decode` reads."""
+        return ";".join(
+            f"{leg.unit}:{leg.reserved}:{leg.held}:{leg.actual}:{leg.charged}:{leg.refunded}"
+            for leg in self.legs
+        )
+
+    @property
+    def windows_text(self) -> str:
+        """Return the windows in the form that `decode` reads."""
+        return " ".join(map(str, self.windows))
+
+
+def _leg(text: str) -> ReservationLeg:
+    unit, *amounts = text.split(":")
+    return ReservationLeg(Unit(unit), *map(int, amounts))

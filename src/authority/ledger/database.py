@@ -1,0 +1,66 @@
+"""Connections to Postgres: a pool, and one place that turns its faults into Unavailable."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from authority.domain.errors import Unavailable
+
+_WAIT_SECONDS = 5.0
+_STATEMENT_TIMEOUT = "15s"
+
+Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+
+def make_pool(database_url: str, *, size_max: int) -> Pool:
+    """Return a pool that is not open yet."""
+    return AsyncConnectionPool(
+        database_url,
+        min_size=1,
+        max_size=size_max,
+        timeout=_WAIT_SECONDS,
+        open=False,
+        # A connection that a restart of Postgres has cut is noticed before it is used.
+        check=AsyncConnectionPool.check_connection,
+        connection_class=AsyncConnection[DictRow],
+        kwargs={
+            "autocommit": True,
+            "row_factory": dict_row,
+            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT}",
+        },
+    )
+
+
+class Database:
+    """Hands out connections; a fault of the server is Unavailable, an error in a statement is not."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """Give a connection in autocommit mode."""
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise Unavailable(f"The ledger does not answer ({type(error).__name__}).") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """Give a connection within a transaction."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def rows(self, statement: Any, parameters: dict[str, Any]) -> list[DictRow]:
+        """Run one statement and return its rows."""
+        async with self.connection() as connection:
+            cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchall()

@@ -1,0 +1,289 @@
+"""The journal: carries decided operations into the ledger, many in one transaction.
+
+While one transaction commits, what is decided meanwhile gathers; all of it goes with the next. An
+operation is acknowledged only after its commit. Rows are idempotent by operation id, window totals
+are added only for operations that were new, and a reservation's row is only ever replaced by a later
+one: so it does not matter in which order, by which process, or how often an operation is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from authority.domain.budgets import WindowRef
+from authority.domain.entries import entries_of
+from authority.domain.errors import Unavailable
+from authority.domain.operations import Operation
+from authority.ledger.database import Database
+from authority.ledger.queries import statements
+
+BATCH_MAX = 500
+
+Trim = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]
+"""Takes (tenant, entry) pairs out of the outbox."""
+
+log = structlog.get_logger(__name__)
+
+
+class StaleEpoch(Unavailable):
+    """The operation was decided by a hot store that has been superseded since."""
+
+    def __init__(self) -> None:
+        super().__init__("The hot store was replaced while this was decided; nothing was booked.")
+
+
+class KeyConflict(Exception):
+    """The operation's key belongs to another one in the ledger: it was decided without being looked up."""
+
+
+class _Waiting(NamedTuple):
+    operation: Operation
+    entry: str
+    done: asyncio.Future[None]
+
+
+class Journal:
+    """Implements `domain.ports.Journal`. Run `run` as a task for as long as operations may come."""
+
+    def __init__(self, database: Database, trim: Trim) -> None:
+        self._database = database
+        self._trim = trim
+        self._waiting: list[_Waiting] = []
+        self._wake = asyncio.Event()
+        self._sql = statements()
+
+    async def append(self, operation: Operation, entry: str) -> None:
+        """Return when the operation is in the ledger. Raises Unavailable if that is not known."""
+        await self._enqueue(operation, entry)
+
+    def append_later(self, operation: Operation, entry: str) -> None:
+        """Write the operation with the next ones, without waiting.
+
+        If that fails it stays in the outbox, from where it is drained later.
+        """
+        self._enqueue(operation, entry).add_done_callback(asyncio.Future.exception)
+
+    def _enqueue(self, operation: Operation, entry: str) -> asyncio.Future[None]:
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(operation, entry, done))
+        self._wake.set()
+        return done
+
+    async def run(self) -> None:
+        """Write what gathers until cancelled; then write what is left."""
+        try:
+            while True:
+                await self._wake.wait()
+                await self._write_gathered()
+        finally:
+            while self._waiting:
+                await self._write_gathered()
+
+    async def _write_gathered(self) -> None:
+        batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+        if not self._waiting:
+            self._wake.clear()
+        try:
+            await self._write_all(batch)
+        except BaseException as error:
+            # Whatever it was, nobody must wait for ever.
+            _fail(batch, Unavailable("The journal was stopped; the outcome is unknown."))
+            if not isinstance(error, Exception):
+                raise
+            log.exception("journal_failed", operations=len(batch))
+
+    async def _write_all(self, batch: list[_Waiting]) -> None:
+        try:
+            await self.write([item.operation for item in batch])
+        except Unavailable as error:
+            _fail(batch, error)
+            return
+        except (psycopg.Error, KeyConflict):
+            if len(batch) > 1:
+                # One row that Postgres refuses must not hold back the others.
+                for item in batch:
+                    await self._write_all([item])
+                return
+            log.exception("operation_refused", operation_id=batch[0].operation.operation_id)
+            _fail(batch, Unavailable("The ledger refuses the operation; the outcome is unknown."))
+            return
+        for item in batch:
+            if not item.done.done():
+                item.done.set_result(None)
+        await self._trim([(item.operation.tenant, item.entry) for item in batch if item.entry])
+
+    async def write(self, operations: Sequence[Operation], *, drained: bool = False) -> None:
+        """Write operations in one transaction; those that are there already are left as they are.
+
+        Args:
+            operations: in any order.
+            drained: they were found in the outbox while their tenant was closed to new decisions,
+                so an older epoch is no reason to refuse them.
+
+        Raises:
+            StaleEpoch: an operation was decided in an older epoch.
+            KeyConflict: an operation's key belongs to another.
+            Unavailable: Postgres does not answer.
+
+        """
+        # An operation that is replayed before it is written comes twice.
+        operations = list({item.operation_id: item for item in operations}.values())
+        async with self._database.transaction() as connection:
+            async with connection.pipeline():
+                epoch = await connection.execute(self._sql["lock_epoch"])
+                inserted = await connection.execute(
+                    self._sql["insert_operations"], _operation_columns(operations)
+                )
+            row = await epoch.fetchone()
+            assert row is not None
+            if not drained and any(item.epoch != row["epoch"] for item in operations):
+                raise StaleEpoch
+            new_ids = {row["operation_id"] for row in await inserted.fetchall()}
+            new = [item for item in operations if item.operation_id in new_ids]
+            if len(new) < len(operations):
+                await self._assert_present(connection, operations, new_ids)
+            if new:
+                await self._write_effects(connection, new)
+
+    async def _assert_present(
+        self, connection: AsyncConnection[DictRow], operations: Sequence[Operation], new: set[str]
+    ) -> None:
+        """A row that was not inserted must be there: a repeat. Else its key belongs to another."""
+        skipped = [item.operation_id for item in operations if item.operation_id not in new]
+        cursor = await connection.execute(
+            self._sql["present_operations"], {"operation_id": skipped}
+        )
+        present = {row["operation_id"] for row in await cursor.fetchall()}
+        if missing := set(skipped) - present:
+            raise KeyConflict(f"The keys of {sorted(missing)} belong to other operations.")
+
+    async def _write_effects(
+        self, connection: AsyncConnection[DictRow], new: list[Operation]
+    ) -> None:
+        async with connection.pipeline():
+            for name, columns in (
+                ("insert_entries", _entry_columns(new)),
+                ("upsert_reservations", _reservation_columns(new)),
+                ("add_window_totals", _window_columns(new)),
+            ):
+                if columns:
+                    await connection.execute(self._sql[name], columns)
+
+
+def _fail(batch: Iterable[_Waiting], error: Unavailable) -> None:
+    for item in batch:
+        if not item.done.done():
+            item.done.set_exception(error)
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Turn rows into the arrays that `unnest` takes; empty if there are none."""
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def _operation_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
+    return _columns(
+        [
+            {
+                "operation_id": item.operation_id,
+                "tenant": item.tenant,
+                "sequence": item.sequence,
+                "epoch": item.epoch,
+                "kind": item.kind,
+                "outcome": "DENIED" if item.denied else "DONE",
+                "idempotency_key": item.idempotency_key,
+                "account": item.account,
+                "reservation_id": item.reservation and item.reservation.reservation_id,
+                "request": item.request,
+                "result": item.result,
+                "decide_ms": item.decide_ms,
+            }
+            for item in operations
+        ]
+    )
+
+
+def _entry_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
+    rows = []
+    for item in operations:
+        for line, entry in enumerate(entries_of(item)):
+            assert item.reservation is not None
+            rows.append(
+                {
+                    "operation_id": item.operation_id,
+                    "line": line,
+                    "tenant": item.tenant,
+                    "sequence": item.sequence,
+                    "account": item.account,
+                    "reservation_id": item.reservation.reservation_id,
+                    "book": entry.book,
+                    "budget_key": entry.ref and entry.ref.budget_key,
+                    "window_start_ms": entry.ref.start_ms if entry.ref else None,
+                    "unit": entry.unit,
+                    "amount": entry.amount,
+                    "decide_ms": item.decide_ms,
+                }
+            )
+    return _columns(rows)
+
+
+def _reservation_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
+    latest: dict[str, Operation] = {}
+    for item in sorted(operations, key=lambda item: item.sequence):
+        if item.reservation is not None:
+            latest[item.reservation.reservation_id] = item
+    rows = []
+    for reservation_id in sorted(latest):
+        item = latest[reservation_id]
+        held = item.reservation
+        assert held is not None
+        rows.append(
+            {
+                "reservation_id": reservation_id,
+                "tenant": item.tenant,
+                "account": held.account,
+                "state": held.state,
+                "sequence": item.sequence,
+                "legs": held.legs_text,
+                "windows": held.windows_text,
+                "option_index": held.option_index,
+                "late": held.late,
+                "labels": json.dumps(dict(held.labels), ensure_ascii=False),
+                "commit_key": held.commit_key,
+                "create_ms": held.create_ms,
+                "expire_ms": held.expire_ms,
+                "settle_ms": held.settle_ms,
+            }
+        )
+    return _columns(rows)
+
+
+def _window_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
+    sums: defaultdict[tuple[WindowRef, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for item in operations:
+        for ref, *amounts in item.deltas:
+            totals = sums[ref, item.tenant]
+            totals[:] = [total + amount for total, amount in zip(totals, amounts, strict=True)]
+    return _columns(
+        [
+            {
+                "budget_key": ref.budget_key,
+                "window_start_ms": ref.start_ms,
+                "unit": ref.unit,
+                "tenant": tenant,
+                "reserved": reserved,
+                "committed": committed,
+                "refunded": refunded,
+            }
+            for (ref, tenant), (reserved, committed, refunded) in sorted(sums.items())
+        ]
+    )

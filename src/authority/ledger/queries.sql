@@ -1,0 +1,207 @@
+-- Named statements; ledger/queries.py reads them by name.
+
+-- name: lock_epoch
+-- Holds the epoch still until the transaction ends.
+SELECT epoch FROM hot_store FOR SHARE;
+
+-- name: read_hot_store_for_update
+SELECT epoch, run_id FROM hot_store FOR UPDATE;
+
+-- name: write_hot_store
+UPDATE hot_store SET epoch = %(epoch)s, run_id = %(run_id)s, change_time = now();
+
+-- name: advance_epoch
+-- Does nothing if another process has advanced it since.
+UPDATE hot_store SET epoch = epoch + 1, change_time = now() WHERE epoch = %(epoch)s;
+
+-- name: insert_operations
+-- Returns the ids of those that were not there before, by id or by key.
+INSERT INTO operation (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key,
+                       account, reservation_id, request, result, create_time)
+SELECT operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account,
+       reservation_id, request, result, to_timestamp(decide_ms / 1000.0)
+FROM unnest(%(operation_id)s::uuid[], %(tenant)s::text[], %(sequence)s::bigint[], %(epoch)s::bigint[],
+            %(kind)s::text[], %(outcome)s::text[], %(idempotency_key)s::text[], %(account)s::text[],
+            %(reservation_id)s::text[], %(request)s::text[], %(result)s::text[], %(decide_ms)s::bigint[])
+     AS row (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account,
+             reservation_id, request, result, decide_ms)
+ON CONFLICT DO NOTHING
+RETURNING operation_id::text;
+
+-- name: present_operations
+SELECT operation_id::text FROM operation WHERE operation_id = ANY(%(operation_id)s::uuid[]);
+
+-- name: insert_entries
+INSERT INTO ledger_entry (operation_id, line, tenant, sequence, account, reservation_id, book,
+                          budget_key, window_start_ms, unit, amount, create_time)
+SELECT operation_id, line, tenant, sequence, account, reservation_id, book, budget_key,
+       window_start_ms, unit, amount, to_timestamp(decide_ms / 1000.0)
+FROM unnest(%(operation_id)s::uuid[], %(line)s::smallint[], %(tenant)s::text[], %(sequence)s::bigint[],
+            %(account)s::text[], %(reservation_id)s::text[], %(book)s::text[], %(budget_key)s::bigint[],
+            %(window_start_ms)s::bigint[], %(unit)s::text[], %(amount)s::bigint[], %(decide_ms)s::bigint[])
+     AS row (operation_id, line, tenant, sequence, account, reservation_id, book, budget_key,
+             window_start_ms, unit, amount, decide_ms);
+
+-- name: upsert_reservations
+-- The rows come in the order of their ids, so that two processes never wait for one another.
+INSERT INTO reservation (reservation_id, tenant, account, state, sequence, legs, windows, option_index,
+                         late, labels, commit_key, create_ms, expire_ms, settle_ms)
+SELECT * FROM unnest(
+    %(reservation_id)s::text[], %(tenant)s::text[], %(account)s::text[], %(state)s::text[],
+    %(sequence)s::bigint[], %(legs)s::text[], %(windows)s::text[], %(option_index)s::smallint[],
+    %(late)s::boolean[], %(labels)s::jsonb[], %(commit_key)s::text[], %(create_ms)s::bigint[],
+    %(expire_ms)s::bigint[], %(settle_ms)s::bigint[])
+ON CONFLICT (reservation_id) DO UPDATE SET
+    state = excluded.state, sequence = excluded.sequence, legs = excluded.legs,
+    windows = excluded.windows, late = excluded.late, commit_key = excluded.commit_key,
+    expire_ms = excluded.expire_ms, settle_ms = excluded.settle_ms
+WHERE reservation.sequence < excluded.sequence;
+
+-- name: add_window_totals
+-- The rows come in the order of their keys, for the same reason.
+INSERT INTO window_total (budget_key, window_start_ms, unit, tenant, reserved, committed, refunded)
+SELECT * FROM unnest(
+    %(budget_key)s::bigint[], %(window_start_ms)s::bigint[], %(unit)s::text[], %(tenant)s::text[],
+    %(reserved)s::bigint[], %(committed)s::bigint[], %(refunded)s::bigint[])
+ON CONFLICT (budget_key, window_start_ms) DO UPDATE SET
+    reserved = window_total.reserved + excluded.reserved,
+    committed = window_total.committed + excluded.committed,
+    refunded = window_total.refunded + excluded.refunded;
+
+-- name: find_operation
+SELECT request, result FROM operation WHERE tenant = %(tenant)s AND idempotency_key = %(key)s;
+
+-- name: read_reservation
+SELECT * FROM reservation WHERE reservation_id = %(reservation_id)s;
+
+-- name: due_reservations
+SELECT reservation_id FROM reservation
+WHERE state = 'HELD' AND expire_ms <= %(now_ms)s ORDER BY expire_ms LIMIT %(limit)s;
+
+-- name: open_reservations
+SELECT reservation_id, expire_ms FROM reservation WHERE tenant = %(tenant)s AND state = 'HELD';
+
+-- name: read_window_totals
+SELECT budget_key, window_start_ms, unit, reserved, committed, refunded FROM window_total
+WHERE (budget_key, window_start_ms) IN
+      (SELECT * FROM unnest(%(budget_key)s::bigint[], %(window_start_ms)s::bigint[]));
+
+-- name: read_tenant
+SELECT policy_version, loaded_epoch, hot_store.epoch FROM tenant, hot_store WHERE tenant = %(tenant)s;
+
+-- name: read_accounts
+SELECT account, parent, display_name, time_zone, state, overage_policy, create_time
+FROM account WHERE tenant = %(tenant)s;
+
+-- name: read_budgets
+SELECT budget.* FROM budget JOIN account USING (account) WHERE account.tenant = %(tenant)s
+ORDER BY budget.account, budget.budget;
+
+-- name: insert_tenant
+INSERT INTO tenant (tenant) VALUES (%(tenant)s) ON CONFLICT DO NOTHING;
+
+-- name: raise_policy_version
+UPDATE tenant SET policy_version = policy_version + 1, policy_time = now()
+WHERE tenant = %(tenant)s RETURNING policy_version;
+
+-- name: recent_policy_versions
+SELECT tenant, policy_version FROM tenant WHERE policy_time > now() - interval '1 minute';
+
+-- name: tenants
+SELECT tenant FROM tenant WHERE tenant > %(after)s ORDER BY tenant LIMIT %(limit)s;
+
+-- name: opened_tenants
+SELECT tenant FROM tenant WHERE loaded_epoch > 0 ORDER BY tenant;
+
+-- name: lock_tenant
+-- One process at a time opens a tenant. Held by the session, since opening is more than one transaction.
+SELECT pg_advisory_lock(hashtextextended('paymaster.tenant.' || %(tenant)s::text, 0));
+
+-- name: unlock_tenant
+SELECT pg_advisory_unlock(hashtextextended('paymaster.tenant.' || %(tenant)s::text, 0));
+
+-- name: last_sequence
+SELECT coalesce(max(sequence), 0) AS sequence, coalesce(extract(epoch FROM max(create_time)) * 1000, 0)::bigint AS decide_ms
+FROM operation WHERE tenant = %(tenant)s;
+
+-- name: write_loaded_epoch
+UPDATE tenant SET loaded_epoch = %(epoch)s WHERE tenant = %(tenant)s;
+
+-- name: insert_account
+INSERT INTO account (account, tenant, parent, display_name, time_zone, state, overage_policy, create_time)
+VALUES (%(account)s, %(tenant)s, %(parent)s, %(display_name)s, %(time_zone)s, %(state)s,
+        %(overage_policy)s, %(create_time)s) ON CONFLICT DO NOTHING RETURNING account;
+
+-- name: update_account
+UPDATE account SET display_name = %(display_name)s, state = %(state)s, overage_policy = %(overage_policy)s
+WHERE account = %(account)s;
+
+-- name: list_accounts
+SELECT account, parent, display_name, time_zone, state, overage_policy, create_time FROM account
+WHERE account > %(after)s AND (%(tenant)s = '' OR tenant = %(tenant)s) ORDER BY account LIMIT %(limit)s;
+
+-- name: insert_budget
+INSERT INTO budget (account, budget, unit, "window", limit_amount, enforcement, create_time, update_time)
+VALUES (%(account)s, %(budget)s, %(unit)s, %(window)s, %(limit)s, %(enforcement)s, %(create_time)s,
+        %(create_time)s) ON CONFLICT DO NOTHING RETURNING budget_key;
+
+-- name: update_budget
+UPDATE budget SET limit_amount = %(limit)s, enforcement = %(enforcement)s, update_time = %(update_time)s
+WHERE account = %(account)s AND budget = %(budget)s;
+
+-- name: list_budgets
+SELECT * FROM budget WHERE (account, budget) > (%(account_after)s, %(budget_after)s)
+  AND (%(account)s = '' OR account = %(account)s) ORDER BY account, budget LIMIT %(limit)s;
+
+-- name: audit_windows
+-- What the entries say of each window.
+SELECT budget_key, window_start_ms, unit,
+       coalesce(sum(amount) FILTER (WHERE book = 'RESERVED'), 0)::bigint AS reserved,
+       coalesce(sum(amount) FILTER (WHERE book = 'COMMITTED'), 0)::bigint AS committed,
+       coalesce(-sum(amount) FILTER (WHERE book = 'REFUNDED'), 0)::bigint AS refunded
+FROM ledger_entry WHERE tenant = %(tenant)s AND budget_key IS NOT NULL
+GROUP BY budget_key, window_start_ms, unit;
+
+-- name: audit_windows_at
+-- The same of some windows, up to a sequence.
+SELECT budget_key, window_start_ms, unit,
+       coalesce(sum(amount) FILTER (WHERE book = 'RESERVED'), 0)::bigint AS reserved,
+       coalesce(sum(amount) FILTER (WHERE book = 'COMMITTED'), 0)::bigint AS committed,
+       coalesce(-sum(amount) FILTER (WHERE book = 'REFUNDED'), 0)::bigint AS refunded
+FROM ledger_entry
+WHERE tenant = %(tenant)s AND sequence <= %(sequence)s AND (budget_key, window_start_ms) IN
+      (SELECT * FROM unnest(%(budget_key)s::bigint[], %(window_start_ms)s::bigint[]))
+GROUP BY budget_key, window_start_ms, unit;
+
+-- name: audit_window_totals
+SELECT budget_key, window_start_ms, unit, reserved, committed, refunded
+FROM window_total WHERE tenant = %(tenant)s;
+
+-- name: audit_unbalanced
+SELECT operation_id::text, sum(amount)::bigint AS balance
+FROM ledger_entry WHERE tenant = %(tenant)s
+GROUP BY operation_id, budget_key, window_start_ms, unit HAVING sum(amount) <> 0;
+
+-- name: audit_reservations
+SELECT * FROM reservation WHERE tenant = %(tenant)s;
+
+-- name: audit_charges
+-- What the entries say of each reservation: charged less refunded, actual, and still held.
+SELECT reservation_id, unit,
+       coalesce(sum(amount) FILTER (WHERE book = 'CHARGED'), 0)::bigint AS charged,
+       coalesce(-sum(amount) FILTER (WHERE book = 'PROVIDER'), 0)::bigint AS actual
+FROM ledger_entry WHERE tenant = %(tenant)s AND budget_key IS NULL GROUP BY reservation_id, unit;
+
+-- name: audit_holds
+SELECT reservation_id, budget_key, window_start_ms, unit,
+       coalesce(sum(amount) FILTER (WHERE book = 'RESERVED'), 0)::bigint AS reserved,
+       coalesce(sum(amount) FILTER (WHERE book = 'COMMITTED'), 0)::bigint AS committed,
+       coalesce(-sum(amount) FILTER (WHERE book = 'REFUNDED'), 0)::bigint AS refunded
+FROM ledger_entry WHERE tenant = %(tenant)s AND budget_key IS NOT NULL
+GROUP BY reservation_id, budget_key, window_start_ms, unit;
+
+-- name: count_operations
+SELECT count(*) AS count FROM operation WHERE tenant = %(tenant)s;
+
+-- name: ensure_months
+SELECT ensure_ledger_month(now()), ensure_ledger_month(now() + interval '1 month');

@@ -1,0 +1,244 @@
+"""The ledger in Postgres: accounts and budgets, and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from psycopg.rows import DictRow
+
+from authority.domain.budgets import (
+    Account,
+    AccountState,
+    Budget,
+    Enforcement,
+    OveragePolicy,
+    TenantPolicy,
+    WindowRef,
+)
+from authority.domain.errors import AlreadyExists
+from authority.domain.ids import tenant_of
+from authority.domain.money import Unit
+from authority.domain.operations import Operation
+from authority.domain.ports import WindowCounts
+from authority.domain.reservations import Reservation
+from authority.domain.windows import Window
+from authority.ledger.database import Database
+from authority.ledger.queries import statements
+
+ZERO = WindowCounts(0, 0, 0)
+
+
+class LedgerStore:
+    """Implements `domain.ports.Ledger`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._sql = statements()
+
+    async def rows(self, name: str, **parameters: Any) -> list[DictRow]:
+        """Run a named statement and return its rows."""
+        return await self.database.rows(self._sql[name], parameters)
+
+    async def find_operation(self, tenant: str, key: str) -> Operation | None:
+        """Return the operation that first used the key."""
+        rows = await self.rows("find_operation", tenant=tenant, key=key)
+        return Operation.decode(rows[0]["request"], rows[0]["result"]) if rows else None
+
+    async def reservation(self, reservation_id: str) -> Reservation | None:
+        """Return a reservation."""
+        rows = await self.rows("read_reservation", reservation_id=reservation_id)
+        return reservation_of(rows[0]) if rows else None
+
+    async def window_counts(self, refs: Iterable[WindowRef]) -> dict[WindowRef, WindowCounts]:
+        """Return the counts of the windows, zero for those that were never used."""
+        wanted = list(refs)
+        rows = await self.rows(
+            "read_window_totals",
+            budget_key=[ref.budget_key for ref in wanted],
+            window_start_ms=[ref.start_ms for ref in wanted],
+        )
+        found = {window_ref(row): window_counts(row) for row in rows}
+        return {ref: found.get(ref, ZERO) for ref in wanted}
+
+    async def policy(self, tenant: str) -> TenantPolicy | None:
+        """Return the tenant's accounts and budgets; None if there is no such tenant."""
+        async with self.database.transaction() as connection:
+            # One snapshot: the version must be that of the rows.
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            parameters = {"tenant": tenant}
+            cursor = await connection.execute(self._sql["read_tenant"], parameters)
+            head = await cursor.fetchone()
+            if head is None:
+                return None
+            cursor = await connection.execute(self._sql["read_accounts"], parameters)
+            accounts = [_account(row) for row in await cursor.fetchall()]
+            cursor = await connection.execute(self._sql["read_budgets"], parameters)
+            budgets = [_budget(row) for row in await cursor.fetchall()]
+        by_account: dict[str, tuple[Budget, ...]] = {}
+        for budget in budgets:
+            by_account[budget.account] = (*by_account.get(budget.account, ()), budget)
+        return TenantPolicy(
+            tenant,
+            head["policy_version"],
+            {account.account: account for account in accounts},
+            by_account,
+        )
+
+    async def _change(
+        self, account: str, name: str, **parameters: Any
+    ) -> tuple[list[DictRow], int]:
+        """Run a statement that changes the tenant's policy; return its rows and the new version."""
+        tenant = tenant_of(account)
+        async with self.database.transaction() as connection:
+            cursor = await connection.execute(
+                self._sql[name], {"account": account, "tenant": tenant, **parameters}
+            )
+            rows = await cursor.fetchall() if cursor.description else []
+            cursor = await connection.execute(self._sql["raise_policy_version"], {"tenant": tenant})
+            head = await cursor.fetchone()
+            return rows, head["policy_version"] if head else 0
+
+    async def insert_account(self, account: Account) -> int:
+        """Add an account and return the new policy version. Raises AlreadyExists."""
+        tenant = tenant_of(account.account)
+        if account.account == tenant:
+            async with self.database.connection() as connection:
+                await connection.execute(self._sql["insert_tenant"], {"tenant": tenant})
+        rows, version = await self._change(
+            account.account,
+            "insert_account",
+            parent=account.parent,
+            display_name=account.display_name,
+            time_zone=account.time_zone,
+            state=account.state,
+            overage_policy=account.overage_policy,
+            create_time=account.create_time,
+        )
+        if not rows:
+            raise AlreadyExists("account", account.account)
+        return version
+
+    async def replace_account(self, account: Account) -> int:
+        """Change an account and return the new policy version."""
+        _, version = await self._change(
+            account.account,
+            "update_account",
+            display_name=account.display_name,
+            state=account.state,
+            overage_policy=account.overage_policy,
+        )
+        return version
+
+    async def insert_budget(self, budget: Budget) -> tuple[Budget, int]:
+        """Add a budget; return it with its key, and the new policy version. Raises AlreadyExists."""
+        rows, version = await self._change(
+            budget.account,
+            "insert_budget",
+            budget=budget.budget,
+            unit=budget.unit,
+            window=budget.window,
+            limit=budget.limit,
+            enforcement=budget.enforcement,
+            create_time=budget.create_time,
+        )
+        if not rows:
+            raise AlreadyExists("budget", f"{budget.account} {budget.budget}")
+        return replace(budget, key=rows[0]["budget_key"]), version
+
+    async def replace_budget(self, budget: Budget) -> int:
+        """Change a budget and return the new policy version."""
+        _, version = await self._change(
+            budget.account,
+            "update_budget",
+            budget=budget.budget,
+            limit=budget.limit,
+            enforcement=budget.enforcement,
+            update_time=budget.update_time,
+        )
+        return version
+
+    async def list_accounts(self, tenant: str, after: str, limit: int) -> list[Account]:
+        """Return a page of accounts in the order of their ids; of all tenants if `tenant` is ''."""
+        rows = await self.rows("list_accounts", tenant=tenant, after=after, limit=limit)
+        return [_account(row) for row in rows]
+
+    async def list_budgets(self, account: str, after: tuple[str, str], limit: int) -> list[Budget]:
+        """Return a page of budgets by account and id; of all accounts if `account` is ''."""
+        rows = await self.rows(
+            "list_budgets",
+            account=account,
+            account_after=after[0],
+            budget_after=after[1],
+            limit=limit,
+        )
+        return [_budget(row) for row in rows]
+
+    async def due_reservations(self, now_ms: int, limit: int) -> list[str]:
+        """Return open reservations whose time has passed, the longest overdue first."""
+        rows = await self.rows("due_reservations", now_ms=now_ms, limit=limit)
+        return [row["reservation_id"] for row in rows]
+
+    async def opened_tenants(self) -> list[str]:
+        """Return the tenants whose hot state was ever opened."""
+        return [row["tenant"] for row in await self.rows("opened_tenants")]
+
+    async def recent_policy_versions(self) -> Sequence[tuple[str, int]]:
+        """Return the tenants whose policy was changed within the last minute, with its version."""
+        rows = await self.rows("recent_policy_versions")
+        return [(row["tenant"], row["policy_version"]) for row in rows]
+
+
+def window_ref(row: DictRow) -> WindowRef:
+    """Return the window that a row is about."""
+    return WindowRef(row["budget_key"], row["window_start_ms"], Unit(row["unit"]))
+
+
+def window_counts(row: DictRow) -> WindowCounts:
+    """Return the three counts in a row."""
+    return WindowCounts(row["reserved"], row["committed"], row["refunded"])
+
+
+def reservation_of(row: DictRow) -> Reservation:
+    """Return the reservation in a row."""
+    fields = {
+        "id": row["reservation_id"],
+        "account": row["account"],
+        "state": row["state"],
+        "legs": row["legs"],
+        "windows": row["windows"],
+        "option": row["option_index"],
+        "late": "1" if row["late"] else "0",
+        "created": row["create_ms"],
+        "expires": row["expire_ms"],
+        "settled": row["settle_ms"],
+        "commit_key": row["commit_key"],
+    }
+    return Reservation.decode(fields, row["labels"])
+
+
+def _account(row: DictRow) -> Account:
+    return Account(
+        row["account"],
+        row["parent"],
+        row["display_name"],
+        row["time_zone"],
+        AccountState(row["state"]),
+        OveragePolicy(row["overage_policy"]),
+        row["create_time"],
+    )
+
+
+def _budget(row: DictRow) -> Budget:
+    return Budget(
+        row["budget_key"],
+        row["account"],
+        row["budget"],
+        Unit(row["unit"]),
+        Window(row["window"]),
+        row["limit_amount"],
+        Enforcement(row["enforcement"]),
+        row["create_time"],
+        row["update_time"],
+    )

@@ -1,0 +1,114 @@
+"""The sweeper: what has to happen without anybody asking for it. Safe in many processes at once.
+
+Correctness never depends on it: an expired hold that is in the way is reclaimed by the Reserve that it
+is in the way of, an operation that is replayed is journalled before it is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from authority.domain.errors import Unavailable
+from authority.hotstate.store import HotStore
+from authority.ledger.database import Database
+from authority.ledger.journal import Journal
+from authority.ledger.queries import statements
+from authority.ledger.store import LedgerStore
+from authority.recovery.epoch import Epochs
+from authority.recovery.outbox import Outbox
+from authority.usecases.context import Context
+from authority.usecases.expire import expire
+from authority.usecases.locate import Locator
+
+TICK_SECONDS = 1.0
+# Younger outbox entries belong to a process that is about to journal them itself.
+_OUTBOX_GRACE_MS = 3_000
+_EXPIRE_MAX = 500
+_MONTH_SECONDS = 3_600.0
+
+log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Expires what is due, drains what was left behind, and keeps the hot policy versions up."""
+
+    def __init__(
+        self,
+        context: Context,
+        locator: Locator,
+        hot: HotStore,
+        ledger: LedgerStore,
+        database: Database,
+        journal: Journal,
+        outbox: Outbox,
+        epochs: Epochs,
+    ) -> None:
+        self._context = context
+        self._locator = locator
+        self._hot = hot
+        self._ledger = ledger
+        self._database = database
+        self._journal = journal
+        self._outbox = outbox
+        self._epochs = epochs
+        self._months_made_at = float("-inf")
+
+    async def run(self) -> None:
+        """Sweep every second until cancelled. A store that is away is tried again."""
+        while True:
+            try:
+                await self.sweep()
+            except Unavailable as error:
+                log.warning("sweep_postponed", reason=error.message)
+            except Exception:
+                log.exception("sweep_failed")
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def sweep(self) -> None:
+        """Do all of it once. Raises Unavailable."""
+        await self._epochs.ensure()
+        await self.expire_due()
+        await self.drain()
+        await self._raise_policy_versions()
+        await self._make_months()
+
+    async def expire_due(self) -> int:
+        """Expire what is due by the ledger; return how many."""
+        due = await self._ledger.due_reservations(self._context.clock.now_ms(), _EXPIRE_MAX)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(expire(self._context, self._locator, reservation_id))
+                for reservation_id in due
+            ]
+        return sum(task.result() for task in tasks)
+
+    async def drain(self) -> int:
+        """Journal what other processes left in the outboxes; return how many."""
+        until = str(await self._hot.time_ms() - _OUTBOX_GRACE_MS)
+        count = 0
+        for tenant in await self._ledger.opened_tenants():
+            entries = await self._outbox.read(tenant, until=until)
+            # An entry of an older epoch is drained when its tenant is opened, and not before.
+            present = [item for item in entries if item.operation.epoch == self._hot.epoch]
+            if present:
+                await self._journal.write([item.operation for item in present])
+                await self._outbox.trim([(tenant, item.entry) for item in present])
+                count += len(present)
+        if count:
+            log.info("outbox_drained", operations=count)
+        return count
+
+    async def _raise_policy_versions(self) -> None:
+        for tenant, version in await self._ledger.recent_policy_versions():
+            await self._hot.raise_policy_version(tenant, version)
+
+    async def _make_months(self) -> None:
+        """Make the ledger's partitions for this month and the next, once an hour."""
+        if time.monotonic() - self._months_made_at < _MONTH_SECONDS:
+            return
+        async with self._database.connection() as connection:
+            await connection.execute(statements()["ensure_months"])
+        self._months_made_at = time.monotonic()

@@ -1,0 +1,130 @@
+"""Between the proto's messages and the domain's values. Requests are read in rpc/requests.py."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from authority.domain.budgets import Account, AccountState, Budget, Enforcement, OveragePolicy
+from authority.domain.money import Unit
+from authority.domain.operations import DenialReason
+from authority.domain.reservations import Reservation, ReservationState
+from authority.domain.windows import Window
+from authority.usecases.read import Balance
+from authority.v1 import errors_pb2, resources_pb2
+
+# Every enum's value is the domain's word behind the enum's name: Unit.USD is UNIT_USD.
+
+
+def unit_to_proto(unit: Unit) -> resources_pb2.Unit:
+    """Return the proto's value."""
+    return resources_pb2.Unit.Value(f"UNIT_{unit}")
+
+
+def window_to_proto(window: Window) -> resources_pb2.Window:
+    """Return the proto's value."""
+    return resources_pb2.Window.Value(f"WINDOW_{window}")
+
+
+def denial_reason_to_proto(reason: DenialReason) -> errors_pb2.DenialReason:
+    """Return the proto's value."""
+    return errors_pb2.DenialReason.Value(f"DENIAL_REASON_{reason}")
+
+
+def _enforcement(enforcement: Enforcement) -> resources_pb2.Enforcement:
+    return resources_pb2.Enforcement.Value(f"ENFORCEMENT_{enforcement}")
+
+
+def _overage(policy: OveragePolicy) -> resources_pb2.OveragePolicy:
+    return resources_pb2.OveragePolicy.Value(f"OVERAGE_POLICY_{policy}")
+
+
+def _account_state(state: AccountState) -> resources_pb2.AccountState:
+    return resources_pb2.AccountState.Value(f"ACCOUNT_STATE_{state}")
+
+
+def _reservation_state(state: ReservationState) -> resources_pb2.ReservationState:
+    return resources_pb2.ReservationState.Value(f"RESERVATION_STATE_{state}")
+
+
+def set_time(field: Timestamp, milliseconds: int) -> None:
+    """Set a time field from Unix milliseconds; 0 leaves it unset."""
+    if milliseconds:
+        field.FromMilliseconds(milliseconds)
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def account_to_proto(account: Account) -> resources_pb2.Account:
+    """Return the proto's message."""
+    return resources_pb2.Account(
+        account=account.account,
+        parent=account.parent,
+        display_name=account.display_name,
+        time_zone=account.time_zone,
+        state=_account_state(account.state),
+        overage_policy=_overage(account.overage_policy),
+        create_time=_timestamp(account.create_time),
+    )
+
+
+def budget_to_proto(budget: Budget) -> resources_pb2.Budget:
+    """Return the proto's message."""
+    return resources_pb2.Budget(
+        account=budget.account,
+        budget=budget.budget,
+        unit=unit_to_proto(budget.unit),
+        window=window_to_proto(budget.window),
+        limit=budget.limit,
+        enforcement=_enforcement(budget.enforcement),
+        create_time=_timestamp(budget.create_time),
+        update_time=_timestamp(budget.update_time),
+    )
+
+
+def balance_to_proto(balance: Balance) -> resources_pb2.BudgetBalance:
+    """Return the proto's message."""
+    reserved, committed, refunded = balance.counts
+    message = resources_pb2.BudgetBalance(
+        budget=budget_to_proto(balance.window.budget),
+        reserved=reserved,
+        committed=committed,
+        refunded=refunded,
+        available=balance.available,
+    )
+    set_time(message.window_start_time, balance.window.span.start_ms)
+    set_time(message.window_end_time, balance.window.span.end_ms)
+    return message
+
+
+def reservation_to_proto(reservation: Reservation) -> resources_pb2.Reservation:
+    """Return the proto's message."""
+    message = resources_pb2.Reservation(
+        reservation_id=reservation.reservation_id,
+        account=reservation.account,
+        state=_reservation_state(reservation.state),
+        legs=[
+            resources_pb2.ReservationLeg(
+                unit=unit_to_proto(leg.unit),
+                reserved=leg.reserved,
+                held=leg.held,
+                actual=leg.actual,
+                charged=leg.charged,
+                absorbed=leg.absorbed,
+                refunded=leg.refunded,
+            )
+            for leg in reservation.legs
+        ],
+        option_index=reservation.option_index,
+        late=reservation.late,
+        labels=reservation.labels,
+    )
+    set_time(message.create_time, reservation.create_ms)
+    set_time(message.expire_time, reservation.expire_ms)
+    set_time(message.settle_time, reservation.settle_ms)
+    return message

@@ -1,0 +1,96 @@
+"""The details of a denied Reserve: QuotaFailure and RetryInfo for any client, Denial for ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+
+from authority.domain.budgets import BudgetWindow
+from authority.domain.errors import ReserveDenied
+from authority.domain.operations import DenialReason, LimitingWindow
+from authority.rpc.convert import denial_reason_to_proto, set_time, unit_to_proto, window_to_proto
+from authority.v1 import errors_pb2
+
+# Trailers are small; the count tells how many there were.
+_LISTED_MAX = 8
+
+
+def denial_details(denial: ReserveDenied) -> Iterator[Message]:
+    """Yield the details, the tightest limit first."""
+    rows = [
+        (row, denial.windows[row.ref])
+        for row in denial.denied.limiting
+        if row.ref in denial.windows
+    ]
+    if rows:
+        yield error_details_pb2.QuotaFailure(
+            violations=[_violation(row, window) for row, window in rows[:_LISTED_MAX]]
+        )
+    delay_ms = _retry_delay_ms(denial, [window for _, window in rows])
+    if delay_ms is not None:
+        delay = Duration()
+        delay.FromMilliseconds(delay_ms)
+        yield error_details_pb2.RetryInfo(retry_delay=delay)
+    yield errors_pb2.Denial(
+        reason=denial_reason_to_proto(denial.denied.reason),
+        account=denial.operation.account,
+        limiting_budgets=[_limiting(row, window) for row, window in rows[:_LISTED_MAX]],
+        limiting_budget_count=len(denial.denied.limiting),
+    )
+
+
+def _retry_delay_ms(denial: ReserveDenied, windows: list[BudgetWindow]) -> int | None:
+    """Return when a new attempt may succeed; None if time alone does not help.
+
+    A busy budget may be free when the earliest open reservation ends; exhausted ones are free when
+    the last of their windows has ended.
+    """
+    match denial.denied.reason:
+        case DenialReason.BUDGET_BUSY:
+            return max(denial.denied.next_expiry_ms - denial.now_ms, 1)
+        case DenialReason.BUDGET_EXHAUSTED:
+            exhausted = {
+                row.ref
+                for row in denial.denied.limiting
+                if row.reason is DenialReason.BUDGET_EXHAUSTED
+            }
+            ends = [window.span.end_ms for window in windows if window.ref in exhausted]
+            if not ends or 0 in ends:
+                return None
+            return max(max(ends) - denial.now_ms, 1)
+        case _:
+            return None
+
+
+def _violation(
+    row: LimitingWindow, window: BudgetWindow
+) -> error_details_pb2.QuotaFailure.Violation:
+    budget = window.budget
+    return error_details_pb2.QuotaFailure.Violation(
+        subject=f"account:{budget.account}",
+        description=(
+            f"{budget.budget}: {row.requested} {budget.unit} requested, short by {row.short_by}; "
+            f"limit {row.limit}, reserved {row.reserved}, committed {row.committed}"
+        ),
+    )
+
+
+def _limiting(row: LimitingWindow, window: BudgetWindow) -> errors_pb2.LimitingBudget:
+    budget = window.budget
+    message = errors_pb2.LimitingBudget(
+        account=budget.account,
+        budget=budget.budget,
+        unit=unit_to_proto(budget.unit),
+        window=window_to_proto(budget.window),
+        limit=row.limit,
+        reserved=row.reserved,
+        committed=row.committed - row.refunded,
+        requested=row.requested,
+        short_by=row.short_by,
+        reason=denial_reason_to_proto(row.reason),
+    )
+    set_time(message.reset_time, window.span.end_ms)
+    return message

@@ -1,0 +1,104 @@
+"""What happens around every call: sign-in, the request id, and errors turned into statuses."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+import grpc
+import structlog
+import uuid_utils
+from grpc_status import rpc_status
+
+from authority.domain.errors import NotSignedIn, PaymasterError
+from authority.rpc.status import abort, internal_status
+
+# Health is asked by probes that hold no token, reflection by tools that only read the proto.
+_OPEN_TO_ALL = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+
+Handler = grpc.RpcMethodHandler
+Context = grpc.aio.ServicerContext[Any, Any]
+
+log = structlog.get_logger(__name__)
+
+
+class Calls(grpc.aio.ServerInterceptor):
+    """Asks for the token, and lets nothing but well-formed statuses out."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode() if token else b""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(_OPEN_TO_ALL):
+            return handler
+        signed_in = self._signed_in(handler_call_details)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                _guarded_stream(handler.unary_stream, method, signed_in),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _guarded(handler.unary_unary, method, signed_in),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+    def _signed_in(self, details: grpc.HandlerCallDetails) -> bool:
+        if not self._expected:
+            return True
+        metadata = cast("list[tuple[str, str | bytes]]", details.invocation_metadata or [])
+        given = dict(metadata).get("authorization", b"")
+        return hmac.compare_digest(
+            given.encode() if isinstance(given, str) else given, self._expected
+        )
+
+
+def _guarded(inner: Any, method: str, signed_in: bool) -> Any:
+    async def handle(request: Any, context: Context) -> Any:
+        try:
+            _require(signed_in)
+            return await inner(request, context)
+        except Exception as error:  # noqa: BLE001: this is where every error ends
+            await _answer_error(error, method, context)
+
+    return handle
+
+
+def _guarded_stream(inner: Any, method: str, signed_in: bool) -> Any:
+    async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
+        try:
+            _require(signed_in)
+            async for message in inner(request, context):
+                yield message
+        except Exception as error:  # noqa: BLE001: this is where every error ends
+            await _answer_error(error, method, context)
+
+    return handle
+
+
+def _require(signed_in: bool) -> None:
+    if not signed_in:
+        raise NotSignedIn(
+            "The call has no valid token; send `authorization: Bearer TOKEN`, for instance with "
+            "PAYMASTER_TOKEN_FILE naming the file that holds it."
+        )
+
+
+async def _answer_error(error: Exception, method: str, context: Context) -> None:
+    if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
+        raise error
+    if isinstance(error, PaymasterError):
+        await abort(context, error)
+    request_id = str(uuid_utils.uuid7())
+    log.error("call_failed", method=method, request_id=request_id, exc_info=error)
+    status = rpc_status.to_status(internal_status(request_id))
+    await context.abort(status.code, status.details, status.trailing_metadata)

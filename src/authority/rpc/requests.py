@@ -1,0 +1,184 @@
+"""Reads requests: every field checked, every violation named at once, with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
+from zoneinfo import available_timezones
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from authority.domain.errors import InvalidRequest, Violation
+from authority.domain.ids import (
+    ACCOUNT_FORM,
+    IDEMPOTENCY_KEY_LENGTH_MAX,
+    PLATFORM,
+    is_account,
+    is_budget,
+    is_idempotency_key,
+    is_owned_id,
+)
+from authority.domain.money import AMOUNT_MAX, LEGS_MAX, Leg, Option, Unit
+from authority.domain.reservations import TTL_MS_DEFAULT, TTL_MS_MAX, TTL_MS_MIN
+from authority.usecases.reserve import ReserveRequest
+from authority.v1 import budget_service_pb2, resources_pb2
+
+OPTIONS_MAX = 8
+OPTION_NAME_LENGTH_MAX = 64
+LABELS_MAX = 16
+LABEL_KEY_LENGTH_MAX = 64
+LABEL_VALUE_LENGTH_MAX = 256
+REASON_LENGTH_MAX = 256
+PAGE_SIZE_DEFAULT = 50
+PAGE_SIZE_MAX = 1_000
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+class Reader:
+    """Reads the fields of one request and gathers what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+
+    def wrong(self, field: str, description: str) -> None:
+        """Note a violation."""
+        self.violations.append(Violation(field, description))
+
+    def finish(self) -> None:
+        """Raise InvalidRequest if anything was wrong."""
+        if self.violations:
+            raise InvalidRequest(self.violations)
+
+    def key(self, key: str) -> str:
+        """Read an idempotency key."""
+        if not is_idempotency_key(key):
+            self.wrong(
+                "idempotency_key",
+                f"must be 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable characters, such as a UUIDv7",
+            )
+        return key
+
+    def account(self, account: str, field: str = "account") -> str:
+        """Read an account's id. The platform itself neither spends nor has budgets."""
+        if account == PLATFORM:
+            self.wrong(field, "`platform` is the root; name a tenant or an account below one")
+        elif not is_account(account):
+            self.wrong(field, f"must be the id of an account: {ACCOUNT_FORM}")
+        return account
+
+    def budget(self, budget: str, field: str = "budget") -> str:
+        """Read a budget's id."""
+        if not is_budget(budget):
+            self.wrong(
+                field, "must be 1 to 63 lower-case letters, digits and hyphens, such as `usd-day`"
+            )
+        return budget
+
+    def reservation_id(self, reservation_id: str) -> str:
+        """Read a reservation's id."""
+        if not is_owned_id(reservation_id):
+            self.wrong("reservation_id", "must be the id that Reserve answered: `tenant/uuid`")
+        return reservation_id
+
+    def text(self, field: str, text: str, length_max: int) -> str:
+        """Read a line of text."""
+        if len(text) > length_max or not text.isprintable():
+            self.wrong(field, f"must be at most {length_max} printable characters")
+        return text
+
+    def word(
+        self, field: str, prefix: str, name: str | None, words: type[_Word], default: _Word | None
+    ) -> _Word:
+        """Read an enum's value by its name in the proto; None stands for an unknown number."""
+        if name == f"{prefix}_UNSPECIFIED" and default is not None:
+            return default
+        try:
+            return words((name or "").removeprefix(f"{prefix}_"))
+        except ValueError:
+            self.wrong(field, f"must be one of {', '.join(f'{prefix}_{word}' for word in words)}")
+            return default or next(iter(words))
+
+    def amount(self, field: str, amount: int, *, least: int) -> int:
+        """Read an amount."""
+        if not least <= amount <= AMOUNT_MAX:
+            self.wrong(
+                field,
+                f"must be from {least} to {AMOUNT_MAX} in the unit's smallest step "
+                f"(money in micros: 1 USD is 1000000), not {amount}",
+            )
+        return amount
+
+    def legs(self, field: str, legs: Sequence[resources_pb2.Leg], *, least: int) -> tuple[Leg, ...]:
+        """Read legs, each of another unit."""
+        if len(legs) > LEGS_MAX:
+            self.wrong(field, f"must have at most {LEGS_MAX} legs, not {len(legs)}")
+            return ()
+        read = []
+        for index, leg in enumerate(legs):
+            name = enum_name(resources_pb2.Unit, leg.unit)
+            unit = self.word(f"{field}[{index}].unit", "UNIT", name, Unit, None)
+            amount = self.amount(f"{field}[{index}].amount", leg.amount, least=least)
+            if any(unit == other.unit for other in read):
+                self.wrong(f"{field}[{index}].unit", f"names {unit} twice; add the amounts up")
+            read.append(Leg(unit, amount))
+        return tuple(read)
+
+    def time_zone(self, field: str, name: str) -> str:
+        """Read a time zone; UTC if empty."""
+        if name and name not in available_timezones():
+            self.wrong(field, "must be an IANA time zone, such as `Europe/Berlin`")
+            return "UTC"
+        return name or "UTC"
+
+    def page_size(self, page_size: int) -> int:
+        """Read a page's size."""
+        if page_size < 0:
+            self.wrong("page_size", f"must be 0 (for {PAGE_SIZE_DEFAULT}) or more")
+        return min(page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+
+    def mask(self, mask: FieldMask, known: Iterable[str]) -> set[str]:
+        """Read which fields to change."""
+        names = sorted(known)
+        if not mask.paths or not set(mask.paths) <= set(names):
+            self.wrong("update_mask", f"must name one or more of {', '.join(names)}")
+        return set(mask.paths)
+
+
+def enum_name(enum: Any, number: int) -> str | None:
+    """Return the name of an enum's number; None for one that is not in the proto."""
+    try:
+        return str(enum.Name(number))
+    except ValueError:
+        return None
+
+
+def read_reserve(message: budget_service_pb2.ReserveRequest) -> ReserveRequest:
+    """Read a Reserve. Raises InvalidRequest."""
+    reader = Reader()
+    key = reader.key(message.idempotency_key)
+    account = reader.account(message.account)
+    if not 1 <= len(message.options) <= OPTIONS_MAX:
+        reader.wrong("options", f"must have 1 to {OPTIONS_MAX} options, not {len(message.options)}")
+    options = []
+    for index, option in enumerate(message.options[:OPTIONS_MAX]):
+        field = f"options[{index}]"
+        if not option.legs:
+            reader.wrong(f"{field}.legs", f"must have 1 to {LEGS_MAX} legs")
+        name = reader.text(f"{field}.name", option.name, OPTION_NAME_LENGTH_MAX)
+        options.append(Option(name, reader.legs(f"{field}.legs", option.legs, least=1)))
+    ttl_ms = TTL_MS_DEFAULT
+    if message.HasField("ttl"):
+        ttl_ms = message.ttl.seconds * 1000 + message.ttl.nanos // 1_000_000
+        if not TTL_MS_MIN <= ttl_ms <= TTL_MS_MAX:
+            reader.wrong("ttl", "must be from 1 second to 24 hours")
+    if len(message.labels) > LABELS_MAX:
+        reader.wrong("labels", f"must be at most {LABELS_MAX}, not {len(message.labels)}")
+    for name, value in message.labels.items():
+        if not name:
+            reader.wrong("labels", "must not have an empty key")
+        reader.text("labels", name, LABEL_KEY_LENGTH_MAX)
+        reader.text(f"labels[{name[:LABEL_KEY_LENGTH_MAX]!r}]", value, LABEL_VALUE_LENGTH_MAX)
+    reader.finish()
+    return ReserveRequest(key, account, tuple(options), ttl_ms, dict(message.labels))

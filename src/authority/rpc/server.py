@@ -1,0 +1,76 @@
+"""The gRPC server: services, health, reflection, and a stop that lets calls finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from authority.rpc.interceptors import Calls
+from authority.v1 import admin_service_pb2, budget_service_pb2, generation_service_pb2
+
+_MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+
+_SERVICES = tuple(
+    service.full_name
+    for module in (budget_service_pb2, admin_service_pb2, generation_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
+
+Register = Callable[[grpc.aio.Server], None]
+
+
+class PortInUse(Exception):
+    """Another process listens there."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"Can't listen on {host}:{port}: the port is in use or the address is not this "
+            "machine's. Choose another with AUTHORITY_PORT and AUTHORITY_HOST."
+        )
+
+
+class RpcServer:
+    """Serves until stopped."""
+
+    def __init__(self, *, token: str, reuse_port: bool, register: Register) -> None:
+        self._server = grpc.aio.server(
+            interceptors=[Calls(token)],
+            options=[
+                ("grpc.so_reuseport", int(reuse_port)),
+                ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
+                # Clients may hold a connection open between clicks; pings keep proxies from cutting it.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
+        )
+        self._health = health_aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        register(self._server)
+        names = (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen and return the port. Raises PortInUse."""
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError:
+            raise PortInUse(host, port) from None
+        await self._server.start()
+        return bound
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """Tell health probes whether calls can be answered."""
+        state: Any = health_pb2.HealthCheckResponse
+        value = state.SERVING if serving else state.NOT_SERVING
+        for name in ("", *_SERVICES):
+            await self._health.set(name, value)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take no more calls, and let those under way finish within the grace."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)

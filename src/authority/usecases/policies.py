@@ -1,0 +1,36 @@
+"""The policies of tenants, cached by this process until a script says that they are stale."""
+
+from __future__ import annotations
+
+from authority.domain.budgets import Account, TenantPolicy
+from authority.domain.errors import NotFound
+from authority.domain.ids import tenant_of
+from authority.domain.ports import Ledger
+
+
+class Policies:
+    """Gives the policy of a tenant; `forget` makes the next call read it anew."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._cached: dict[str, TenantPolicy] = {}
+
+    async def of(self, account: str) -> TenantPolicy:
+        """Return the policy of the account's tenant. Raises NotFound if there is no such account."""
+        tenant = tenant_of(account)
+        policy = self._cached.get(tenant)
+        if policy is None or account not in policy.accounts:
+            # An account that was made since is not in the cached policy.
+            policy = await self._ledger.policy(tenant)
+            if policy is None or account not in policy.accounts:
+                raise NotFound("account", account)
+            self._cached[tenant] = policy
+        return policy
+
+    async def account(self, account: str) -> Account:
+        """Return an account. Raises NotFound."""
+        return (await self.of(account)).accounts[account]
+
+    def forget(self, tenant: str) -> None:
+        """Read the tenant's policy anew at the next call."""
+        self._cached.pop(tenant, None)

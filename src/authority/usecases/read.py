@@ -1,0 +1,67 @@
+"""GetReservation and GetBalance."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from authority.domain.budgets import BudgetWindow
+from authority.domain.errors import NotFound, Unavailable
+from authority.domain.ids import tenant_of
+from authority.domain.ports import WindowCounts
+from authority.domain.reservations import Reservation
+from authority.usecases.context import Context
+
+_ROUNDS_MAX = 6
+
+
+class Balance(NamedTuple):
+    """A budget in its window of now, with its counts."""
+
+    window: BudgetWindow
+    counts: WindowCounts
+
+    @property
+    def available(self) -> int:
+        """Return what a Reserve may still take."""
+        reserved, committed, refunded = self.counts
+        return self.window.budget.limit - reserved - committed + refunded
+
+
+async def get_reservation(context: Context, reservation_id: str) -> Reservation:
+    """Return a reservation as it is now. Raises NotFound and Unavailable."""
+    reading = await context.hot.read(tenant_of(reservation_id), reservation_id, ())
+    if reading is not None and reading.reservation is not None:
+        return reading.reservation
+    stored = await context.ledger.reservation(reservation_id)
+    if stored is None:
+        raise NotFound("reservation", reservation_id)
+    return stored
+
+
+async def get_balance(context: Context, account: str) -> tuple[list[Balance], int]:
+    """Return every budget that binds an account, its own first, and the time of the reading in ms.
+
+    Raises:
+        NotFound: there is no such account.
+        Unavailable: a store is away.
+
+    """
+    tenant = tenant_of(account)
+    for _ in range(_ROUNDS_MAX):
+        # Read anew each time: unlike Reserve, no script tells whether the cached one is stale.
+        context.policies.forget(tenant)
+        policy = await context.policies.of(account)
+        windows = policy.windows(account, context.clock.now_ms())
+        refs = [window.ref for window in windows]
+        reading = await context.hot.read(tenant, None, refs)
+        if reading is None:
+            await context.open_tenant(tenant)
+        elif any(not window.span.holds(reading.now_ms) for window in windows):
+            context.clock.observe(reading.now_ms)
+        elif None in reading.counts:
+            await context.hot.load(tenant, None, await context.ledger.window_counts(refs))
+        else:
+            counts = [row for row in reading.counts if row is not None]
+            pairs = zip(windows, counts, strict=True)
+            return [Balance(window, row) for window, row in pairs], reading.now_ms
+    raise Unavailable("The hot state keeps changing; try again.")

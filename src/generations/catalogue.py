@@ -1,0 +1,197 @@
+"""The price catalogue: which models there are, and which of them a request gets.
+
+The figures are in `catalogue.toml`. Errors of a lookup:
+
+    CatalogueError
+    ├── UnknownModel     no model of that name makes that kind
+    ├── RetiredModel     the model has ended; it has a substitute
+    └── NoLiveProvider   none of the providers that could make it is live
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib import resources
+
+from generations.catalogue_file import BadCatalogue, Defaults, parse
+from generations.models import AUTO, MICROS_MAX, Kind, Model, Quality, Status
+
+__all__ = [
+    "AUTO",
+    "MICROS_MAX",
+    "BadCatalogue",
+    "Catalogue",
+    "CatalogueError",
+    "Choice",
+    "Kind",
+    "Model",
+    "NoLiveProvider",
+    "Quality",
+    "RetiredModel",
+    "Status",
+    "UnknownModel",
+]
+
+MODEL_NAME_LENGTH_MAX = 200
+
+
+class CatalogueError(Exception):
+    """The root of what a lookup can answer other than its result."""
+
+
+class UnknownModel(CatalogueError):
+    """No model has that name. `near` has the names most like it."""
+
+    def __init__(self, name: str, near: tuple[str, ...]) -> None:
+        hint = f"Did you mean {' or '.join(near)}?" if near else "List the models to see the names."
+        super().__init__(f"There is no model {name[:MODEL_NAME_LENGTH_MAX]!r}. {hint}")
+        self.name = name
+        self.near = near
+
+
+class RetiredModel(CatalogueError):
+    """The model has ended. `substitute` may be used in its place."""
+
+    def __init__(self, name: str, substitute: str, retire_date: date) -> None:
+        super().__init__(f"The model {name!r} was retired on {retire_date}. Use {substitute!r}.")
+        self.name = name
+        self.substitute = substitute
+        self.retire_date = retire_date
+
+
+class NoLiveProvider(CatalogueError):
+    """None of the providers that could make it is live. `providers` has those that could."""
+
+    def __init__(self, wanted: str, providers: tuple[str, ...]) -> None:
+        names = ", ".join(providers)
+        super().__init__(
+            f"No live provider makes {wanted}. "
+            + (
+                f"Give a worker the key of one of: {names}."
+                if names
+                else "Name a model, or ask for another size."
+            )
+        )
+        self.providers = providers
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A model and the quality to ask it for."""
+
+    model: Model
+    quality: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Every model, in the file's order, and the candidates for a request that names none."""
+
+    _models: tuple[Model, ...]
+    _defaults: Defaults
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Catalogue:
+        """Return the catalogue of a file's text; `name` is the file's, for errors.
+
+        Raises BadCatalogue.
+        """
+        return cls(*parse(text, name))
+
+    @staticmethod
+    @cache
+    def load() -> Catalogue:
+        """Return the catalogue that this package carries; read once. Raises BadCatalogue."""
+        file = resources.files("generations").joinpath("catalogue.toml")
+        return Catalogue.parse(file.read_text(encoding="utf-8"), file.name)
+
+    def models(self, kind: str | None = None) -> tuple[Model, ...]:
+        """Return the models of a kind, or all."""
+        return tuple(model for model in self._models if kind in (None, model.kind))
+
+    def find(self, name: str, *, today: date) -> Model:
+        """Return the model of that name. Raises UnknownModel, or RetiredModel as of `today`."""
+        for model in self._models:
+            if model.name == name:
+                return self._usable(model, today)
+        raise UnknownModel(name, self._near(name, self._models))
+
+    def choices(
+        self,
+        kind: str,
+        quality: str,
+        model: str,
+        live_providers: Collection[str],
+        today: date,
+        *,
+        size: str = "",
+    ) -> list[Choice]:
+        """Return what may be made of a request, best first: the options of its Reserve.
+
+        With a model, that alone. Without one, for `premium` the first live candidate and then, if
+        there is one, the first live standard one; for `standard` only the latter. A candidate that
+        has no price at `size`, if one is given, is passed over. Raises UnknownModel, RetiredModel,
+        NoLiveProvider.
+        """
+        if model:
+            found = self.find(model, today=today)
+            if found.kind != kind:
+                raise UnknownModel(model, self._near(model, self.models(kind)))
+            if found.provider not in live_providers:
+                raise NoLiveProvider(f"the model {model!r}", (found.provider,))
+            return [Choice(found, quality or found.default_quality)]
+        wanted = Quality(quality or Quality.PREMIUM)
+        classes = [wanted] if wanted is Quality.STANDARD else [wanted, Quality.STANDARD]
+        firsts = [
+            next(
+                (
+                    candidate
+                    for candidate in self._candidates(Kind(kind), quality_class, today, size)
+                    if candidate.model.provider in live_providers
+                ),
+                None,
+            )
+            for quality_class in classes
+        ]
+        if firsts[0] is None:
+            # What can't be had as asked for is refused, not quietly made in a lesser quality.
+            able = (c.model.provider for c in self._candidates(Kind(kind), wanted, today, size))
+            raise NoLiveProvider(f"a {wanted} {kind} {size}".rstrip(), tuple(dict.fromkeys(able)))
+        return [choice for choice in firsts if choice is not None]
+
+    def default_sizes(self, kind: str) -> tuple[str, ...]:
+        """Return the sizes that a request which names no model may have."""
+        return tuple(
+            dict.fromkeys(
+                size
+                for (candidates_kind, _), candidates in self._defaults.items()
+                if candidates_kind == kind
+                for model, _ in candidates
+                for size in model.sizes
+            )
+        )
+
+    def _candidates(
+        self, kind: Kind, quality_class: Quality, today: date, size: str
+    ) -> Iterator[Choice]:
+        for model, quality in self._defaults.get((kind, quality_class), ()):
+            priced = not size or model.image_prices(size=size, quality=quality)
+            if priced and model.status_on(today) is not Status.RETIRED:
+                yield Choice(model, quality)
+
+    @staticmethod
+    def _usable(model: Model, today: date) -> Model:
+        if model.status_on(today) is Status.RETIRED:
+            assert model.retire_date is not None, "the reader asks for it"
+            raise RetiredModel(model.name, model.substitute, model.retire_date)
+        return model
+
+    @staticmethod
+    def _near(name: str, models: Collection[Model]) -> tuple[str, ...]:
+        # Comparing takes the time of both lengths: a caller's text of any length is cut first.
+        names = [model.name for model in models if model.status is not Status.RETIRED]
+        return tuple(difflib.get_close_matches(name[:MODEL_NAME_LENGTH_MAX], names, n=3))

@@ -1,0 +1,264 @@
+"""Reads and checks the catalogue's file; a fault is told with its entry and key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from generations.models import AUTO, MICROS_MAX, Kind, Model, Quality, Status
+
+PIXELS_PER_MEGAPIXEL = 1_000_000
+SIZE = re.compile(r"([1-9]\d{1,4})x([1-9]\d{1,4})")
+
+# The kinds of token that have a rate: the one that each is charged as if it has none of its own.
+_TOKENS: Mapping[Kind, Mapping[str, str | None]] = {
+    Kind.IMAGE: {
+        "text_input": None,
+        "cached_text_input": "text_input",
+        "image_input": None,
+        "cached_image_input": "image_input",
+        "image_output": None,
+        "text_output": "image_output",
+    },
+    Kind.CHAT: {"input": None, "cached_input": "input", "output": None},
+    Kind.VIDEO: {},
+}
+_CONFIDENCES = ("high", "medium", "low")
+_Enum = TypeVar("_Enum", bound=StrEnum)
+
+# Per kind and quality class the ordered candidates: model and quality.
+Defaults = Mapping[tuple[Kind, Quality], tuple[tuple[Model, str], ...]]
+
+
+class BadCatalogue(ValueError):
+    """The catalogue's file can't be used; the message names the entry and the key."""
+
+
+class _Table:
+    """One table of the file. Hands out its keys, checked; `end` refuses those nobody asked for."""
+
+    def __init__(self, label: str, data: object) -> None:
+        self.label = label
+        if not isinstance(data, dict):
+            raise BadCatalogue(f"{label}: must be a table.")
+        self._data: dict[str, Any] = dict(data)
+
+    def fault(self, key: str, text: str) -> BadCatalogue:
+        return BadCatalogue(f"{self.label}: {key}: {text}")
+
+    def take(self, key: str, default: object = None) -> Any:
+        return self._data.pop(key, default)
+
+    def text(self, key: str, *, required: bool = True) -> str:
+        value = self.take(key, None if required else "")
+        if not isinstance(value, str) or (required and not value.strip()):
+            raise self.fault(key, "must be given, as text.")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self.take(key)
+        if not (isinstance(value, list) and value and all(isinstance(v, str) and v for v in value)):
+            raise self.fault(key, "must be given, as a list of texts.")
+        if len(set(value)) != len(value):
+            raise self.fault(key, "names something twice.")
+        return tuple(value)
+
+    def one_of(self, key: str, words: type[_Enum]) -> _Enum:
+        text = self.text(key)
+        try:
+            return words(text)
+        except ValueError:
+            raise self.fault(key, f"is {text!r}; must be one of: {', '.join(words)}.") from None
+
+    def flag(self, key: str) -> bool:
+        value = self.take(key, default=False)
+        if not isinstance(value, bool):
+            raise self.fault(key, "must be true or false.")
+        return value
+
+    def day(self, key: str) -> date | None:
+        value = self.take(key)
+        # TOML's date and time is Python's datetime, which is a date as well.
+        if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
+            raise self.fault(key, "must be a date without quotes, such as 2026-12-01.")
+        return value
+
+    def micros(self, key: str) -> int:
+        value = self.take(key)
+        if type(value) is not int or not 1 <= value <= MICROS_MAX:
+            raise self.fault(key, f"is {value!r}; must be an integer of micros, 1 to {MICROS_MAX}.")
+        return value
+
+    def table(self, key: str) -> _Table:
+        return _Table(f"{self.label}: {key}", self.take(key, {}))
+
+    def tables(self, key: str) -> list[object]:
+        value = self.take(key, [])
+        if not (isinstance(value, list) and value):
+            raise self.fault(key, f"must be given, as [[{key}]] tables.")
+        return value
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._data)
+
+    def end(self) -> None:
+        if self._data:
+            raise self.fault(next(iter(self._data)), "is no key of this table.")
+
+
+def parse(text: str, name: str) -> tuple[tuple[Model, ...], Defaults]:
+    """Return the models and defaults of a catalogue in TOML; `name` is its name in errors.
+
+    Raises BadCatalogue.
+    """
+    try:
+        file = _Table(name, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise BadCatalogue(f"{name}: is not TOML: {error}.") from error
+    models: dict[str, Model] = {}
+    for number, data in enumerate(file.tables("model"), start=1):
+        table = _Table(f"{name}: model {number}", data)
+        model = _model(table)
+        if model.name in models:
+            raise table.fault("model", f"{model.name!r} is listed twice.")
+        models[model.name] = model
+    for model in models.values():
+        _check_substitute(_Table(f"{name}: model {model.name!r}", {}), model, models)
+    defaults: dict[tuple[Kind, Quality], tuple[tuple[Model, str], ...]] = {}
+    for number, data in enumerate(file.tables("default"), start=1):
+        table = _Table(f"{name}: default {number}", data)
+        key = (table.one_of("kind", Kind), table.one_of("quality", Quality))
+        if key in defaults:
+            raise table.fault("quality", f"{key[0]} {key[1]} is listed twice.")
+        defaults[key] = tuple(_candidates(table, key[0], models))
+        table.end()
+    for kind in {kind for kind, _ in defaults}:
+        for quality in Quality:
+            if (kind, quality) not in defaults:
+                raise file.fault("default", f"the {quality} candidates for {kind} are missing.")
+    file.end()
+    return tuple(models.values()), MappingProxyType(defaults)
+
+
+def _model(table: _Table) -> Model:
+    name = table.text("model")
+    table.label = f"{table.label} {name!r}"
+    kind = table.one_of("kind", Kind)
+    confidence = table.text("confidence")
+    if confidence not in _CONFIDENCES:
+        raise table.fault("confidence", f"must be one of: {', '.join(_CONFIDENCES)}.")
+    prices = _image_prices(table, kind)
+    model = Model(
+        provider=table.text("provider"),
+        name=name,
+        kind=kind,
+        status=table.one_of("status", Status),
+        retire_date=table.day("retire_date"),
+        substitute=table.text("substitute", required=False),
+        note=table.text("note", required=False),
+        sources=table.texts("sources"),
+        confidence=confidence,
+        estimated=table.flag("estimated"),
+        accepts_auto=table.flag("accepts_auto"),
+        default_quality=table.text("default_quality", required=bool(prices[0])),
+        micros_per_image=prices[0],
+        micros_per_megapixel=prices[1],
+        micros_per_million_tokens=_token_rates(table.table("micros_per_million_tokens"), kind),
+        micros_per_second=_amounts(table.table("micros_per_second")),
+    )
+    if model.default_quality and model.default_quality not in model.qualities:
+        raise table.fault("default_quality", f"must be one of: {', '.join(model.qualities)}.")
+    if model.micros_per_second and kind is not Kind.VIDEO:
+        raise table.fault("micros_per_second", f"is no price of a model of kind {kind}.")
+    table.end()
+    return model
+
+
+def _image_prices(table: _Table, kind: Kind) -> tuple[Mapping[str, Mapping[str, int]], int | None]:
+    """Return the price of an image by quality and size, and that of a megapixel if it has one."""
+    grid_table = table.table("micros_per_image")
+    grid = {quality: _amounts(grid_table.table(quality)) for quality in grid_table.names()}
+    per_megapixel = None
+    if "micros_per_megapixel" in table.names():
+        if grid:
+            raise table.fault("micros_per_megapixel", "can't stand beside micros_per_image.")
+        per_megapixel = table.micros("micros_per_megapixel")
+        row = {size: per_megapixel * _megapixels(table, size) for size in table.texts("sizes")}
+        grid = dict.fromkeys(table.texts("qualities"), MappingProxyType(row))
+    if grid and kind is not Kind.IMAGE:
+        raise table.fault("micros_per_image", f"is no price of a model of kind {kind}.")
+    for quality, prices in grid.items():
+        if quality == AUTO or not prices:
+            raise grid_table.fault(
+                quality, "must be a quality with the price of at least one size."
+            )
+        for size in prices:
+            _megapixels(grid_table, size)
+    return MappingProxyType(grid), per_megapixel
+
+
+def _megapixels(table: _Table, size: str) -> int:
+    """Return the megapixels of a size, a part of one counted as one; refuse what is no size."""
+    match = SIZE.fullmatch(size)
+    if match is None:
+        raise table.fault(size, "is no size; one looks like 1024x1024.")
+    return -(-int(match[1]) * int(match[2]) // PIXELS_PER_MEGAPIXEL)
+
+
+def _amounts(table: _Table) -> Mapping[str, int]:
+    return MappingProxyType({key: table.micros(key) for key in table.names()})
+
+
+def _token_rates(table: _Table, kind: Kind) -> Mapping[str, int]:
+    """Return a rate for every kind of token, or none at all."""
+    given = _amounts(table)
+    rates: dict[str, int] = {}
+    if not given:
+        return MappingProxyType(rates)
+    for token, stand_in in _TOKENS[kind].items():
+        if token not in given and stand_in is None:
+            raise table.fault(token, "is missing.")
+        rates[token] = given[token] if token in given else given[str(stand_in)]
+        # An estimate takes the stand-in's rate, and has to be an upper bound.
+        if stand_in is not None and rates[token] > given[stand_in]:
+            raise table.fault(token, f"must not be above {stand_in}.")
+    for token in given:
+        if token not in rates:
+            raise table.fault(token, f"is no kind of token of a model of kind {kind}.")
+    return MappingProxyType(rates)
+
+
+def _check_substitute(table: _Table, model: Model, models: Mapping[str, Model]) -> None:
+    if (model.status is Status.LIVE) != (model.retire_date is None):
+        raise table.fault("retire_date", f"does not go with the status {model.status}.")
+    if not model.substitute:
+        if model.status is not Status.LIVE:
+            raise table.fault("substitute", f"must be given, as the model is {model.status}.")
+        return
+    other = models.get(model.substitute)
+    if other is None or other.kind is not model.kind or other.status is not Status.LIVE:
+        raise table.fault(
+            "substitute", f"{model.substitute!r} is no live {model.kind} model of this file."
+        )
+
+
+def _candidates(
+    table: _Table, kind: Kind, models: Mapping[str, Model]
+) -> Iterable[tuple[Model, str]]:
+    for number, data in enumerate(table.tables("candidates"), start=1):
+        candidate = _Table(f"{table.label}: candidate {number}", data)
+        name, quality = candidate.text("model"), candidate.text("quality")
+        candidate.end()
+        model = models.get(name)
+        if model is None or model.kind is not kind or model.status is Status.RETIRED:
+            raise candidate.fault("model", f"{name!r} is no usable {kind} model of this file.")
+        if quality not in model.qualities:
+            raise candidate.fault(
+                "quality", f"is {quality!r}; {name} has: {', '.join(model.qualities) or 'none'}."
+            )
+        yield model, quality

@@ -1,0 +1,91 @@
+"""What the price catalogue says about a model. Prices are integers in micros of USD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+# The largest amount that every part of the product holds exactly.
+MICROS_MAX = 2**53 - 1
+# The word of some providers for "choose the size or quality yourself".
+AUTO = "auto"
+
+
+class Kind(StrEnum):
+    """What a model makes."""
+
+    IMAGE = "image"
+    CHAT = "chat"
+    VIDEO = "video"
+
+
+class Status(StrEnum):
+    """Whether a model can be used."""
+
+    LIVE = "live"
+    RETIRING = "retiring"
+    RETIRED = "retired"
+
+
+class Quality(StrEnum):
+    """The quality classes, of which a request asks for one if it names no model."""
+
+    PREMIUM = "premium"
+    STANDARD = "standard"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model at one provider.
+
+    `micros_per_image` is by quality, then by size such as `1024x1024`; for a model priced by the
+    megapixel the reader has worked it out, and `micros_per_megapixel` is that of a billable unit.
+    `micros_per_million_tokens` is by kind of token, `micros_per_second` by resolution. What is
+    empty or None has no such price.
+    """
+
+    provider: str
+    name: str
+    kind: Kind
+    status: Status
+    retire_date: date | None
+    substitute: str
+    note: str
+    sources: tuple[str, ...]
+    confidence: str
+    estimated: bool
+    accepts_auto: bool
+    default_quality: str
+    micros_per_image: Mapping[str, Mapping[str, int]] = field(hash=False)
+    micros_per_megapixel: int | None
+    micros_per_million_tokens: Mapping[str, int] = field(hash=False)
+    micros_per_second: Mapping[str, int] = field(hash=False)
+
+    @property
+    def qualities(self) -> tuple[str, ...]:
+        """The qualities that have a price, in the catalogue's order."""
+        return tuple(self.micros_per_image)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The sizes that have a price in some quality, in the catalogue's order."""
+        return tuple(dict.fromkeys(s for row in self.micros_per_image.values() for s in row))
+
+    def image_prices(self, *, size: str, quality: str) -> tuple[int, ...]:
+        """Return the prices of an image that the size and quality may mean; none if unpriced."""
+        if AUTO in (size, quality) and not self.accepts_auto:
+            return ()
+        return tuple(
+            micros
+            for priced_quality, row in self.micros_per_image.items()
+            for priced_size, micros in row.items()
+            if quality in (AUTO, priced_quality) and size in (AUTO, priced_size)
+        )
+
+    def status_on(self, today: date) -> Status:
+        """Return the status on a day: a retirement whose date has come has happened."""
+        if self.retire_date is not None and self.retire_date <= today:
+            return Status.RETIRED
+        return self.status

@@ -1,0 +1,129 @@
+"""Prices: known figures, for estimates and for bills."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from generations.catalogue import Catalogue, Model
+from generations.pricing import WRAPPING_TOKENS, Unpriced, Usage, price
+
+TODAY = date(2026, 11, 21)
+
+
+def model(name: str) -> Model:
+    """Return a model of our own catalogue."""
+    return Catalogue.load().find(name, today=TODAY)
+
+
+def test_the_estimate_of_a_flat_price_is_the_price_times_the_count():
+    sandbox = model("sandbox-image")
+    assert price(sandbox, size="512x512", quality="standard", count=1, prompt="a fox") == 40_000
+    assert price(sandbox, size="1024x1536", quality="premium", count=3) == 240_000
+
+
+def test_the_estimate_counts_a_token_for_each_byte_of_the_prompt_and_rounds_up():
+    image = model("gpt-image-2")
+    # "é" has two bytes: (2 + 64) tokens at $5 a million are 330 micros an image.
+    assert price(image, size="1024x1024", quality="low", count=1, prompt="é") == 6_330
+    assert price(image, size="1024x1024", quality="low", count=2, prompt="é") == 2 * 6_330
+    mini = model("gpt-image-1-mini")
+    usage = Usage(text_input_tokens=1, cached_text_input_tokens=1, image_output_tokens=0)
+    # One cached token at $0.2 a million is a fifth of a micro.
+    assert price(mini, size="1024x1024", quality="low", count=1, usage=usage) == 1
+
+
+def test_auto_is_the_dearest_it_may_mean():
+    image = model("gpt-image-2")
+    text = WRAPPING_TOKENS * 5
+    assert price(image, size="auto", quality="auto", count=1) == 211_000 + text
+    assert price(image, size="1024x1536", quality="auto", count=1) == 165_000 + text
+    assert price(image, size="auto", quality="low", count=1) == 6_000 + text
+
+
+def test_the_bill_is_by_tokens_where_they_are_reported():
+    usage = Usage(
+        text_input_tokens=100,
+        cached_text_input_tokens=40,
+        image_input_tokens=10,
+        cached_image_input_tokens=5,
+        image_output_tokens=1756,
+        text_output_tokens=2,
+    )
+    billed = price(model("gpt-image-1.5"), size="1024x1024", quality="high", count=1, usage=usage)
+    # Micros a token: text 5 and 1.25 cached, image 8 and 2 cached, output 32 and 10 for text.
+    assert billed == 60 * 5 + 50 + 5 * 8 + 5 * 2 + 1756 * 32 + 2 * 10
+
+
+def test_a_bill_by_tokens_does_not_ask_for_a_price_of_the_size():
+    usage = Usage(text_input_tokens=0, image_output_tokens=1000)
+    assert price(model("gpt-image-2"), size="1536x864", quality="x", count=1, usage=usage) == 30_000
+
+
+def test_the_bill_is_by_units_where_they_are_reported():
+    dev = model("fal-ai/flux/dev")
+    arguments = {"size": "1024x1024", "quality": "standard", "count": 1}
+    assert price(dev, **arguments, usage=Usage(billable_units=Decimal(1))) == 25_000
+    assert price(dev, **arguments, usage=Usage(billable_units=Decimal("1.048576"))) == 26_215
+    assert price(dev, **arguments, usage=Usage(billable_units=Decimal("1E-999999"))) == 1
+    assert price(dev, **arguments, usage=Usage(billable_units=Decimal(0))) == 0
+    # Units of a model that is not priced by them say nothing.
+    assert (
+        price(
+            model("sandbox-image"),
+            size="512x512",
+            quality="standard",
+            count=1,
+            usage=Usage(billable_units=Decimal(7)),
+        )
+        == 40_000
+    )
+
+
+def test_the_bill_is_by_images_made_where_nothing_else_is_reported():
+    sandbox = model("sandbox-image")
+    bill = {"size": "512x512", "quality": "standard", "count": 4}
+    assert price(sandbox, **bill, usage=Usage(images=3)) == 120_000
+    assert price(sandbox, **bill, usage=Usage(images=0)) == 0
+    assert price(sandbox, **bill, usage=Usage()) == 160_000
+
+
+def test_what_has_no_price_is_told_with_what_has():
+    with pytest.raises(Unpriced, match=r"sizes 512x512, .* qualities standard, premium") as caught:
+        price(model("sandbox-image"), size="256x256", quality="standard", count=1)
+    error = caught.value
+    assert (error.model, error.size, error.quality) == ("sandbox-image", "256x256", "standard")
+    assert (error.qualities, error.substitute) == (("standard", "premium"), "")
+    with pytest.raises(Unpriced, match=r"none at all\. Use the model 'gpt-image-2'") as caught:
+        price(model("chatgpt-image-latest"), size="1024x1024", quality="high", count=1)
+    assert caught.value.substitute == "gpt-image-2"
+    # The sandbox can't be left to choose.
+    with pytest.raises(Unpriced):
+        price(model("sandbox-image"), size="auto", quality="standard", count=1)
+
+
+def test_a_price_too_large_is_an_error():
+    usage = Usage(text_input_tokens=0, image_output_tokens=2**53)
+    with pytest.raises(OverflowError, match="gpt-image-2"):
+        price(model("gpt-image-2"), size="1024x1024", quality="low", count=1, usage=usage)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"images": -1}, "images is -1"),
+        ({"image_output_tokens": 1.5}, "image_output_tokens is 1.5"),
+        ({"text_output_tokens": True}, "text_output_tokens is True"),
+        ({"text_input_tokens": 1, "cached_text_input_tokens": 2}, "cached_text_input_tokens is"),
+        ({"cached_image_input_tokens": 1}, "cached_image_input_tokens is"),
+        ({"billable_units": Decimal("NaN")}, "billable_units"),
+        ({"billable_units": Decimal("Infinity")}, "billable_units"),
+        ({"billable_units": Decimal("-0.1")}, "billable_units"),
+        ({"billable_units": Decimal("1E+999999")}, "billable_units"),
+    ],
+)
+def test_a_usage_that_cannot_be_true_is_refused(arguments: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        Usage(**arguments)

@@ -20,6 +20,8 @@ from redis.asyncio import Redis
 
 from authority.embedded import EmbeddedPostgres, EmbeddedValkey
 
+pytest_plugins = ["authorities"]
+
 _TESTS = Path(__file__).parent
 _VALKEY_DATABASES = 16
 

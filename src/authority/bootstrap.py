@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import grpc
 from psycopg_pool import PoolTimeout
 
 from authority.config import AuthoritySettings
@@ -89,9 +90,8 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         stack.push_async_callback(pool.close)
         redis = connect(settings.redis_url.get_secret_value())
         stack.push_async_callback(redis.aclose)
-        core = _wire(
-            settings, Database(pool), HotStore(redis, HotClock(offset_ms=settings.clock_offset_ms))
-        )
+        clock = HotClock(offset_ms=settings.clock_offset_ms)
+        core = _wire(Database(pool), HotStore(redis, clock))
         await _check_schema(core.database)
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(_cancelled, journal)
@@ -100,7 +100,7 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         yield core
 
 
-def _wire(settings: AuthoritySettings, database: Database, hot: HotStore) -> Core:
+def _wire(database: Database, hot: HotStore) -> Core:
     ledger = LedgerStore(database)
     outbox = Outbox(hot)
     journal = Journal(database, outbox.trim)
@@ -108,7 +108,16 @@ def _wire(settings: AuthoritySettings, database: Database, hot: HotStore) -> Cor
     tenants = Tenants(hot, database, journal, outbox, epochs)
     context = Context(hot, ledger, journal, Policies(ledger), hot.clock, tenants.open)
     locator = Locator()
-    sweeper = Sweeper(context, locator, hot, ledger, database, journal, outbox, epochs)
+    sweeper = Sweeper(
+        context=context,
+        locator=locator,
+        hot=hot,
+        ledger=ledger,
+        database=database,
+        journal=journal,
+        outbox=outbox,
+        epochs=epochs,
+    )
     auditor = Auditor(hot, AuditReader(database), outbox)
     return Core(context, locator, hot, ledger, database, journal, epochs, tenants, sweeper, auditor)
 
@@ -118,7 +127,8 @@ async def _check_schema(database: Database) -> None:
         missing = await pending(connection)
     if missing:
         raise StartError(
-            f"The database lacks the migrations {', '.join(missing)}: run `paymaster migrate` first."
+            f"The database lacks the migrations {', '.join(missing)}: "
+            "run `paymaster migrate` first."
         )
 
 
@@ -143,7 +153,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
     shield = Shield()
     async with running_core(settings) as core:
 
-        def register(server: object) -> None:
+        def register(server: grpc.aio.Server) -> None:
             budgets = BudgetServicer(core.context, core.locator, shield)
             admin = AdminServicer(core.context, core.audit, core.status)
             budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)

@@ -1,4 +1,4 @@
-"""Accounts, budgets, and the policy of a tenant: what a Reserve by an account is checked against."""
+"""Accounts, budgets, and the policy of a tenant: what a Reserve is checked against."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TenantPolicy:
             at = self.accounts.get(at.parent)
 
     def windows(self, account: str, now_ms: int) -> list[BudgetWindow]:
-        """Return every budget that binds `account`, in its window of now, narrowest account first."""
+        """Return every budget that binds `account` in its window of now, from the inside out."""
         return [
             self.window_of(budget, now_ms)
             for node in self.chain(account)

@@ -5,10 +5,10 @@ Each operation's entries sum to zero, in each unit and, for budgets, in each win
     a window's books    AVAILABLE  RESERVED  COMMITTED  REFUNDED
     an account's books  CHARGED    ABSORBED  PROVIDER
 
-A Reserve moves from AVAILABLE to RESERVED; a Commit from RESERVED to COMMITTED, and back to AVAILABLE
-what was not needed, while the account takes CHARGED and the platform ABSORBED out of PROVIDER, which
-is what the work really cost. A Refund gives AVAILABLE back out of REFUNDED, and the platform takes
-over the charge.
+A Reserve moves from AVAILABLE to RESERVED; a Commit from RESERVED to COMMITTED, and back to
+AVAILABLE what was not needed, while the account takes CHARGED and the platform ABSORBED out of
+PROVIDER, which is what the work really cost. A Refund gives AVAILABLE back out of REFUNDED, and the
+platform takes over the charge.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@
     ├── ModelRetired          the model has a substitute
     └── ModelUnpriced         the catalogue has no price for it
 
-`reason` is the name in the proto's ErrorReason; `metadata` holds every changing part of the message.
+`reason` is the name in the proto's ErrorReason; `metadata` holds every changing part of the
+message.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ class ReserveDenied(PaymasterError):
 
 
 class Unavailable(PaymasterError):
-    """A store is away or changing. The outcome may be unknown; retrying with the same key is safe."""
+    """A store is away. The outcome may be unknown; retrying with the same key is safe."""
 
     reason = "UNAVAILABLE"
 

@@ -83,7 +83,7 @@ class ReserveCommand:
 
 @dataclass(frozen=True, slots=True)
 class CommitCommand:
-    """A Commit. `limits` has one entry for each window of the reservation, None where none binds."""
+    """A Commit. `limits` has one entry for each window, None where none binds."""
 
     reservation_id: str
     windows: Sequence[WindowRef]
@@ -185,7 +185,7 @@ class Ledger(Protocol):
         ...
 
     async def insert_budget(self, budget: Budget) -> tuple[Budget, int]:
-        """Add a budget; return it with its key, and the new policy version. Raises AlreadyExists."""
+        """Add a budget; return it with its key, and the policy version. Raises AlreadyExists."""
         ...
 
     async def replace_budget(self, budget: Budget) -> int:

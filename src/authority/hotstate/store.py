@@ -115,7 +115,8 @@ class HotStore:
             return [Verdict.NOT_LOADED]
         try:
             reply = await cast(
-                "Any", self.redis.evalsha(scripts.hashes[script], len(keys), *keys, *arguments)
+                "Any",
+                self.redis.evalsha(scripts.hashes[script], len(keys), *keys, *map(str, arguments)),
             )
         except NoScriptError:
             # The store was restarted or the epoch has changed: nothing ran.
@@ -217,7 +218,7 @@ class HotStore:
             keys.outbox,
             *(keys.window(ref) for ref in refs),
         ]
-        arguments = [self.clock.offset_ms, operation_id, _EXPIRE_REQUEST]
+        arguments: list[str | int] = [self.clock.offset_ms, operation_id, _EXPIRE_REQUEST]
         return await self._decide(Script.EXPIRE, names, arguments, _EXPIRE_REQUEST)
 
     async def read(

@@ -39,7 +39,7 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
 
 
 class Database:
-    """Hands out connections; a fault of the server is Unavailable, an error in a statement is not."""
+    """Hands out connections. A fault of the server is Unavailable, a wrong statement is not."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -2,8 +2,9 @@
 
 While one transaction commits, what is decided meanwhile gathers; all of it goes with the next. An
 operation is acknowledged only after its commit. Rows are idempotent by operation id, window totals
-are added only for operations that were new, and a reservation's row is only ever replaced by a later
-one: so it does not matter in which order, by which process, or how often an operation is written.
+are added only for operations that were new, and a reservation's row is only ever replaced by a
+later one: so it does not matter in which order, by which process, or how often an operation is
+written.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class StaleEpoch(Unavailable):
 
 
 class KeyConflict(Exception):
-    """The operation's key belongs to another one in the ledger: it was decided without being looked up."""
+    """The operation's key belongs to another one in the ledger: nobody had looked it up."""
 
 
 class _Waiting(NamedTuple):

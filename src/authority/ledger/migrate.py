@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from importlib.resources import files
-from typing import Any, LiteralString, NamedTuple, cast
+from typing import Any, LiteralString, NamedTuple
 
 from psycopg import AsyncConnection
 
@@ -27,7 +27,7 @@ class Migration(NamedTuple):
 
     number: int
     name: str
-    sql: str
+    sql: LiteralString
 
     @property
     def checksum(self) -> str:
@@ -82,11 +82,12 @@ async def _lock(connection: AsyncConnection) -> None:
 
 async def _apply_missing(connection: AsyncConnection) -> list[str]:
     await connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY, name text NOT NULL,"
-        " checksum text NOT NULL, apply_time timestamptz NOT NULL DEFAULT now())"
+        "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY,"
+        " name text NOT NULL, checksum text NOT NULL,"
+        " apply_time timestamptz NOT NULL DEFAULT now())"
     )
     cursor = await connection.execute("SELECT number, checksum FROM schema_migration")
-    applied = dict(await cursor.fetchall())
+    applied: dict[int, str] = dict(await cursor.fetchall())
     known = migrations()
     newest = known[-1].number
     if applied and max(applied) > newest:
@@ -111,8 +112,7 @@ async def _apply(connection: AsyncConnection, migration: Migration) -> None:
     async with connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '4s'")
         await connection.execute("SET LOCAL statement_timeout = '60s'")
-        # The text is our own file's, as constant as a literal.
-        await connection.execute(cast("LiteralString", migration.sql))
+        await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO schema_migration (number, name, checksum) VALUES (%s, %s, %s)",
             [migration.number, migration.name, migration.checksum],

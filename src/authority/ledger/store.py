@@ -132,7 +132,7 @@ class LedgerStore:
         return version
 
     async def insert_budget(self, budget: Budget) -> tuple[Budget, int]:
-        """Add a budget; return it with its key, and the new policy version. Raises AlreadyExists."""
+        """Add a budget; return it with its key, and the policy version. Raises AlreadyExists."""
         rows, version = await self._change(
             budget.account,
             "insert_budget",

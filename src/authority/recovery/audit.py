@@ -1,8 +1,8 @@
 """The audit: recomputes every number from the ledger's entries and compares.
 
-It runs beside traffic. What the hot state counts at some sequence must be what the entries up to that
-sequence say, plus what still waits in the outbox. It is read in this order: hot state, outbox, ledger.
-An operation leaves the outbox only once it is in the ledger, so none can be missed.
+It runs beside traffic. What the hot state counts at some sequence must be what the entries up to
+that sequence say, plus what still waits in the outbox. It is read in this order: hot state, outbox,
+ledger. An operation leaves the outbox only once it is in the ledger, so none can be missed.
 """
 
 from __future__ import annotations

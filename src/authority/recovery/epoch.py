@@ -1,8 +1,9 @@
 """The epoch: which life of the hot store may decide.
 
-A store that was restarted, restored or replaced has another run id than the one in the ledger: it is
-given a new epoch. Scripts carry their epoch in their text, so whoever still holds an older one calls
-scripts that the store does not know; and the journal refuses what was decided in an older one.
+A store that was restarted, restored or replaced has another run id than the one in the ledger: it
+is given a new epoch. Scripts carry their epoch in their text, so whoever still holds an older one
+calls scripts that the store does not know; and the journal refuses what was decided in an older
+one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The sweeper: what has to happen without anybody asking for it. Safe in many processes at once.
 
-Correctness never depends on it: an expired hold that is in the way is reclaimed by the Reserve that it
-is in the way of, an operation that is replayed is journalled before it is answered.
+Correctness never depends on it: an expired hold that is in the way is reclaimed by the Reserve that
+it is in the way of, an operation that is replayed is journalled before it is answered.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Sweeper:
 
     def __init__(
         self,
+        *,
         context: Context,
         locator: Locator,
         hot: HotStore,

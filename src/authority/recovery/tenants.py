@@ -1,8 +1,8 @@
 """Opens a tenant: makes its hot state serve in the present epoch.
 
-Nothing but the sequence and the expiry times is brought in here; windows and reservations are loaded
-from the ledger when they are first needed. So opening takes the same few milliseconds for a tenant
-with ten operations and with ten million.
+Nothing but the sequence and the expiry times is brought in here; windows and reservations are
+loaded from the ledger when they are first needed. So opening takes the same few milliseconds for a
+tenant with ten operations and with ten million.
 """
 
 from __future__ import annotations

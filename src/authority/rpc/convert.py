@@ -17,34 +17,34 @@ from authority.v1 import errors_pb2, resources_pb2
 # Every enum's value is the domain's word behind the enum's name: Unit.USD is UNIT_USD.
 
 
-def unit_to_proto(unit: Unit) -> resources_pb2.Unit:
+def unit_to_proto(unit: Unit) -> resources_pb2.Unit.ValueType:
     """Return the proto's value."""
     return resources_pb2.Unit.Value(f"UNIT_{unit}")
 
 
-def window_to_proto(window: Window) -> resources_pb2.Window:
+def window_to_proto(window: Window) -> resources_pb2.Window.ValueType:
     """Return the proto's value."""
     return resources_pb2.Window.Value(f"WINDOW_{window}")
 
 
-def denial_reason_to_proto(reason: DenialReason) -> errors_pb2.DenialReason:
+def denial_reason_to_proto(reason: DenialReason) -> errors_pb2.DenialReason.ValueType:
     """Return the proto's value."""
     return errors_pb2.DenialReason.Value(f"DENIAL_REASON_{reason}")
 
 
-def _enforcement(enforcement: Enforcement) -> resources_pb2.Enforcement:
+def _enforcement(enforcement: Enforcement) -> resources_pb2.Enforcement.ValueType:
     return resources_pb2.Enforcement.Value(f"ENFORCEMENT_{enforcement}")
 
 
-def _overage(policy: OveragePolicy) -> resources_pb2.OveragePolicy:
+def _overage(policy: OveragePolicy) -> resources_pb2.OveragePolicy.ValueType:
     return resources_pb2.OveragePolicy.Value(f"OVERAGE_POLICY_{policy}")
 
 
-def _account_state(state: AccountState) -> resources_pb2.AccountState:
+def _account_state(state: AccountState) -> resources_pb2.AccountState.ValueType:
     return resources_pb2.AccountState.Value(f"ACCOUNT_STATE_{state}")
 
 
-def _reservation_state(state: ReservationState) -> resources_pb2.ReservationState:
+def _reservation_state(state: ReservationState) -> resources_pb2.ReservationState.ValueType:
     return resources_pb2.ReservationState.Value(f"RESERVATION_STATE_{state}")
 
 

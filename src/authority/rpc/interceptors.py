@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import grpc
 import structlog
@@ -17,7 +17,7 @@ from authority.rpc.status import abort, internal_status
 # Health is asked by probes that hold no token, reflection by tools that only read the proto.
 _OPEN_TO_ALL = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
-Handler = grpc.RpcMethodHandler
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 log = structlog.get_logger(__name__)
@@ -31,9 +31,9 @@ class Calls(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
+    ) -> Handler | None:
         """Wrap the handler of one call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
@@ -55,7 +55,7 @@ class Calls(grpc.aio.ServerInterceptor):
     def _signed_in(self, details: grpc.HandlerCallDetails) -> bool:
         if not self._expected:
             return True
-        metadata = cast("list[tuple[str, str | bytes]]", details.invocation_metadata or [])
+        metadata = cast("list[tuple[str, str | bytes]]", details.invocation_metadata)
         given = dict(metadata).get("authorization", b"")
         return hmac.compare_digest(
             given.encode() if isinstance(given, str) else given, self._expected
@@ -67,7 +67,7 @@ def _guarded(inner: Any, method: str, signed_in: bool) -> Any:
         try:
             _require(signed_in)
             return await inner(request, context)
-        except Exception as error:  # noqa: BLE001: this is where every error ends
+        except Exception as error:  # noqa: BLE001 - every error ends here
             await _answer_error(error, method, context)
 
     return handle
@@ -79,7 +79,7 @@ def _guarded_stream(inner: Any, method: str, signed_in: bool) -> Any:
             _require(signed_in)
             async for message in inner(request, context):
                 yield message
-        except Exception as error:  # noqa: BLE001: this is where every error ends
+        except Exception as error:  # noqa: BLE001 - every error ends here
             await _answer_error(error, method, context)
 
     return handle

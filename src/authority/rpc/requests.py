@@ -115,7 +115,7 @@ class Reader:
         if len(legs) > LEGS_MAX:
             self.wrong(field, f"must have at most {LEGS_MAX} legs, not {len(legs)}")
             return ()
-        read = []
+        read: list[Leg] = []
         for index, leg in enumerate(legs):
             name = enum_name(resources_pb2.Unit, leg.unit)
             unit = self.word(f"{field}[{index}].unit", "UNIT", name, Unit, None)

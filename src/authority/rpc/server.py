@@ -43,7 +43,8 @@ class RpcServer:
             options=[
                 ("grpc.so_reuseport", int(reuse_port)),
                 ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
-                # Clients may hold a connection open between clicks; pings keep proxies from cutting it.
+                # Clients may hold a connection open between clicks; pings keep proxies from cutting
+                # it.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
             ],

@@ -1,7 +1,8 @@
 """Lets an operation go on when its caller leaves.
 
-grpc.aio cancels a handler when the client's deadline passes or the client goes away. From the script
-call on an operation must reach the journal all the same, so it runs as a task of the server's.
+grpc.aio cancels a handler when the client's deadline passes or the client goes away. From the
+script call on an operation must reach the journal all the same, so it runs as a task of the
+server's.
 """
 
 from __future__ import annotations

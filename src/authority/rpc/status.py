@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.any_pb2 import Any as ProtoAny
@@ -85,7 +85,7 @@ def _packed(message: Message) -> ProtoAny:
     return packed
 
 
-async def abort(context: grpc.aio.ServicerContext, error: PaymasterError) -> NoReturn:
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: PaymasterError) -> NoReturn:
     """End the call with the status of an error."""
     status = rpc_status.to_status(status_of(error))
     await context.abort(status.code, status.details, status.trailing_metadata)

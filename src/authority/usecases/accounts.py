@@ -1,7 +1,8 @@
 """Accounts and budgets: made and changed in the ledger, binding from the next Reserve on.
 
-A change raises the version of the tenant's policy in the ledger, then in the hot store; it is answered
-only after both. If this process dies in between, the sweeper raises the second (recovery/sweep.py).
+A change raises the version of the tenant's policy in the ledger, then in the hot store; it is
+answered only after both. If this process dies in between, the sweeper raises the second
+(recovery/sweep.py).
 """
 
 from __future__ import annotations

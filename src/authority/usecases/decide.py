@@ -21,7 +21,8 @@ from authority.usecases.context import Context
 
 # Each round puts one thing right; more than a few mean that the ground keeps moving.
 _ROUNDS_MAX = 12
-# Answers stay hot for 25 hours (hotstate/scripts/_prelude.lua); an hour is left for clocks that differ.
+# Answers stay hot for 25 hours (hotstate/scripts/_prelude.lua); an hour is left for clocks that
+# differ.
 _HOT_ANSWER_MS = 24 * 3_600_000
 
 PutRight = Callable[[Decision], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""Finds the windows that a reservation belongs to, and brings in what the hot store has not loaded."""
+"""Finds the windows of a reservation, and brings in what the hot store has not loaded."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class Policies:
         self._cached: dict[str, TenantPolicy] = {}
 
     async def of(self, account: str) -> TenantPolicy:
-        """Return the policy of the account's tenant. Raises NotFound if there is no such account."""
+        """Return the policy of the account's tenant. Raises NotFound for an unknown account."""
         tenant = tenant_of(account)
         policy = self._cached.get(tenant)
         if policy is None or account not in policy.accounts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from authority.domain.budgets import AccountState, BudgetWindow, TenantPolicy
 from authority.domain.errors import ReserveDenied
 from authority.domain.ids import tenant_of
-from authority.domain.money import MONEY_UNITS, Option
+from authority.domain.money import MONEY_UNITS, Option, Unit
 from authority.domain.operations import DenialReason, Kind
 from authority.domain.ports import Decision, Keyed, ReserveCommand, Verdict
 from authority.usecases.context import Context
@@ -123,7 +123,7 @@ async def _describe(context: Context, denial: ReserveDenied) -> None:
     denial.now_ms = context.clock.now_ms()
 
 
-def _is_metered(option: Option, metered_units: set[str]) -> bool:
+def _is_metered(option: Option, metered_units: set[Unit]) -> bool:
     """Say whether a budget meters every money leg; a count that nothing meters is only recorded."""
     return all(leg.unit in metered_units for leg in option.legs if leg.unit in MONEY_UNITS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -40,8 +41,9 @@ async def eventually(
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def append(url: str, value: str) -> None:
-    """Add a value to a list in Postgres or Valkey, and return when the server has confirmed it."""
+async def append(url: str) -> str:
+    """Add a value to a list in Postgres or Valkey; return it when the server has confirmed it."""
+    value = uuid.uuid4().hex
     if url.startswith("postgresql:"):
         async with await AsyncConnection.connect(url) as connection:
             await connection.execute("CREATE TABLE IF NOT EXISTS appended (value text)")
@@ -49,6 +51,7 @@ async def append(url: str, value: str) -> None:
     else:
         async with Redis.from_url(url) as client:
             await client.rpush("appended", value)
+    return value
 
 
 async def appended(url: str) -> list[str]:

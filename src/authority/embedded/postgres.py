@@ -23,9 +23,7 @@ _INITDB_SECONDS_MAX = 120
 _CONNECT_SECONDS_MAX = 10
 # What fits in sun_path on macOS; Linux has 4 bytes more. One bound makes a directory good on both.
 _SOCKET_PATH_BYTES_MAX = 103
-# Of postmaster.pid, which Postgres writes as it starts.
-_PORT_LINE = 3
-_READY_LINE = 7
+_READY_LINE = 7  # Of postmaster.pid, which Postgres writes as it starts.
 
 
 class EmbeddedPostgres(EmbeddedServer):
@@ -132,7 +130,7 @@ class EmbeddedPostgres(EmbeddedServer):
         options = [f"--{name}={value}" for name, value in settings.items()]
         return [self._programs / "postgres", "-D", self._data, *options]
 
-    async def _serves(self, port: int) -> bool:
+    async def _serves(self) -> bool:
         try:
             text = await asyncio.to_thread((self._data / "postmaster.pid").read_text, "utf-8")
         except FileNotFoundError:
@@ -141,7 +139,6 @@ class EmbeddedPostgres(EmbeddedServer):
         return (
             len(lines) > _READY_LINE
             and lines[0] == str(self.pid)
-            and lines[_PORT_LINE] == str(port)
             and lines[_READY_LINE].strip() == "ready"
         )
 

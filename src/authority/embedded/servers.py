@@ -156,7 +156,7 @@ class EmbeddedServer(ABC):
         """Return the command that runs the server in the foreground."""
 
     @abstractmethod
-    async def _serves(self, port: int) -> bool:
+    async def _serves(self) -> bool:
         """Say whether the server that was started accepts connections."""
 
     @abstractmethod
@@ -184,7 +184,7 @@ class EmbeddedServer(ABC):
         self._process = self._spawn(self._command(port))
         self._pid_file.write_text(f"{self._process.pid}\n", encoding="ascii")
         deadline = time.monotonic() + _START_SECONDS_MAX
-        while not await self._serves(port):
+        while not await self._serves():
             if not self.running:
                 if not ports.is_free(port):
                     return False

@@ -19,6 +19,7 @@ from authority.embedded import (
     DataDirectoryInUse,
     EmbeddedPostgres,
     EmbeddedValkey,
+    ServerStuck,
     accounts,
     processes,
     servers,
@@ -145,6 +146,24 @@ async def test_an_owner_killed_before_it_wrote_the_pid(home):
     async with EmbeddedValkey(home / "Valkey") as valkey:
         assert running(home / "Valkey") == {valkey.pid}
         assert valkey.pid != first["Valkey"]["pid"]
+
+
+async def test_a_leftover_that_does_not_end_is_named_and_no_second_server_starts(home, monkeypatch):
+    async def end(found, *_):
+        return found
+
+    with owner(home) as process:
+        pid = started(process)["Valkey"]["pid"]
+        process.kill()
+        process.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "end", end)
+        for _ in ("once", "and again"):
+            with pytest.raises(ServerStuck, match=f"process {pid}"):
+                await EmbeddedValkey(home / "Valkey").start()
+    assert running(home / "Valkey") == {pid}
+    async with EmbeddedValkey(home / "Valkey") as valkey:
+        assert running(home / "Valkey") == {valkey.pid}
 
 
 async def test_a_foreign_process_with_a_reused_pid_lives_on(home):

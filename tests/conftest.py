@@ -5,12 +5,18 @@ A test that kills its server makes one of its own with `make_postgres` or `make_
 
 from __future__ import annotations
 
+import os
+
+# gRPC's fork handlers crash children that tests start; must be said before grpc is imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 import itertools
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,12 +24,19 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from authority.embedded import EmbeddedPostgres, EmbeddedValkey
+from authority.embedded import (
+    DataDirectory,
+    DataDirectoryError,
+    EmbeddedPostgres,
+    EmbeddedValkey,
+    processes,
+)
 
 pytest_plugins = ["authorities"]
 
 _TESTS = Path(__file__).parent
 _VALKEY_DATABASES = 16
+_HOME_PREFIX = "paymaster-tests-"
 
 
 def pytest_report_header() -> list[str]:
@@ -39,12 +52,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server_home() -> Iterator[Path]:
-    """A directory for servers: its path is short, and an unprivileged account can pass it."""
-    home = Path(tempfile.mkdtemp(prefix="paymaster-"))
-    home.chmod(0o711)
-    yield home
-    shutil.rmtree(home)
+async def server_home() -> AsyncIterator[Path]:
+    """A directory for servers: its path is short, and an unprivileged account can pass it.
+
+    What sessions that were killed have left behind is ended and removed first.
+    """
+    for left in _left_homes():
+        # Another session may be at the same directory.
+        with suppress(OSError, DataDirectoryError), DataDirectory(left):
+            found = await processes.find(EmbeddedPostgres.programs | EmbeddedValkey.programs, left)
+            await processes.end(found, signal.SIGKILL, seconds_max=10)
+            shutil.rmtree(left)
+    with DataDirectory(Path(tempfile.mkdtemp(prefix=_HOME_PREFIX))) as home:
+        yield home.path
+        shutil.rmtree(home.path)
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +142,16 @@ async def make_valkey(server_home: Path) -> AsyncIterator[Callable[[], Awaitable
             return await servers.enter_async_context(EmbeddedValkey(_fresh(server_home)))
 
         yield make
+
+
+def _left_homes() -> list[Path]:
+    """The directories whose owner lives or was killed; in others the lock is empty."""
+    left = []
+    for lock in Path(tempfile.gettempdir()).glob(f"{_HOME_PREFIX}*/lock"):
+        with suppress(OSError):  # Another user's, or gone meanwhile.
+            if lock.read_text():
+                left.append(lock.parent)
+    return left
 
 
 def _fresh(home: Path) -> Path:

@@ -32,7 +32,7 @@ from authority.embedded import (
     processes,
 )
 
-pytest_plugins = ["authorities"]
+pytest_plugins = ["authorities", "processes"]
 
 _TESTS = Path(__file__).parent
 _VALKEY_DATABASES = 16

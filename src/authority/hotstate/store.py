@@ -78,13 +78,6 @@ class HotStore:
             raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
         return int(seconds) * 1000 + int(microseconds) // 1000
 
-    async def exists(self, key: str) -> bool:
-        """Say whether the store has the key. Raises Unavailable."""
-        try:
-            return bool(await self.redis.exists(key))
-        except (RedisError, OSError) as error:
-            raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
-
     async def run_id(self, connection: Redis) -> str:
         """Return the id of the server's run, which changes with every restart."""
         info = cast("Mapping[str, Any]", await connection.info("server"))

@@ -73,11 +73,10 @@ class Tenants:
             self._hot.forget_epoch()
             return
         keys = self._hot.keys(tenant)
-        if head["loaded_epoch"] == epoch and not await self._hot.exists(keys.meta):
-            # Opened in this very epoch and gone without a trace, such as by FLUSHALL.
+        opened = "1" if head["loaded_epoch"] == epoch else "0"
+        (verdict,) = await self._hot.call(Script.FENCE, [keys.meta], [opened])
+        if verdict == "LOST":
             await self._epochs.advance(epoch)
-            return
-        (verdict,) = await self._hot.call(Script.FENCE, [keys.meta], [])
         if verdict != "DONE":
             return
         # From here on nobody decides for this tenant: what is in its outbox is all there will be.

@@ -1,0 +1,98 @@
+"""Authorities as processes of their own, to be killed and stopped at will."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+
+from authorities import TOKEN, Stubs
+from support import eventually
+
+
+class AuthorityProcess:
+    """`python -m authority` on given stores. Start again after a kill: it takes the same port."""
+
+    def __init__(self, home: Path, database_url: str, redis_url: str) -> None:
+        self.port_file = home / "port"
+        self.log_file = home / "log"
+        self._urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        self._port = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: grpc.aio.Channel | None = None
+
+    async def start(self) -> Stubs:
+        """Start it and connect to it."""
+        self.port_file.unlink(missing_ok=True)
+        environment = {
+            **os.environ,
+            **self._urls,
+            "PAYMASTER_TOKEN": TOKEN,
+            "AUTHORITY_PORT": str(self._port),
+            "AUTHORITY_PORT_FILE": str(self.port_file),
+            "AUTHORITY_DRAIN_SECONDS": "5",
+        }
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "authority", env=environment, stdout=log, stderr=log
+            )
+        self._port = await eventually(self._read_port, 20)
+        if self._channel is None:
+            options = [
+                ("grpc.initial_reconnect_backoff_ms", 50),
+                ("grpc.max_reconnect_backoff_ms", 200),
+            ]
+            self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{self._port}", options)
+        return self.stubs()
+
+    def stubs(self) -> Stubs:
+        """Return the services of this process, over one channel for its whole life."""
+        assert self._channel is not None
+        return Stubs(self._channel)
+
+    def _read_port(self) -> int:
+        assert self._process is not None
+        if self._process.returncode is not None:
+            raise RuntimeError(self.log_file.read_text())
+        text = self.port_file.read_text() if self.port_file.exists() else ""
+        return int(text or 0)
+
+    async def send(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; return the exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return await self._process.wait()
+
+    async def close(self) -> None:
+        """End it, whatever it does."""
+        if self._channel is not None:
+            await self._channel.close()
+        if self._process is not None and self._process.returncode is None:
+            await self.send(signal.SIGKILL)
+
+
+@pytest.fixture
+async def make_authority_process(
+    tmp_path: Path,
+) -> AsyncIterator[Callable[[str, str], Awaitable[AuthorityProcess]]]:
+    """A function that makes an authority process, not started yet."""
+    async with AsyncExitStack() as stack:
+        count = 0
+
+        async def make(database_url: str, redis_url: str) -> AuthorityProcess:
+            nonlocal count
+            count += 1
+            home = tmp_path / f"authority-{count}"
+            home.mkdir()
+            process = AuthorityProcess(home, database_url, redis_url)
+            stack.push_async_callback(process.close)
+            return process
+
+        yield make

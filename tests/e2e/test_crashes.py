@@ -17,9 +17,8 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from authority.ledger.migrate import migrate
-
 from authorities import new_key
+from authority.ledger.migrate import migrate
 from support import eventually
 
 CALLERS = 24

@@ -11,6 +11,7 @@
     ├── RefundExceedsCharge   more than what is left of the charge
     ├── ReserveDenied         the budget does not allow it
     ├── Unavailable           a store is away; the outcome may be unknown, the same key is safe
+    ├── OutOfTime             the call took too long; the same key is safe
     ├── ModelRetired          the model has a substitute
     └── ModelUnpriced         the catalogue has no price for it
 
@@ -166,6 +167,12 @@ class Unavailable(PaymasterError):
     """A store is away. The outcome may be unknown; retrying with the same key is safe."""
 
     reason = "UNAVAILABLE"
+
+
+class OutOfTime(PaymasterError):
+    """The call took longer than a call may; the outcome is unknown, the same key is safe."""
+
+    reason = "DEADLINE"
 
 
 class ModelRetired(PaymasterError):

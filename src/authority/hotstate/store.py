@@ -34,7 +34,7 @@ from authority.hotstate.clock import HotClock
 from authority.hotstate.keys import TenantKeys
 from authority.hotstate.scripts import Script, ScriptSet, script_set
 
-_REPLY_SECONDS = 5.0
+_REPLY_SECONDS = 1.5  # as for the ledger: shorter than a client's own deadline
 _EXPIRE_REQUEST = '{"kind":"EXPIRE"}'
 
 

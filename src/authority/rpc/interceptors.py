@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias, cast
@@ -11,11 +12,15 @@ import structlog
 import uuid_utils
 from grpc_status import rpc_status
 
-from authority.domain.errors import NotSignedIn, PaymasterError
+from authority.domain.errors import NotSignedIn, OutOfTime, PaymasterError
 from authority.rpc.status import abort, internal_status
 
 # Health is asked by probes that hold no token, reflection by tools that only read the proto.
 _OPEN_TO_ALL = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+
+# For callers that set no deadline. What they asked for goes on; they may ask again with the same
+# key.
+_CALL_SECONDS_MAX = 30.0
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -66,7 +71,8 @@ def _guarded(inner: Any, method: str, signed_in: bool) -> Any:
     async def handle(request: Any, context: Context) -> Any:
         try:
             _require(signed_in)
-            return await inner(request, context)
+            async with asyncio.timeout(_CALL_SECONDS_MAX):
+                return await inner(request, context)
         except Exception as error:  # noqa: BLE001 - every error ends here
             await _answer_error(error, method, context)
 
@@ -96,6 +102,8 @@ def _require(signed_in: bool) -> None:
 async def _answer_error(error: Exception, method: str, context: Context) -> None:
     if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
         raise error
+    if isinstance(error, TimeoutError):
+        error = OutOfTime("The call took too long; the outcome is unknown. Ask again, same key.")
     if isinstance(error, PaymasterError):
         await abort(context, error)
     request_id = str(uuid_utils.uuid7())

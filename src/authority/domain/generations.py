@@ -1,0 +1,105 @@
+"""A generation as submitters see it, and what taking one in asks of the stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+
+class GenerationState(StrEnum):
+    """The life of a generation: QUEUED, RUNNING, then one of the others."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    DENIED = "DENIED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file made. `object_key` is where the artifact store has its bytes."""
+
+    artifact_id: str
+    object_key: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A user's piece of work. Amounts are in micros of USD.
+
+    `request` is canonical: what was submitted, with defaults filled in.
+    """
+
+    generation_id: str
+    request: dict[str, str | int]
+    requeue_number: int
+    state: GenerationState
+    attempt_count: int
+    provider: str
+    model: str
+    downgraded: bool
+    cached: str
+    cost_micros: int
+    saved_micros: int
+    reservation_id: str
+    error_reason: str
+    error_message: str
+    artifacts: tuple[Artifact, ...]
+    create_time: datetime
+    end_time: datetime | None
+
+
+class OpenCounts(NamedTuple):
+    """How many generations are not at their end."""
+
+    queued: int
+    running: int
+
+
+class GenerationStore(Protocol):
+    """Keeps generations. Every method raises Unavailable if the store does not answer."""
+
+    async def insert(
+        self, generation_id: str, key: str, request: dict[str, str | int]
+    ) -> Generation | None:
+        """Add a generation, QUEUED; None if the tenant has used the key."""
+        ...
+
+    async def find_by_key(self, tenant: str, key: str) -> Generation | None:
+        """Return the generation that was submitted with the key."""
+        ...
+
+    async def find(self, generation_ids: Sequence[str]) -> dict[str, Generation]:
+        """Return those that exist, by id."""
+        ...
+
+    async def list_by_account(self, account: str, before: str, limit: int) -> list[Generation]:
+        """Return a page, the latest first, of those older than the id `before`; all if ''."""
+        ...
+
+    async def artifact(self, artifact_id: str) -> Artifact | None:
+        """Return an artifact of a generation that SUCCEEDED."""
+        ...
+
+    async def count_open(self) -> OpenCounts:
+        """Return how many wait and how many run."""
+        ...
+
+
+class Jobs(Protocol):
+    """Wakes workers up."""
+
+    async def enqueue(self, generation: Generation) -> None:
+        """Put the generation's job into its queue, if the queue can be reached; never raises.
+
+        The row is what counts: a job that is missing is put in by the workers' reconciler.
+        """
+        ...

@@ -1,0 +1,99 @@
+"""Generations in Postgres, as the authority takes them in and shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg.rows import DictRow
+
+from authority.domain.generations import Artifact, Generation, GenerationState, OpenCounts
+from authority.domain.ids import tenant_of
+from authority.ledger.database import Database
+from authority.ledger.queries import statements
+
+
+class PostgresGenerations:
+    """Implements `domain.generations.GenerationStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = statements("generations.sql")
+
+    async def _rows(self, name: str, **parameters: Any) -> list[DictRow]:
+        return await self._database.rows(self._sql[name], parameters)
+
+    async def insert(
+        self, generation_id: str, key: str, request: dict[str, str | int]
+    ) -> Generation | None:
+        """Add a generation, QUEUED; None if the tenant has used the key."""
+        tenant = tenant_of(generation_id)
+        rows = await self._rows(
+            "insert_generation", generation_id=generation_id, tenant=tenant, key=key, **request
+        )
+        return _generation(rows[0]) if rows else None
+
+    async def find_by_key(self, tenant: str, key: str) -> Generation | None:
+        """Return the generation that was submitted with the key."""
+        rows = await self._rows("find_generation_by_key", tenant=tenant, key=key)
+        return _generation(rows[0]) if rows else None
+
+    async def find(self, generation_ids: Sequence[str]) -> dict[str, Generation]:
+        """Return those that exist, by id."""
+        rows = await self._rows("find_generations", generation_ids=list(generation_ids))
+        return {row["generation_id"]: _generation(row) for row in rows}
+
+    async def list_by_account(self, account: str, before: str, limit: int) -> list[Generation]:
+        """Return a page, the latest first, of those older than the id `before`; all if ''."""
+        rows = await self._rows("list_generations", account=account, before=before, limit=limit)
+        return [_generation(row) for row in rows]
+
+    async def artifact(self, artifact_id: str) -> Artifact | None:
+        """Return an artifact of a generation that SUCCEEDED."""
+        rows = await self._rows("find_artifact", artifact_id=artifact_id)
+        return _artifact(rows[0]) if rows else None
+
+    async def count_open(self) -> OpenCounts:
+        """Return how many wait and how many run."""
+        rows = await self._rows("count_open_generations")
+        return OpenCounts(**rows[0])
+
+
+def _generation(row: DictRow) -> Generation:
+    state = GenerationState(row["state"])
+    return Generation(
+        generation_id=row["generation_id"],
+        request={
+            "account": row["account"],
+            "kind": row["kind"],
+            "prompt": row["prompt"],
+            "model": row["requested_model"],
+            "size": row["size"],
+            "quality": row["quality"],
+            "count": row["count"],
+        },
+        requeue_number=row["requeue_number"],
+        state=state,
+        attempt_count=row["attempt_count"],
+        provider=row["provider"],
+        model=row["model"],
+        downgraded=row["downgraded"],
+        cached=row["cached"],
+        cost_micros=row["cost_micros"],
+        saved_micros=row["saved_micros"],
+        reservation_id=row["reservation_id"] or "",
+        error_reason=row["error_reason"],
+        error_message=row["error_message"],
+        # Workers store what was made before it is paid for; until then it is not to be had.
+        artifacts=tuple(map(_artifact, row["artifacts"]))
+        if state is GenerationState.SUCCEEDED
+        else (),
+        create_time=row["create_time"],
+        end_time=row["end_time"],
+    )
+
+
+def _artifact(row: Mapping[str, Any]) -> Artifact:
+    return Artifact(
+        row["artifact_id"], row["object_key"], row["media_type"], row["size_bytes"], row["sha256"]
+    )

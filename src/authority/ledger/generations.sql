@@ -1,0 +1,43 @@
+-- Named statements of ledger/generations.py.
+
+-- name: insert_generation
+INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt, requested_model,
+                        size, quality, count)
+VALUES (%(generation_id)s, %(tenant)s, %(account)s, %(key)s, %(kind)s, %(prompt)s, %(model)s, %(size)s,
+        %(quality)s, %(count)s)
+ON CONFLICT (tenant, idempotency_key) DO NOTHING
+RETURNING *, '[]'::json AS artifacts;
+
+-- name: find_generation_by_key
+SELECT generation.*, made.artifacts FROM generation
+CROSS JOIN LATERAL (
+    SELECT coalesce(json_agg(artifact ORDER BY position), '[]') AS artifacts
+    FROM artifact WHERE artifact.generation_id = generation.generation_id
+) AS made
+WHERE tenant = %(tenant)s AND idempotency_key = %(key)s;
+
+-- name: find_generations
+SELECT generation.*, made.artifacts FROM generation
+CROSS JOIN LATERAL (
+    SELECT coalesce(json_agg(artifact ORDER BY position), '[]') AS artifacts
+    FROM artifact WHERE artifact.generation_id = generation.generation_id
+) AS made
+WHERE generation_id = ANY(%(generation_ids)s);
+
+-- name: list_generations
+SELECT generation.*, made.artifacts FROM generation
+CROSS JOIN LATERAL (
+    SELECT coalesce(json_agg(artifact ORDER BY position), '[]') AS artifacts
+    FROM artifact WHERE artifact.generation_id = generation.generation_id
+) AS made
+WHERE account = %(account)s AND (%(before)s = '' OR generation_id < %(before)s)
+ORDER BY generation_id DESC LIMIT %(limit)s;
+
+-- name: find_artifact
+SELECT artifact.* FROM artifact JOIN generation USING (generation_id)
+WHERE artifact_id = %(artifact_id)s AND state = 'SUCCEEDED';
+
+-- name: count_open_generations
+SELECT count(*) FILTER (WHERE state = 'QUEUED') AS queued,
+       count(*) FILTER (WHERE state = 'RUNNING') AS running
+FROM generation WHERE state IN ('QUEUED', 'RUNNING');

@@ -1,0 +1,149 @@
+"""Taking generations in, and showing them.
+
+The row is written first and the job is enqueued after it. Whoever dies or loses the queue in
+between loses nothing: the workers' reconciler enqueues rows that no queue holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+from authority.domain.errors import (
+    IdempotencyKeyReused,
+    InvalidRequest,
+    ModelRetired,
+    ModelUnpriced,
+    NotFound,
+    Violation,
+)
+from authority.domain.generations import Artifact, Generation, GenerationStore, Jobs
+from authority.domain.ids import tenant_of
+from authority.usecases.decide import new_id
+from authority.usecases.policies import Policies
+from generations import requests
+from generations.catalogue import Catalogue, RetiredModel
+from generations.pricing import Unpriced
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationContext:
+    """What these use cases work with, wired by `authority.bootstrap`."""
+
+    generations: GenerationStore
+    jobs: Jobs
+    policies: Policies
+    catalogue: Catalogue
+    today: Callable[[], date]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a caller asks for; what is empty was not set."""
+
+    idempotency_key: str
+    account: str
+    kind: str
+    prompt: str
+    model: str
+    size: str
+    quality: str
+    count: int
+
+
+class Submitted(NamedTuple):
+    """A generation that was taken in, and whether it answers an earlier call."""
+
+    generation: Generation
+    replayed: bool
+
+
+async def submit(context: GenerationContext, submission: Submission) -> Submitted:
+    """Take a generation in.
+
+    Raises:
+        InvalidRequest: one or more fields are wrong.
+        ModelRetired, ModelUnpriced: the model can't be used.
+        NotFound: there is no such account.
+        IdempotencyKeyReused: the key was used for another request.
+        Unavailable: the ledger is away; the outcome may be unknown.
+
+    """
+    key = submission.idempotency_key
+    tenant = tenant_of(submission.account)
+    first = await context.generations.find_by_key(tenant, key)
+    # A model that was retired since its generation was taken in does not change what a replay is
+    # told.
+    day = first.create_time.date() if first else context.today()
+    request = requests.canonical(check(context, submission, day))
+    if first is None:
+        await context.policies.of(submission.account)
+        made = await context.generations.insert(f"{tenant}/{new_id()}", key, request)
+        if made is not None:
+            await context.jobs.enqueue(made)
+            return Submitted(made, replayed=False)
+        # Another call with the same key was faster.
+        first = await context.generations.find_by_key(tenant, key)
+        assert first is not None, "generations are never deleted while a key may be used again"
+    differing = requests.differing_fields(first.request, request)
+    if differing:
+        raise IdempotencyKeyReused(key, list(differing))
+    return Submitted(first, replayed=True)
+
+
+def check(
+    context: GenerationContext, submission: Submission, day: date
+) -> requests.GenerationRequest:
+    """Return the request with its defaults, as of a day. Raises as `submit` does."""
+    try:
+        return requests.validate_request(
+            account=submission.account,
+            kind=submission.kind,
+            prompt=submission.prompt,
+            model=submission.model,
+            size=submission.size,
+            quality=submission.quality,
+            count=submission.count,
+            catalogue=context.catalogue,
+            today=day,
+        )
+    except requests.InvalidRequest as error:
+        raise InvalidRequest([Violation(*violation) for violation in error.violations]) from error
+    except RetiredModel as error:
+        raise ModelRetired(str(error), model=error.name, substitute=error.substitute) from error
+    except Unpriced as error:
+        raise ModelUnpriced(
+            str(error), model=error.model, substitute=error.substitute or ""
+        ) from error
+
+
+async def get_generations(
+    context: GenerationContext, generation_ids: Sequence[str]
+) -> list[Generation]:
+    """Return generations in the order asked for. Raises NotFound and Unavailable."""
+    found = await context.generations.find(generation_ids)
+    for generation_id in generation_ids:
+        if generation_id not in found:
+            raise NotFound("generation", generation_id)
+    return [found[generation_id] for generation_id in generation_ids]
+
+
+async def list_generations(
+    context: GenerationContext, account: str, before: str, limit: int
+) -> list[Generation]:
+    """Return a page of an account's generations, the latest first, of those older than `before`.
+
+    Raises NotFound (the account) and Unavailable.
+    """
+    await context.policies.of(account)
+    return await context.generations.list_by_account(account, before, limit)
+
+
+async def get_artifact(context: GenerationContext, artifact_id: str) -> Artifact:
+    """Return an artifact. Raises NotFound and Unavailable."""
+    found = await context.generations.artifact(artifact_id)
+    if found is None:
+        raise NotFound("artifact", artifact_id)
+    return found

@@ -1,0 +1,37 @@
+"""What the similarity cache knows a request by.
+
+A scope is an equality: what may be served to a request was made for the same tenant, by the same
+model at the same quality and size, and as many. Within it the prompt decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+
+from generations.requests import GenerationRequest
+from workers.cache.normalise import NORMALISER_VERSION, normalise
+from workers.rows import Fingerprint
+
+
+def fingerprint(request: GenerationRequest, *, model: str, quality: str) -> Fingerprint:
+    """Return what a request is known by, if `model` makes it at `quality`.
+
+    The model and quality are those of an option, not of the request: what a soft cap has downgraded
+    is never served to a request that may have the better one.
+    """
+    tenant = request.account.partition("/")[0]
+    scope = [
+        NORMALISER_VERSION, tenant, request.kind, model, quality, request.size, request.count
+    ]  # fmt: skip
+    normalised = normalise(request.prompt)
+    return Fingerprint(
+        scope=_hash(json.dumps(scope)),
+        exact=_hash(unicodedata.normalize("NFC", request.prompt)),
+        normalised=_hash(normalised) if normalised else None,
+    )
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

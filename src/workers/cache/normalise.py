@@ -1,0 +1,61 @@
+"""Brings prompts that ask for the same picture in other dress to one text.
+
+Folded: case, white space, typography, punctuation between words, articles, and the polite words
+around a request ("Please create an image of ..."). Kept: the order of the words, numbers, what
+stands in quotes to the letter, since it may be drawn as text, and every word that tells a medium:
+an illustration of a teapot is not a teapot.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Goes into the hash of the scope: prompts normalised by other rules never meet.
+NORMALISER_VERSION = 1
+
+_SAME_CHARACTERS = {
+    "'": "\u2018\u2019\u201a\u2032",
+    '"': "\u201c\u201d\u201e\u00ab\u00bb\u2033",
+    "-": "\u2010\u2011\u2012\u2013\u2014\u2212",
+    "x": "\u00d7",
+    " ": "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff",
+}
+_TYPOGRAPHY = str.maketrans(
+    {other: plain for plain, others in _SAME_CHARACTERS.items() for other in others}
+)
+_INVISIBLE = str.maketrans(dict.fromkeys(_SAME_CHARACTERS.pop(" "), ""))
+
+# 'quoted' or "quoted"; a single quote next to a letter on both sides is an apostrophe.
+_QUOTED = re.compile(r"""("[^"]*"|(?<!\w)'[^']*'(?!\w))""")
+# Numbers keep the marks within them (1.5, 16:9, -5), words their apostrophes. Other characters that
+# are not plain punctuation count as words: 50 % is not 50, (cat) is not cat.
+_TOKEN = re.compile(
+    r"""(?<!\w)-?\d+(?:[.,:/-]\d+)*(?!\w) | [^\W_]+(?:'[^\W_]+)* | [^\w\s.,;:!?/'"-]""", re.VERBOSE
+)
+_REQUEST = re.compile(
+    r"""^(?:please[ ])?
+    (?:(?:can|could|would|will)[ ]you[ ](?:please[ ])?
+      | i(?:'d|[ ]would)[ ]like[ ](?:you[ ]to[ ])?
+      | i[ ](?:want|need)[ ](?:you[ ]to[ ])? )?
+    (?: (?:(?:generate|create|produce|make|show|give)[ ](?:(?:me|us)[ ])?)?
+        (?:an?[ ]|the[ ]|one[ ])?(?:image|picture)[ ](?:of|showing)[ ]
+      | (?:generate|create|produce|make|show)[ ](?:me|us)[ ]
+      | (?:create|produce)[ ](?=(?:an?|the)[ ])
+      | generate[ ]
+      | (?<=^please[ ]) )""",
+    re.VERBOSE,
+)
+_THANKS = re.compile(r"(?: please| thanks| thank you)+$")
+_ARTICLE = re.compile(r"(?:(?<= )|^)(?:an?|the) (?=.)")
+
+
+def normalise(prompt: str) -> str:
+    """Return the text that stands for a prompt's meaning; empty if nothing is left."""
+    text = unicodedata.normalize("NFC", prompt).translate(_INVISIBLE).translate(_TYPOGRAPHY)
+    tokens: list[str] = []
+    for index, part in enumerate(_QUOTED.split(text)):
+        # What is split at a capturing group has the quoted parts at the odd places.
+        tokens += [f'"{part[1:-1]}"'] if index % 2 else _TOKEN.findall(part.casefold())
+    folded = _THANKS.sub("", _REQUEST.sub("", " ".join(tokens)))
+    return _ARTICLE.sub("", folded)

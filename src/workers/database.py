@@ -1,0 +1,61 @@
+"""The workers' connections to Postgres, and their named statements."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
+from typing import LiteralString
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+_WAIT_SECONDS = 5.0
+_STATEMENT_TIMEOUT = "15s"
+_MARK = "-- name: "
+
+Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+
+class DatabaseAway(Exception):
+    """Postgres does not answer; whether the last statement was carried out is not known."""
+
+
+def make_pool(database_url: str, *, size_max: int) -> Pool:
+    """Return a pool that is not open yet."""
+    return AsyncConnectionPool(
+        database_url,
+        min_size=1,
+        max_size=size_max,
+        timeout=_WAIT_SECONDS,
+        open=False,
+        # A connection that a restart of Postgres has cut is noticed before it is used.
+        check=AsyncConnectionPool.check_connection,
+        connection_class=AsyncConnection[DictRow],
+        kwargs={
+            "autocommit": True,
+            "row_factory": dict_row,
+            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT}",
+        },
+    )
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[AsyncConnection[DictRow]]:
+    """Give a connection within a transaction. Raises DatabaseAway."""
+    try:
+        async with pool.connection() as connection, connection.transaction():
+            yield connection
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        raise DatabaseAway(f"Postgres does not answer ({type(error).__name__}).") from error
+
+
+@cache
+def statements() -> dict[str, LiteralString]:
+    """Return the statements of queries.sql by their names."""
+    text = (files("workers") / "queries.sql").read_text()
+    parsed = (block.partition("\n") for block in text.split(_MARK)[1:])
+    return {name.strip(): body.strip() for name, _, body in parsed}

@@ -1,0 +1,152 @@
+-- Named statements of workers/store.py. Every write holds its claim first, in the same transaction.
+
+-- name: claim
+-- Takes a generation that no worker has and whose time has come.
+UPDATE generation
+SET state = 'RUNNING', fence = fence + 1, crash_count = crash_count + 1, lease_owner = %(owner)s,
+    lease_until = now() + %(lease)s, start_time = coalesce(start_time, now())
+WHERE generation_id = %(generation_id)s AND state IN ('QUEUED', 'RUNNING')
+  AND coalesce(lease_until, now()) <= now() AND next_try_time <= now()
+RETURNING *;
+
+-- name: claim_wait
+-- Says when an open generation may be claimed; no row if it is at its end.
+SELECT extract(epoch FROM greatest(lease_until, next_try_time) - now())::float8 AS seconds
+FROM generation WHERE generation_id = %(generation_id)s AND state IN ('QUEUED', 'RUNNING');
+
+-- name: hold_claim
+-- Keeps others from claiming the generation until the transaction ends; no row if one already has.
+SELECT generation_id FROM generation
+WHERE generation_id = %(generation_id)s AND fence = %(fence)s AND state = 'RUNNING' FOR UPDATE;
+
+-- name: renew
+-- Returns the claims that still hold.
+UPDATE generation SET lease_until = now() + %(lease)s
+FROM unnest(%(generation_ids)s::text[], %(fences)s::bigint[]) AS held (generation_id, fence)
+WHERE generation.generation_id = held.generation_id AND generation.fence = held.fence
+  AND generation.state = 'RUNNING'
+RETURNING generation.generation_id;
+
+-- name: read_attempts
+SELECT * FROM generation_attempt WHERE generation_id = %(generation_id)s ORDER BY attempt;
+
+-- name: put_back
+UPDATE generation
+SET state = 'QUEUED', lease_owner = NULL, lease_until = NULL, next_try_time = now() + %(delay)s,
+    crash_count = CASE WHEN %(crashed)s THEN crash_count ELSE 0 END
+WHERE generation_id = %(generation_id)s;
+
+-- name: insert_attempt
+WITH counted AS (
+    UPDATE generation SET attempt_count = attempt_count + 1 WHERE generation_id = %(generation_id)s
+    RETURNING attempt_count
+)
+INSERT INTO generation_attempt (generation_id, attempt, options)
+SELECT %(generation_id)s, attempt_count, %(options)s FROM counted
+RETURNING *;
+
+-- name: write_dispatch
+UPDATE generation_attempt
+SET state = 'DISPATCHED', option_index = %(option_index)s, provider = %(provider)s, model = %(model)s,
+    reservation_id = %(reservation_id)s, estimate_micros = %(estimate_micros)s, dispatch_time = now()
+WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
+RETURNING *;
+
+-- name: write_remote_id
+UPDATE generation_attempt SET remote_id = %(remote_id)s
+WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
+RETURNING *;
+
+-- name: write_answer
+UPDATE generation_attempt
+SET state = 'ANSWERED', actual_micros = %(actual_micros)s, presumed_spent = %(presumed_spent)s,
+    error_reason = %(error_reason)s, error_message = %(error_message)s
+WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
+RETURNING *;
+
+-- name: insert_artifact
+INSERT INTO artifact (artifact_id, generation_id, position, object_key, media_type, size_bytes, sha256)
+VALUES (%(artifact_id)s, %(generation_id)s, %(position)s, %(object_key)s,
+        %(media_type)s, %(size_bytes)s, %(sha256)s);
+
+-- name: write_failure
+UPDATE generation_attempt
+SET state = 'FAILED', reservation_id = coalesce(%(reservation_id)s, reservation_id),
+    error_reason = %(error_reason)s, error_message = %(error_message)s, retry_time = now() + %(retry)s::interval
+WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
+RETURNING *;
+
+-- name: settle_attempt
+UPDATE generation_attempt
+SET state = %(state)s, charged_micros = %(charged_micros)s, settle_time = now()
+WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
+RETURNING *;
+
+-- name: put_back_for_retry
+UPDATE generation
+SET state = 'QUEUED', lease_owner = NULL, lease_until = NULL, crash_count = 0,
+    cost_micros = settled.charged_micros, next_try_time = coalesce(settled.retry_time, now())
+FROM (
+    SELECT coalesce(sum(charged_micros), 0)::bigint AS charged_micros, max(retry_time) AS retry_time
+    FROM generation_attempt WHERE generation_id = %(generation_id)s
+) AS settled
+WHERE generation_id = %(generation_id)s
+RETURNING extract(epoch FROM next_try_time - now())::float8 AS seconds;
+
+-- name: end_generation
+-- What was charged is charged, also by attempts that failed.
+UPDATE generation
+SET state = %(state)s, provider = %(provider)s, model = %(model)s, downgraded = %(downgraded)s,
+    reservation_id = %(reservation_id)s, cached = %(cached)s, saved_micros = %(saved_micros)s,
+    error_reason = %(error_reason)s, error_message = %(error_message)s,
+    cost_micros = (
+        SELECT coalesce(sum(charged_micros), 0)::bigint FROM generation_attempt
+        WHERE generation_id = %(generation_id)s
+    ),
+    lease_owner = NULL, lease_until = NULL, end_time = now()
+WHERE generation_id = %(generation_id)s;
+
+-- name: find_hit
+SELECT cache_entry.generation_id, cache_entry.exact_hash = %(exact)s AS exact, cache_entry.cost_micros,
+       generation.provider, generation.model, made.artifacts
+FROM cache_entry JOIN generation USING (generation_id)
+CROSS JOIN LATERAL (
+    SELECT json_agg(artifact ORDER BY position) AS artifacts
+    FROM artifact WHERE artifact.generation_id = cache_entry.generation_id
+) AS made
+WHERE cache_entry.tenant = %(tenant)s AND scope_hash = %(scope)s AND expire_time > now()
+  AND (exact_hash = %(exact)s OR normalised_hash = %(normalised)s)
+ORDER BY exact DESC, cache_entry.create_time DESC LIMIT 1;
+
+-- name: write_cache_entry
+INSERT INTO cache_entry (scope_hash, exact_hash, normalised_hash, tenant, generation_id, quality_class,
+                         cost_micros, expire_time)
+VALUES (%(scope)s, %(exact)s, %(normalised)s, %(tenant)s, %(generation_id)s, %(quality_class)s,
+        %(cost_micros)s, now() + %(life)s)
+ON CONFLICT (scope_hash, exact_hash) DO UPDATE
+SET generation_id = excluded.generation_id, cost_micros = excluded.cost_micros,
+    create_time = excluded.create_time, expire_time = excluded.expire_time;
+
+-- name: delete_cache_entries
+DELETE FROM cache_entry WHERE tenant = %(tenant)s AND generation_id = %(generation_id)s;
+
+-- name: delete_expired_cache_entries
+DELETE FROM cache_entry WHERE (scope_hash, exact_hash) IN (
+    SELECT scope_hash, exact_hash FROM cache_entry WHERE expire_time <= now() LIMIT %(limit)s
+);
+
+-- name: try_reconciler_lock
+-- One reconciler at a time is enough; the lock goes with the transaction.
+SELECT pg_try_advisory_xact_lock(hashtextextended('paymaster.workers.reconciler', 0)) AS locked;
+
+-- name: unleased_generations
+-- What should be in a queue: open, with nobody at work on it, and not only just written.
+SELECT generation_id, kind, requeue_number FROM generation
+WHERE state IN ('QUEUED', 'RUNNING') AND generation_id > %(after)s
+  AND coalesce(lease_until, now()) <= now() AND create_time <= now() - %(grace)s
+ORDER BY generation_id LIMIT %(limit)s;
+
+-- name: raise_requeue_numbers
+UPDATE generation SET requeue_number = requeue_number + 1
+WHERE generation_id = ANY(%(generation_ids)s)
+RETURNING generation_id, kind, requeue_number;

@@ -1,0 +1,180 @@
+"""What workers read from and write to Postgres. Amounts are in micros of USD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from generations.requests import GenerationRequest
+
+
+class AttemptState(StrEnum):
+    """The life of an attempt; migration 0002 draws the arrows."""
+
+    RESERVING = "RESERVING"
+    DENIED = "DENIED"
+    DISPATCHED = "DISPATCHED"
+    ANSWERED = "ANSWERED"
+    COMMITTED = "COMMITTED"
+    REFUSED = "REFUSED"
+    FAILED = "FAILED"
+    RELEASED = "RELEASED"
+
+
+class EndState(StrEnum):
+    """The final states of a generation that a worker brings about."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    DENIED = "DENIED"
+
+
+OPEN_STATES = frozenset(
+    {
+        AttemptState.RESERVING,
+        AttemptState.DISPATCHED,
+        AttemptState.ANSWERED,
+        AttemptState.FAILED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to make a generation, with the upper bound of its price."""
+
+    provider: str
+    model: str
+    quality: str
+    estimate_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to make a generation. What is not known yet is '' or None."""
+
+    number: int
+    state: AttemptState
+    options: tuple[Option, ...]
+    option_index: int | None
+    reservation_id: str
+    remote_id: str
+    actual_micros: int | None
+    charged_micros: int | None
+    presumed_spent: bool
+    error_reason: str
+    error_message: str
+    retryable: bool
+
+    @property
+    def option(self) -> Option:
+        """Return the option that was held."""
+        assert self.option_index is not None, "nothing was held yet"
+        return self.options[self.option_index]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A generation that this worker may write, as long as nobody has claimed it after `fence`."""
+
+    generation_id: str
+    fence: int
+    request: GenerationRequest = field(repr=False)  # it has the prompt
+    crash_count: int
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def tenant(self) -> str:
+        """Return the tenant: the part of the id before the slash."""
+        return self.generation_id.partition("/")[0]
+
+    @property
+    def open_attempt(self) -> Attempt | None:
+        """Return the attempt that an earlier run has left unsettled."""
+        if self.attempts and self.attempts[-1].state in OPEN_STATES:
+            return self.attempts[-1]
+        return None
+
+    @property
+    def presumed_count(self) -> int:
+        """Return how many attempts had an outcome that nobody knows."""
+        return sum(attempt.presumed_spent for attempt in self.attempts)
+
+
+class StoredArtifact(NamedTuple):
+    """A file in the artifact store."""
+
+    object_key: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+
+
+class Answer(NamedTuple):
+    """How a provider's call ended that has to be paid for."""
+
+    actual_micros: int
+    artifacts: tuple[StoredArtifact, ...] = ()
+    presumed_spent: bool = False
+    error_reason: str = ""
+    error_message: str = ""
+
+
+class Failure(NamedTuple):
+    """How an attempt ended that costs nothing. `retry_s` is None where another try is no use."""
+
+    reason: str
+    message: str
+    retry_s: float | None
+
+
+class Settlement(NamedTuple):
+    """How an attempt is closed, and what the account was charged for it."""
+
+    attempt: Attempt
+    state: AttemptState
+    charged_micros: int = 0
+
+
+class Fingerprint(NamedTuple):
+    """What the similarity cache knows a request by. The hashes are SHA-256."""
+
+    scope: bytes
+    exact: bytes
+    normalised: bytes | None
+
+
+class Hit(NamedTuple):
+    """What the similarity cache has for a request; `match` is `exact` or `normalised`."""
+
+    generation_id: str
+    match: str
+    cost_micros: int
+    provider: str
+    model: str
+    artifacts: tuple[StoredArtifact, ...]
+
+
+class Entry(NamedTuple):
+    """What the similarity cache is to keep of a generation that has just been made."""
+
+    fingerprint: Fingerprint
+    quality: str
+    cost_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a generation ends. `artifacts` are those that are not written down yet."""
+
+    state: EndState
+    provider: str = ""
+    model: str = ""
+    downgraded: bool = False
+    reservation_id: str | None = None
+    cached: str = ""
+    saved_micros: int = 0
+    error_reason: str = ""
+    error_message: str = ""
+    artifacts: tuple[StoredArtifact, ...] = ()

@@ -1,0 +1,208 @@
+"""The rows that workers keep: claims that can be lost, attempts, ends, and the cache."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+import uuid_utils
+
+from generations.models import Kind
+from generations.requests import GenerationRequest
+from support import eventually
+from workers.cache.fingerprint import fingerprint
+from workers.database import make_pool
+from workers.rows import (
+    Answer,
+    AttemptState,
+    Claim,
+    End,
+    EndState,
+    Entry,
+    Failure,
+    Option,
+    Settlement,
+    StoredArtifact,
+)
+from workers.store import ClaimLost, WorkStore
+
+LEASE_S = 30.0
+OPTIONS = [Option("sandbox", "sandbox-image", "premium", 80_000)]
+ARTIFACT = StoredArtifact("acme/a.png", "image/png", 3, "ab" * 32)
+
+
+@pytest.fixture
+async def pool(ledger_url):
+    pool = make_pool(ledger_url, size_max=4)
+    await pool.open()
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def store(pool):
+    return WorkStore(pool)
+
+
+@pytest.fixture
+async def generation_id(ledger_url):
+    return await insert_generation(ledger_url)
+
+
+async def insert_generation(ledger_url, prompt="a lighthouse"):
+    generation_id = f"acme/{uuid_utils.uuid7()}"
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO tenant (tenant) VALUES ('acme') ON CONFLICT DO NOTHING"
+        )
+        await connection.execute(
+            "INSERT INTO account VALUES ('acme', 'acme', 'platform', '', 'UTC', 'ACTIVE',"
+            " 'AVAILABLE', now()) ON CONFLICT DO NOTHING"
+        )
+        await connection.execute(
+            "INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt,"
+            " requested_model, size, quality, count) VALUES (%s, 'acme', 'acme', %s, 'image', %s,"
+            " '', '1024x1024', 'premium', 1)",
+            [generation_id, generation_id, prompt],
+        )
+    return generation_id
+
+
+async def read(ledger_url, generation_id, *columns):
+    async with await psycopg.AsyncConnection.connect(ledger_url) as connection:
+        cursor = await connection.execute(
+            f"SELECT {', '.join(columns)} FROM generation WHERE generation_id = %s", [generation_id]
+        )
+        return await cursor.fetchone()
+
+
+async def dispatched(store, claim):
+    attempt = await store.begin_attempt(claim, OPTIONS)
+    return await store.write_dispatch(claim, attempt, option_index=0, reservation_id="acme/r")
+
+
+async def test_a_claim_gives_the_request_and_keeps_others_out(store, generation_id):
+    claim = await store.claim(generation_id, "one", LEASE_S)
+    assert isinstance(claim, Claim)
+    assert claim.request == GenerationRequest(
+        "acme", Kind.IMAGE, "a lighthouse", "", "1024x1024", "premium", 1
+    )
+    assert "lighthouse" not in repr(claim)
+    wait = await store.claim(generation_id, "two", LEASE_S)
+    assert wait == pytest.approx(LEASE_S, abs=2)
+
+
+async def test_an_unknown_or_ended_generation_is_not_claimed(store, generation_id):
+    assert await store.claim("acme/unknown", "one", LEASE_S) is None
+    claim = await store.claim(generation_id, "one", LEASE_S)
+    await store.finish(claim, End(state=EndState.FAILED, error_reason="r", error_message="m"))
+    assert await store.claim(generation_id, "one", LEASE_S) is None
+
+
+async def test_a_worker_that_lost_its_claim_can_write_nothing(store, generation_id):
+    zombie = await store.claim(generation_id, "one", 0.01)
+
+    async def other():
+        claim = await store.claim(generation_id, "two", LEASE_S)
+        return claim if isinstance(claim, Claim) else None
+
+    claim = await eventually(other)
+    assert claim.fence > zombie.fence
+    attempt = await dispatched(store, claim)
+    writes = [
+        store.begin_attempt(zombie, OPTIONS),
+        store.write_dispatch(zombie, attempt, option_index=0, reservation_id="x"),
+        store.write_remote_id(zombie, attempt, "x"),
+        store.write_answer(zombie, attempt, Answer(1)),
+        store.write_failure(zombie, attempt, Failure("r", "m", None)),
+        store.retry(zombie, Settlement(attempt, AttemptState.RELEASED)),
+        store.finish(zombie, End(state=EndState.FAILED)),
+        store.put_back(zombie, 0, crashed=False),
+    ]
+    for write in writes:
+        with pytest.raises(ClaimLost):
+            await write
+    assert await store.renew([zombie], LEASE_S) == {generation_id}
+    assert await store.renew([claim], LEASE_S) == set()
+
+
+async def test_an_attempt_left_open_is_found_by_the_next_claim(store, generation_id):
+    claim = await store.claim(generation_id, "one", LEASE_S)
+    assert claim.open_attempt is None
+    attempt = await dispatched(store, claim)
+    await store.write_remote_id(claim, attempt, "remote-1")
+    await store.put_back(claim, 0, crashed=True)
+    again = await store.claim(generation_id, "two", LEASE_S)
+    assert again.crash_count == 2
+    left = again.open_attempt
+    assert (left.state, left.remote_id, left.reservation_id) == ("DISPATCHED", "remote-1", "acme/r")
+    assert left.option == OPTIONS[0]
+    await store.write_answer(again, left, Answer(70_000, (ARTIFACT,)))
+    await store.put_back(again, 0, crashed=False)
+    third = await store.claim(generation_id, "two", LEASE_S)
+    assert third.crash_count == 1
+    assert third.open_attempt.state is AttemptState.ANSWERED
+    assert third.open_attempt.actual_micros == 70_000
+
+
+async def test_a_failure_to_be_retried_waits_its_time(store, ledger_url, generation_id):
+    claim = await store.claim(generation_id, "one", LEASE_S)
+    attempt = await dispatched(store, claim)
+    attempt = await store.write_failure(claim, attempt, Failure("rate_limited", "slow", 60.0))
+    assert attempt.retryable
+    wait = await store.retry(claim, Settlement(attempt, AttemptState.RELEASED))
+    assert wait == pytest.approx(60, abs=2)
+    assert await store.claim(generation_id, "one", LEASE_S) == pytest.approx(60, abs=2)
+    assert await read(ledger_url, generation_id, "state", "attempt_count") == ("QUEUED", 1)
+
+
+async def test_the_cost_is_what_all_attempts_were_charged(store, ledger_url, generation_id):
+    claim = await store.claim(generation_id, "one", LEASE_S)
+    attempt = await dispatched(store, claim)
+    attempt = await store.write_answer(claim, attempt, Answer(80_000, presumed_spent=True))
+    assert await store.retry(claim, Settlement(attempt, AttemptState.COMMITTED, 80_000)) == 0
+    claim = await store.claim(generation_id, "one", LEASE_S)
+    assert (claim.presumed_count, claim.open_attempt) == (1, None)
+    attempt = await dispatched(store, claim)
+    await store.write_answer(claim, attempt, Answer(70_000, (ARTIFACT,)))
+    end = End(state=EndState.SUCCEEDED, provider="sandbox", model="sandbox-image")
+    await store.finish(claim, end, settled=Settlement(attempt, AttemptState.COMMITTED, 70_000))
+    row = await read(ledger_url, generation_id, "state", "cost_micros", "lease_owner")
+    assert row == ("SUCCEEDED", 150_000, None)
+
+
+async def test_the_cache_serves_its_own_scope_until_it_forgets(store, ledger_url, generation_id):
+    claim = await store.claim(generation_id, "one", LEASE_S)
+    known = fingerprint(claim.request, model="m", quality="premium")
+    assert await store.find_hit("acme", known) is None
+    attempt = await dispatched(store, claim)
+    await store.write_answer(claim, attempt, Answer(70_000, (ARTIFACT,)))
+    await store.finish(
+        claim,
+        End(state=EndState.SUCCEEDED, provider="p", model="m"),
+        settled=Settlement(attempt, AttemptState.COMMITTED, 70_000),
+        entry=Entry(known, "premium", 70_000),
+    )
+    hit = await store.find_hit("acme", known)
+    assert (hit.match, hit.cost_micros, hit.artifacts) == ("exact", 70_000, (ARTIFACT,))
+    assert await store.find_hit("other", known) is None
+
+    other_id = await insert_generation(ledger_url, "Please create an image of A LIGHTHOUSE!")
+    other = await store.claim(other_id, "one", LEASE_S)
+    similar = fingerprint(other.request, model="m", quality="premium")
+    assert (await store.find_hit("acme", similar)).match == "normalised"
+    for change in ({"model": "n"}, {"quality": "standard"}):
+        scope = {"model": "m", "quality": "premium"} | change
+        assert await store.find_hit("acme", fingerprint(other.request, **scope)) is None
+
+    end = End(
+        state=EndState.SUCCEEDED,
+        cached=hit.match,
+        saved_micros=hit.cost_micros,
+        artifacts=hit.artifacts,
+    )
+    await store.finish(other, end)
+    row = await read(ledger_url, other_id, "state", "cost_micros", "saved_micros", "cached")
+    assert row == ("SUCCEEDED", 0, 70_000, "exact")
+
+    await store.forget_hit("acme", hit)
+    assert await store.find_hit("acme", known) is None

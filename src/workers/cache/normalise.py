@@ -31,7 +31,7 @@ _QUOTED = re.compile(r"""("[^"]*"|(?<!\w)'[^']*'(?!\w))""")
 # Numbers keep the marks within them (1.5, 16:9, -5), words their apostrophes. Other characters that
 # are not plain punctuation count as words: 50 % is not 50, (cat) is not cat.
 _TOKEN = re.compile(
-    r"""(?<!\w)-?\d+(?:[.,:/-]\d+)*(?!\w) | [^\W_]+(?:'[^\W_]+)* | [^\w\s.,;:!?/'"-]""", re.VERBOSE
+    r"""(?<!\w)-?\d+(?:[.,:/-]\d+)*(?!\w) | [^\W_]+(?:'[^\W_]+)* | [^\w\s.,;:!?…/'"-]""", re.VERBOSE
 )
 _REQUEST = re.compile(
     r"""^(?:please[ ])?

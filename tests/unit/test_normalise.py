@@ -1,0 +1,100 @@
+"""Which prompts the cache takes for the same, and which it must not."""
+
+from __future__ import annotations
+
+import pytest
+
+from generations.models import Kind
+from generations.requests import GenerationRequest
+from workers.cache.fingerprint import fingerprint
+from workers.cache.normalise import normalise
+
+SAME = [
+    ("a red cube", "A  RED\tcube!!"),
+    ("the starry night", "Starry Night"),
+    ("a cat in a hat", "Please create an image of a cat in a hat, thank you!"),
+    ("a cat", "Can you make me a picture of a cat?"),
+    ("a cat", "I would like an image showing a cat"),
+    ("a cat", "generate: a cat"),
+    ("a dog’s bowl — blue", "a dog's bowl - blue"),  # noqa: RUF001
+    ("naïve art", "nai\u0308ve art"),
+    ("a sign that says “STOP”", "sign that says 'STOP'."),
+    ("a t-shirt", "t shirt"),
+    ("soft\u00adware", "software"),
+    ("a 2×2 grid", "a 2x2 grid"),  # noqa: RUF001
+]
+
+DIFFERENT = [
+    ("a dog chasing a cat", "a cat chasing a dog"),
+    ("a red cube on a blue one", "a blue cube on a red one"),
+    ("a teapot", "an illustration of a teapot"),
+    ("a cat", "draw a cat"),
+    ("a cat", "a photo of a cat"),
+    ("a cat", "no cat"),
+    ("a cat", "cats"),
+    ("two cats", "three cats"),
+    ("-5 degrees", "5 degrees"),
+    ("1.5 litres", "15 litres"),
+    ("1.5 litres", "1 5 litres"),
+    ("50% off", "50 off"),
+    ("a sign that says 'STOP'", "a sign that says 'stop'"),
+    ("a sign that says 'The End'", "a sign that says 'End'"),
+    ("a (cat)", "a cat"),
+    ("the letter a", "the letter"),
+    ("show jumping", "jumping"),
+    ("a cat 🐈", "a cat"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_the_same_in_other_dress(one, other):
+    assert normalise(one) == normalise(other) != ""
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_not_the_same(one, other):
+    assert normalise(one) != normalise(other)
+
+
+@pytest.mark.parametrize("prompt", ["", "!!!", " \n\t", "…", "-"])
+def test_nothing_is_left(prompt):
+    assert normalise(prompt) == ""
+    assert fingerprint(request(prompt=prompt), model="m", quality="q").normalised is None
+
+
+def test_normalising_twice_changes_nothing():
+    for prompt in (text for pair in SAME + DIFFERENT for text in pair):
+        assert normalise(normalise(prompt)) == normalise(prompt)
+
+
+def test_a_long_prompt_takes_no_long_time():
+    normalise("please " * 5_000 + "'" * 5_000 + '"a' * 5_000)
+
+
+def request(**changes):
+    fields = {
+        "account": "acme/alice",
+        "kind": Kind.IMAGE,
+        "prompt": "a cat",
+        "model": "",
+        "size": "1024x1024",
+        "quality": "premium",
+        "count": 1,
+    }
+    return GenerationRequest(**(fields | changes))
+
+
+@pytest.mark.parametrize("change", [{"account": "other/alice"}, {"size": "512x512"}, {"count": 2}])
+def test_the_scope_keeps_requests_apart(change):
+    one = fingerprint(request(), model="m", quality="q")
+    other = fingerprint(request(**change), model="m", quality="q")
+    assert one.scope != other.scope
+    assert (one.exact, one.normalised) == (other.exact, other.normalised)
+
+
+def test_the_scope_is_the_tenants_and_the_options():
+    one = fingerprint(request(), model="m", quality="q")
+    same = fingerprint(request(account="acme", model="m", quality="x"), model="m", quality="q")
+    assert one == same
+    assert one.scope != fingerprint(request(), model="m", quality="p").scope
+    assert one.scope != fingerprint(request(), model="n", quality="q").scope

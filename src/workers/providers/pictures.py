@@ -1,0 +1,39 @@
+"""What a picture's own bytes say about it, and what a size in words means."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from generations.catalogue_file import SIZE
+from workers.providers.base import ProducedFile
+
+# The formats that are looked for, which keeps Pillow's rarer readers away from foreign bytes.
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+
+
+class NotAPicture(ValueError):
+    """The bytes are no picture of a known format."""
+
+
+def read_picture(content: bytes) -> ProducedFile:
+    """Return the file with the media type and size that its header tells. Raises NotAPicture.
+
+    The pixels are not decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            media_type, (width, height) = image.get_format_mimetype(), image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise NotAPicture("it is no PNG, JPEG, WebP or GIF") from None
+    assert media_type is not None, "each of the formats has one"
+    return ProducedFile(content=content, media_type=media_type, width=width, height=height)
+
+
+def pixels(size: str) -> tuple[int, int]:
+    """Return the width and height of a size such as `1024x1024`. Raises ValueError."""
+    found = SIZE.fullmatch(size)
+    if found is None:
+        raise ValueError(f"the size {size[:40]!r} is not of the form 1024x1024")
+    return int(found[1]), int(found[2])

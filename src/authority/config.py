@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -46,6 +46,11 @@ class AuthoritySettings(BaseSettings):
         validation_alias="PAYMASTER_TOKEN",
         description="The bearer token that every call must carry; none is asked for if empty.",
     )
+    token_file: Path | None = Field(
+        default=None,
+        validation_alias="PAYMASTER_TOKEN_FILE",
+        description="A file that holds the token, in place of PAYMASTER_TOKEN.",
+    )
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=7460, ge=0, le=65535, description="The port; 0 chooses a free one.")
     artifacts: str = Field(
@@ -70,14 +75,26 @@ class AuthoritySettings(BaseSettings):
         default="json", pattern="^(json|console)$", description="`json`, or `console` for people."
     )
 
+    @model_validator(mode="after")
+    def _read_token_file(self) -> Self:
+        if self.token_file is not None and not self.token.get_secret_value():
+            try:
+                self.token = SecretStr(self.token_file.read_text().strip())
+            except (OSError, UnicodeDecodeError) as error:
+                raise ValueError(f"PAYMASTER_TOKEN_FILE can't be read: {error}") from None
+        return self
+
 
 def describe(error: ValidationError) -> str:
     """Say which variables are wrong and how, without their values."""
     return "; ".join(
-        f"{_variable(str(item['loc'][0]))}: {item['msg'].removeprefix('Value error, ')}"
+        f"{_variable(item['loc'])}{item['msg'].removeprefix('Value error, ')}"
         for item in error.errors(include_input=False, include_url=False)
     )
 
 
-def _variable(location: str) -> str:
-    return location if location.isupper() else f"AUTHORITY_{location.upper()}"
+def _variable(location: tuple[int | str, ...]) -> str:
+    if not location:
+        return ""
+    name = str(location[0])
+    return f"{name if name.isupper() else f'AUTHORITY_{name.upper()}'}: "

@@ -34,7 +34,7 @@ lint: $(VENV)/.dev  ## Check style, types, imports, protos, migrations and gener
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/squawk --exclude prefer-robust-stmts src/authority/ledger/migrations/*.sql
+	$(BIN)/squawk src/authority/ledger/migrations/*.sql
 	$(BIN)/python tools/protos.py lint
 	$(BIN)/python tools/protos.py check
 	$(BIN)/python tools/sync_client.py --check

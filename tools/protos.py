@@ -39,8 +39,8 @@ def generate(target: Path) -> None:
         f"--grpc_python_out={target}",
         f"--plugin=protoc-gen-mypy={Path(sys.executable).parent / 'protoc-gen-mypy'}",
         f"--plugin=protoc-gen-mypy_grpc={Path(sys.executable).parent / 'protoc-gen-mypy_grpc'}",
-        f"--mypy_out={target}",
-        f"--mypy_grpc_out={target}",
+        f"--mypy_out=quiet:{target}",
+        f"--mypy_grpc_out=quiet:{target}",
     )
 
 

@@ -1,4 +1,4 @@
-"""docker-compose.yml is true: each service's command and variables exist, and the secrets are asked for."""
+"""docker-compose.yml is true: commands and variables exist, and secrets are asked for."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import grpc
 import psycopg
@@ -145,17 +146,20 @@ async def ledger_url(postgres: EmbeddedPostgres, template_database: str) -> Asyn
 
 
 @pytest.fixture
-def authority_settings(ledger_url: str, redis_url: str) -> AuthoritySettings:
+def authority_settings(ledger_url: str, redis_url: str, tmp_path: Path) -> AuthoritySettings:
     """Settings of an authority on stores of the test's own."""
-    return make_settings(ledger_url, redis_url)
+    return make_settings(ledger_url, redis_url, tmp_path / "artifacts")
 
 
-def make_settings(database_url: str, redis_url: str, **changes) -> AuthoritySettings:
+def make_settings(
+    database_url: str, redis_url: str, artifacts: Path, **changes
+) -> AuthoritySettings:
     """Return settings for a free port."""
     return AuthoritySettings(
         DATABASE_URL=database_url,
         REDIS_URL=redis_url,
         PAYMASTER_TOKEN=TOKEN,
+        PAYMASTER_ARTIFACTS=str(artifacts),
         port=0,
         drain_seconds=0,
         **changes,

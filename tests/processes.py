@@ -35,6 +35,7 @@ class AuthorityProcess:
             **os.environ,
             **self._urls,
             "PAYMASTER_TOKEN": TOKEN,
+            "PAYMASTER_ARTIFACTS": str(self.port_file.with_name("artifacts")),
             "AUTHORITY_PORT": str(self._port),
             "AUTHORITY_PORT_FILE": str(self.port_file),
             "AUTHORITY_DRAIN_SECONDS": "5",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 
 import grpc
@@ -17,9 +18,11 @@ from authority.hotstate.clock import HotClock
 from authority.hotstate.store import HotStore, connect
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool
+from authority.ledger.generations import PostgresGenerations
 from authority.ledger.journal import Journal
 from authority.ledger.migrate import pending
 from authority.ledger.store import LedgerStore
+from authority.queue.jobs import QueuedJobs
 from authority.recovery.audit import Auditor, Report
 from authority.recovery.epoch import Epochs
 from authority.recovery.outbox import Outbox
@@ -27,12 +30,21 @@ from authority.recovery.sweep import Sweeper
 from authority.recovery.tenants import Tenants
 from authority.rpc.admin_servicer import AdminServicer
 from authority.rpc.budget_servicer import BudgetServicer
+from authority.rpc.generation_servicer import GenerationServicer
 from authority.rpc.server import RpcServer
 from authority.rpc.shield import Shield
 from authority.usecases.context import Context
+from authority.usecases.generations import GenerationContext
 from authority.usecases.locate import Locator
 from authority.usecases.policies import Policies
-from authority.v1 import admin_service_pb2, admin_service_pb2_grpc, budget_service_pb2_grpc
+from authority.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    budget_service_pb2_grpc,
+    generation_service_pb2_grpc,
+)
+from generations.artifacts import ArtifactStore, BadLocation
+from generations.catalogue import Catalogue
 
 _START_SECONDS = 15.0
 _HEALTH_SECONDS = 1.0
@@ -56,6 +68,8 @@ class Core:
     tenants: Tenants
     sweeper: Sweeper
     auditor: Auditor
+    generations: GenerationContext
+    jobs: QueuedJobs
 
     async def audit(self, tenant: str) -> Report:
         """Audit one tenant, or all if it is ''. Raises Unavailable."""
@@ -70,8 +84,18 @@ class Core:
             await self.hot.time_ms()
             response.hot_store_ok = True
         with suppress(Unavailable):
-            await self.ledger.opened_tenants()
+            counts = await self.generations.generations.count_open()
+            response.queued_count, response.running_count = counts
             response.ledger_ok = True
+        response.workers.extend(
+            admin_service_pb2.WorkerStatus(
+                worker=beat.worker,
+                slot_count=beat.slots,
+                running_count=len(beat.running),
+                providers=beat.providers,
+            )
+            for beat in await self.jobs.beats()
+        )
         return response
 
 
@@ -91,7 +115,9 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         redis = connect(settings.redis_url.get_secret_value())
         stack.push_async_callback(redis.aclose)
         clock = HotClock(offset_ms=settings.clock_offset_ms)
-        core = _wire(Database(pool), HotStore(redis, clock))
+        jobs = QueuedJobs(settings.redis_url.get_secret_value())
+        stack.push_async_callback(jobs.aclose)
+        core = _wire(Database(pool), HotStore(redis, clock), jobs)
         await _check_schema(core.database)
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(_cancelled, journal)
@@ -100,13 +126,21 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         yield core
 
 
-def _wire(database: Database, hot: HotStore) -> Core:
+def _wire(database: Database, hot: HotStore, jobs: QueuedJobs) -> Core:
     ledger = LedgerStore(database)
     outbox = Outbox(hot)
     journal = Journal(database, outbox.trim)
     epochs = Epochs(hot, database)
     tenants = Tenants(hot, database, journal, outbox, epochs)
-    context = Context(hot, ledger, journal, Policies(ledger), hot.clock, tenants.open)
+    policies = Policies(ledger)
+    context = Context(hot, ledger, journal, policies, hot.clock, tenants.open)
+
+    def today() -> date:
+        return datetime.fromtimestamp(hot.clock.now_ms() / 1000, UTC).date()
+
+    generations = GenerationContext(
+        PostgresGenerations(database), jobs, policies, Catalogue.load(), today
+    )
     locator = Locator()
     sweeper = Sweeper(
         context=context,
@@ -119,7 +153,20 @@ def _wire(database: Database, hot: HotStore) -> Core:
         epochs=epochs,
     )
     auditor = Auditor(hot, AuditReader(database), outbox)
-    return Core(context, locator, hot, ledger, database, journal, epochs, tenants, sweeper, auditor)
+    return Core(
+        context,
+        locator,
+        hot,
+        ledger,
+        database,
+        journal,
+        epochs,
+        tenants,
+        sweeper,
+        auditor,
+        generations,
+        jobs,
+    )
 
 
 async def _check_schema(database: Database) -> None:
@@ -151,6 +198,10 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
 
     """
     shield = Shield()
+    try:
+        artifacts = await asyncio.to_thread(ArtifactStore, settings.artifacts)
+    except BadLocation as error:
+        raise StartError(f"PAYMASTER_ARTIFACTS: {error}") from None
     async with running_core(settings) as core:
 
         def register(server: grpc.aio.Server) -> None:
@@ -158,6 +209,8 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             admin = AdminServicer(core.context, core.audit, core.status)
             budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
+            makes = GenerationServicer(core.generations, artifacts)
+            generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
 
         server = RpcServer(
             token=settings.token.get_secret_value(),

@@ -21,10 +21,10 @@ async def stores(make_postgres, make_valkey):
 
 
 @pytest.fixture
-async def stubs(stores, start_authority):
+async def stubs(stores, start_authority, tmp_path):
     """An authority on them, with an account to spend from."""
     postgres, valkey = stores
-    _, stubs = await start_authority(make_settings(postgres.url, valkey.url))
+    _, stubs = await start_authority(make_settings(postgres.url, valkey.url, tmp_path))
     await stubs.account("acme")
     await stubs.set_budget("acme", 1_000_000)
     await stubs.reserve("acme", {"USD": 100_000})
@@ -71,10 +71,10 @@ async def _is(stubs, wanted):
     return await _health(stubs) == wanted
 
 
-async def test_an_authority_waits_for_no_valkey_to_start(stores, start_authority):
+async def test_an_authority_waits_for_no_valkey_to_start(stores, start_authority, tmp_path):
     postgres, valkey = stores
     await valkey.stop()
-    _, stubs = await start_authority(make_settings(postgres.url, valkey.url))
+    _, stubs = await start_authority(make_settings(postgres.url, valkey.url, tmp_path))
     assert not (await _status(stubs)).hot_store_ok
     await valkey.start()
     await stubs.account("acme")

@@ -1,0 +1,159 @@
+"""GenerationService: takes generations in and shows them. Workers make them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from authority.domain.errors import InvalidRequest, PaymasterError
+from authority.domain.ids import is_owned_id
+from authority.rpc.generation_convert import KINDS, generation_to_proto, model_to_proto
+from authority.rpc.pages import make_page_token, read_page_token
+from authority.rpc.requests import Reader
+from authority.usecases.generations import (
+    GenerationContext,
+    Submission,
+    check,
+    get_artifact,
+    get_generations,
+    list_generations,
+    submit,
+)
+from authority.v1 import generation_service_pb2 as messages
+from authority.v1 import generation_service_pb2_grpc
+from generations.artifacts import ArtifactStore
+from generations.models import Kind
+
+BATCH_MAX = 500
+CHUNK_BYTES_MAX = 256 * 1024
+_ARTIFACT = re.compile(r"(.+)/\d{1,3}")
+
+Call = grpc.aio.ServicerContext[Any, Any]
+
+
+class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
+    """What submitters use. Errors are turned into statuses by rpc/interceptors.py."""
+
+    def __init__(self, context: GenerationContext, artifacts: ArtifactStore) -> None:
+        self._context = context
+        self._artifacts = artifacts
+
+    async def SubmitGeneration(
+        self, request: messages.SubmitGenerationRequest, context: Call
+    ) -> messages.SubmitGenerationResponse:
+        # A caller may leave halfway: the row is written at once, and should its job not be enqueued
+        # any more, the workers' reconciler does it.
+        generation, replayed = await submit(self._context, self._read_submission(request))
+        return messages.SubmitGenerationResponse(
+            generation=generation_to_proto(generation), replayed=replayed
+        )
+
+    async def GetGeneration(
+        self, request: messages.GetGenerationRequest, context: Call
+    ) -> messages.GetGenerationResponse:
+        reader = Reader()
+        _check_generation_id(reader, "generation_id", request.generation_id)
+        reader.finish()
+        (found,) = await get_generations(self._context, [request.generation_id])
+        return messages.GetGenerationResponse(generation=generation_to_proto(found))
+
+    async def BatchGetGenerations(
+        self, request: messages.BatchGetGenerationsRequest, context: Call
+    ) -> messages.BatchGetGenerationsResponse:
+        reader = Reader()
+        ids = request.generation_ids
+        if not 1 <= len(ids) <= BATCH_MAX:
+            reader.wrong("generation_ids", f"must have 1 to {BATCH_MAX} ids, not {len(ids)}")
+        for index, generation_id in enumerate(ids[:BATCH_MAX]):
+            _check_generation_id(reader, f"generation_ids[{index}]", generation_id)
+        reader.finish()
+        found = await get_generations(self._context, ids)
+        return messages.BatchGetGenerationsResponse(generations=map(generation_to_proto, found))
+
+    async def ListGenerations(
+        self, request: messages.ListGenerationsRequest, context: Call
+    ) -> messages.ListGenerationsResponse:
+        reader = Reader()
+        account = reader.account(request.account)
+        size = reader.page_size(request.page_size)
+        reader.finish()
+        scope = ["generations", account]
+        (before,) = read_page_token(request.page_token, scope, [""])
+        rows = await list_generations(self._context, account, before, size + 1)
+        page = rows[:size]
+        more = make_page_token(scope, [page[-1].generation_id]) if len(rows) > size else ""
+        return messages.ListGenerationsResponse(
+            generations=map(generation_to_proto, page), next_page_token=more
+        )
+
+    async def DownloadArtifact(
+        self, request: messages.DownloadArtifactRequest, context: Call
+    ) -> AsyncIterator[messages.DownloadArtifactResponse]:
+        reader = Reader()
+        named = _ARTIFACT.fullmatch(request.artifact_id)
+        if named is None or not is_owned_id(named[1]):
+            reader.wrong("artifact_id", "must be the id of an artifact that a generation has")
+        reader.finish()
+        artifact = await get_artifact(self._context, request.artifact_id)
+        content = await self._artifacts.read(artifact.object_key)
+        for start in range(0, len(content), CHUNK_BYTES_MAX):
+            chunk = content[start : start + CHUNK_BYTES_MAX]
+            yield messages.DownloadArtifactResponse(chunk=chunk)
+
+    async def ListModels(
+        self, request: messages.ListModelsRequest, context: Call
+    ) -> messages.ListModelsResponse:
+        reader = Reader()
+        only = _read_kind(reader, request.kind)
+        reader.finish()
+        today = self._context.today()
+        return messages.ListModelsResponse(
+            models=[
+                model_to_proto(model, today)
+                for kind in ([only] if only else KINDS)
+                for model in self._context.catalogue.models(kind)
+            ]
+        )
+
+    def _read_submission(self, request: messages.SubmitGenerationRequest) -> Submission:
+        reader = Reader()
+        submission = Submission(
+            idempotency_key=reader.key(request.idempotency_key),
+            account=reader.account(request.account),
+            kind=_read_kind(reader, request.kind) or "",
+            prompt=request.prompt,
+            model=request.model,
+            size=request.size,
+            quality=request.quality,
+            # 0 is how the wire says that it was not set.
+            count=request.count or 1,
+        )
+        if reader.violations:
+            # All that is wrong is told at once, also what `submit` would have found.
+            try:
+                check(self._context, submission, self._context.today())
+            except InvalidRequest as more:
+                reader.violations += more.violations
+            except PaymasterError:
+                pass
+        reader.finish()
+        return submission
+
+
+def _check_generation_id(reader: Reader, field: str, generation_id: str) -> None:
+    if not is_owned_id(generation_id):
+        reader.wrong(field, "must be the id that SubmitGeneration answered: `tenant/uuid`")
+
+
+def _read_kind(reader: Reader, number: int) -> Kind | None:
+    """Read a kind; None if it is not set."""
+    for kind, value in KINDS.items():
+        if value == number:
+            return kind
+    if number:
+        names = ", ".join(f"KIND_{kind.name}" for kind in KINDS)
+        reader.wrong("kind", f"must be one of {names}")
+    return None

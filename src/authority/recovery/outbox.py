@@ -49,6 +49,17 @@ class Outbox:
             for entry, fields in cast("list[tuple[str, dict[str, str]]]", rows)
         ]
 
+    async def not_empty(self, tenants: Sequence[str]) -> list[str]:
+        """Return the tenants whose outbox holds anything. Raises Unavailable."""
+        pipeline = self._hot.redis.pipeline(transaction=False)
+        for tenant in tenants:
+            pipeline.xlen(TenantKeys(tenant, 0).outbox)
+        try:
+            lengths = await pipeline.execute()
+        except (RedisError, OSError) as error:
+            raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
+        return [tenant for tenant, length in zip(tenants, lengths, strict=True) if length]
+
     async def trim(self, entries: Sequence[tuple[str, str]]) -> None:
         """Take (tenant, entry) pairs out, as far as the hot store answers.
 

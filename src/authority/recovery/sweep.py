@@ -90,7 +90,8 @@ class Sweeper:
         """Journal what other processes left in the outboxes; return how many."""
         until = str(await self._hot.time_ms() - _OUTBOX_GRACE_MS)
         count = 0
-        for tenant in await self._ledger.opened_tenants():
+        tenants = await self._ledger.opened_tenants()
+        for tenant in await self._outbox.not_empty(tenants):
             entries = await self._outbox.read(tenant, until=until)
             # An entry of an older epoch is drained when its tenant is opened, and not before.
             present = [item for item in entries if item.operation.epoch == self._hot.epoch]

@@ -28,7 +28,9 @@ WHERE generation.generation_id = held.generation_id AND generation.fence = held.
 RETURNING generation.generation_id;
 
 -- name: read_attempts
-SELECT * FROM generation_attempt WHERE generation_id = %(generation_id)s ORDER BY attempt;
+SELECT *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s,
+       extract(epoch FROM retry_time - now())::float8 AS retry_s
+FROM generation_attempt WHERE generation_id = %(generation_id)s ORDER BY attempt;
 
 -- name: put_back
 UPDATE generation
@@ -43,44 +45,52 @@ WITH counted AS (
 )
 INSERT INTO generation_attempt (generation_id, attempt, options)
 SELECT %(generation_id)s, attempt_count, %(options)s FROM counted
-RETURNING *;
+RETURNING *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s,
+          extract(epoch FROM retry_time - now())::float8 AS retry_s;
 
 -- name: write_dispatch
 UPDATE generation_attempt
 SET state = 'DISPATCHED', option_index = %(option_index)s, provider = %(provider)s, model = %(model)s,
     reservation_id = %(reservation_id)s, estimate_micros = %(estimate_micros)s, dispatch_time = now()
 WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
-RETURNING *;
+RETURNING *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s,
+          extract(epoch FROM retry_time - now())::float8 AS retry_s;
 
 -- name: write_remote_id
 UPDATE generation_attempt SET remote_id = %(remote_id)s
 WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
-RETURNING *;
+RETURNING *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s,
+          extract(epoch FROM retry_time - now())::float8 AS retry_s;
 
 -- name: write_answer
 UPDATE generation_attempt
-SET state = 'ANSWERED', actual_micros = %(actual_micros)s, presumed_spent = %(presumed_spent)s,
-    error_reason = %(error_reason)s, error_message = %(error_message)s
+SET state = 'ANSWERED', actual_micros = %(actual_micros)s, actual_images = %(actual_images)s,
+    presumed_spent = %(presumed_spent)s, error_reason = %(error_reason)s,
+    error_message = %(error_message)s, retry_time = now() + %(retry)s::interval
 WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
-RETURNING *;
+RETURNING *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s,
+          extract(epoch FROM retry_time - now())::float8 AS retry_s;
 
 -- name: insert_artifact
 INSERT INTO artifact (artifact_id, generation_id, position, object_key, media_type, size_bytes, sha256)
 VALUES (%(artifact_id)s, %(generation_id)s, %(position)s, %(object_key)s,
-        %(media_type)s, %(size_bytes)s, %(sha256)s);
+        %(media_type)s, %(size_bytes)s, %(sha256)s)
+ON CONFLICT (artifact_id) DO NOTHING;
 
 -- name: write_failure
 UPDATE generation_attempt
 SET state = 'FAILED', reservation_id = coalesce(%(reservation_id)s, reservation_id),
     error_reason = %(error_reason)s, error_message = %(error_message)s, retry_time = now() + %(retry)s::interval
 WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
-RETURNING *;
+RETURNING *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s,
+          extract(epoch FROM retry_time - now())::float8 AS retry_s;
 
 -- name: settle_attempt
 UPDATE generation_attempt
 SET state = %(state)s, charged_micros = %(charged_micros)s, settle_time = now()
 WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
-RETURNING *;
+RETURNING *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s,
+          extract(epoch FROM retry_time - now())::float8 AS retry_s;
 
 -- name: put_back_for_retry
 UPDATE generation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -50,6 +51,14 @@ class Option:
     estimate_micros: int
 
 
+class Failure(NamedTuple):
+    """Why an attempt has come to nothing. `retry_s` is None where another try is no use."""
+
+    reason: str
+    message: str
+    retry_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try to make a generation. What is not known yet is '' or None."""
@@ -60,12 +69,11 @@ class Attempt:
     option_index: int | None
     reservation_id: str
     remote_id: str
+    dispatch_age_s: float
     actual_micros: int | None
-    charged_micros: int | None
+    actual_images: int | None
     presumed_spent: bool
-    error_reason: str
-    error_message: str
-    retryable: bool
+    failure: Failure | None
 
     @property
     def option(self) -> Option:
@@ -81,6 +89,7 @@ class Claim:
     generation_id: str
     fence: int
     request: GenerationRequest = field(repr=False)  # it has the prompt
+    create_time: datetime
     crash_count: int
     attempts: tuple[Attempt, ...]
 
@@ -97,13 +106,13 @@ class Claim:
         return None
 
     @property
-    def presumed_count(self) -> int:
-        """Return how many attempts had an outcome that nobody knows."""
-        return sum(attempt.presumed_spent for attempt in self.attempts)
+    def paid_count(self) -> int:
+        """Return how many attempts were paid for and brought nothing, as far as anybody knows."""
+        return sum(attempt.state is AttemptState.COMMITTED for attempt in self.attempts)
 
 
-class StoredArtifact(NamedTuple):
-    """A file in the artifact store."""
+class Artifact(NamedTuple):
+    """A file in the artifact store; its key there is a path."""
 
     object_key: str
     media_type: str
@@ -112,21 +121,13 @@ class StoredArtifact(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """How a provider's call ended that has to be paid for."""
+    """What has to be paid for an attempt, and what it brought: artifacts, or else a failure."""
 
     actual_micros: int
-    artifacts: tuple[StoredArtifact, ...] = ()
+    actual_images: int
+    artifacts: tuple[Artifact, ...] = ()
+    failure: Failure | None = None
     presumed_spent: bool = False
-    error_reason: str = ""
-    error_message: str = ""
-
-
-class Failure(NamedTuple):
-    """How an attempt ended that costs nothing. `retry_s` is None where another try is no use."""
-
-    reason: str
-    message: str
-    retry_s: float | None
 
 
 class Settlement(NamedTuple):
@@ -153,7 +154,7 @@ class Hit(NamedTuple):
     cost_micros: int
     provider: str
     model: str
-    artifacts: tuple[StoredArtifact, ...]
+    artifacts: tuple[Artifact, ...]
 
 
 class Entry(NamedTuple):
@@ -177,4 +178,4 @@ class End:
     saved_micros: int = 0
     error_reason: str = ""
     error_message: str = ""
-    artifacts: tuple[StoredArtifact, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()

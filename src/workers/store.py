@@ -21,6 +21,7 @@ from generations.requests import GenerationRequest
 from workers.database import Pool, statements, transaction
 from workers.rows import (
     Answer,
+    Artifact,
     Attempt,
     AttemptState,
     Claim,
@@ -31,7 +32,6 @@ from workers.rows import (
     Hit,
     Option,
     Settlement,
-    StoredArtifact,
 )
 
 CACHE_LIFE = timedelta(days=30)
@@ -136,16 +136,15 @@ class WorkStore:
                 "write_answer",
                 attempt=attempt.number,
                 actual_micros=answer.actual_micros,
+                actual_images=answer.actual_images,
                 presumed_spent=answer.presumed_spent,
-                error_reason=answer.error_reason,
-                error_message=answer.error_message,
+                **_failure(answer.failure or Failure("", "")),
             )
 
     async def write_failure(
         self, claim: Claim, attempt: Attempt, failure: Failure, reservation_id: str | None = None
     ) -> Attempt:
         """Write down that an attempt has come to nothing, before its hold is given back."""
-        retry = None if failure.retry_s is None else timedelta(seconds=failure.retry_s)
         async with self._held(claim) as connection:
             return await self._attempt(
                 connection,
@@ -153,9 +152,7 @@ class WorkStore:
                 "write_failure",
                 attempt=attempt.number,
                 reservation_id=reservation_id,
-                error_reason=failure.reason,
-                error_message=failure.message,
-                retry=retry,
+                **_failure(failure),
             )
 
     # Ends.
@@ -212,7 +209,7 @@ class WorkStore:
             provider=row["provider"],
             model=row["model"],
             artifacts=tuple(
-                StoredArtifact(*(artifact[name] for name in StoredArtifact._fields))
+                Artifact(*(artifact[name] for name in Artifact._fields))
                 for artifact in row["artifacts"]
             ),
         )
@@ -275,7 +272,7 @@ class WorkStore:
         self,
         connection: AsyncConnection[DictRow],
         claim: Claim,
-        artifacts: Sequence[StoredArtifact],
+        artifacts: Sequence[Artifact],
     ) -> None:
         for position, artifact in enumerate(artifacts):
             await self._run(
@@ -286,6 +283,18 @@ class WorkStore:
                 position=position,
                 **artifact._asdict(),
             )
+
+
+def _read_failure(row: DictRow) -> Failure | None:
+    if not row["error_reason"]:
+        return None
+    retry_s = None if row["retry_time"] is None else max(0.0, row["retry_s"])
+    return Failure(row["error_reason"], row["error_message"], retry_s)
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    retry = None if failure.retry_s is None else timedelta(seconds=failure.retry_s)
+    return {"error_reason": failure.reason, "error_message": failure.message, "retry": retry}
 
 
 def _claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
@@ -302,6 +311,7 @@ def _claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
         row["generation_id"],
         row["fence"],
         request,
+        row["create_time"],
         row["crash_count"],
         tuple(_attempt(attempt) for attempt in attempts),
     )
@@ -315,10 +325,9 @@ def _attempt(row: DictRow) -> Attempt:
         option_index=row["option_index"],
         reservation_id=row["reservation_id"] or "",
         remote_id=row["remote_id"] or "",
+        dispatch_age_s=row["dispatch_age_s"] or 0.0,
         actual_micros=row["actual_micros"],
-        charged_micros=row["charged_micros"],
+        actual_images=row["actual_images"],
         presumed_spent=row["presumed_spent"],
-        error_reason=row["error_reason"],
-        error_message=row["error_message"],
-        retryable=row["retry_time"] is not None,
+        failure=_read_failure(row),
     )

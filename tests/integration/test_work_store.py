@@ -13,6 +13,7 @@ from workers.cache.fingerprint import fingerprint
 from workers.database import make_pool
 from workers.rows import (
     Answer,
+    Artifact,
     AttemptState,
     Claim,
     End,
@@ -21,13 +22,12 @@ from workers.rows import (
     Failure,
     Option,
     Settlement,
-    StoredArtifact,
 )
 from workers.store import ClaimLost, WorkStore
 
 LEASE_S = 30.0
 OPTIONS = [Option("sandbox", "sandbox-image", "premium", 80_000)]
-ARTIFACT = StoredArtifact("acme/a.png", "image/png", 3, "ab" * 32)
+ARTIFACT = Artifact("acme/a.png", "image/png", 3, "ab" * 32)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_a_worker_that_lost_its_claim_can_write_nothing(store, generation_
         store.begin_attempt(zombie, OPTIONS),
         store.write_dispatch(zombie, attempt, option_index=0, reservation_id="x"),
         store.write_remote_id(zombie, attempt, "x"),
-        store.write_answer(zombie, attempt, Answer(1)),
+        store.write_answer(zombie, attempt, Answer(1, 1)),
         store.write_failure(zombie, attempt, Failure("r", "m", None)),
         store.retry(zombie, Settlement(attempt, AttemptState.RELEASED)),
         store.finish(zombie, End(state=EndState.FAILED)),
@@ -136,7 +136,7 @@ async def test_an_attempt_left_open_is_found_by_the_next_claim(store, generation
     left = again.open_attempt
     assert (left.state, left.remote_id, left.reservation_id) == ("DISPATCHED", "remote-1", "acme/r")
     assert left.option == OPTIONS[0]
-    await store.write_answer(again, left, Answer(70_000, (ARTIFACT,)))
+    await store.write_answer(again, left, Answer(70_000, 1, (ARTIFACT,)))
     await store.put_back(again, 0, crashed=False)
     third = await store.claim(generation_id, "two", LEASE_S)
     assert third.crash_count == 1
@@ -148,7 +148,7 @@ async def test_a_failure_to_be_retried_waits_its_time(store, ledger_url, generat
     claim = await store.claim(generation_id, "one", LEASE_S)
     attempt = await dispatched(store, claim)
     attempt = await store.write_failure(claim, attempt, Failure("rate_limited", "slow", 60.0))
-    assert attempt.retryable
+    assert attempt.failure == Failure("rate_limited", "slow", 60.0)
     wait = await store.retry(claim, Settlement(attempt, AttemptState.RELEASED))
     assert wait == pytest.approx(60, abs=2)
     assert await store.claim(generation_id, "one", LEASE_S) == pytest.approx(60, abs=2)
@@ -158,12 +158,12 @@ async def test_a_failure_to_be_retried_waits_its_time(store, ledger_url, generat
 async def test_the_cost_is_what_all_attempts_were_charged(store, ledger_url, generation_id):
     claim = await store.claim(generation_id, "one", LEASE_S)
     attempt = await dispatched(store, claim)
-    attempt = await store.write_answer(claim, attempt, Answer(80_000, presumed_spent=True))
+    attempt = await store.write_answer(claim, attempt, Answer(80_000, 1, presumed_spent=True))
     assert await store.retry(claim, Settlement(attempt, AttemptState.COMMITTED, 80_000)) == 0
     claim = await store.claim(generation_id, "one", LEASE_S)
-    assert (claim.presumed_count, claim.open_attempt) == (1, None)
+    assert (claim.paid_count, claim.open_attempt) == (1, None)
     attempt = await dispatched(store, claim)
-    await store.write_answer(claim, attempt, Answer(70_000, (ARTIFACT,)))
+    await store.write_answer(claim, attempt, Answer(70_000, 1, (ARTIFACT,)))
     end = End(state=EndState.SUCCEEDED, provider="sandbox", model="sandbox-image")
     await store.finish(claim, end, settled=Settlement(attempt, AttemptState.COMMITTED, 70_000))
     row = await read(ledger_url, generation_id, "state", "cost_micros", "lease_owner")
@@ -175,7 +175,7 @@ async def test_the_cache_serves_its_own_scope_until_it_forgets(store, ledger_url
     known = fingerprint(claim.request, model="m", quality="premium")
     assert await store.find_hit("acme", known) is None
     attempt = await dispatched(store, claim)
-    await store.write_answer(claim, attempt, Answer(70_000, (ARTIFACT,)))
+    await store.write_answer(claim, attempt, Answer(70_000, 1, (ARTIFACT,)))
     await store.finish(
         claim,
         End(state=EndState.SUCCEEDED, provider="p", model="m"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from authority.domain.errors import InvalidRequest, PaymasterError
+from authority.domain.errors import InvalidRequest, NotFound, PaymasterError, Unavailable
 from authority.domain.ids import is_owned_id
 from authority.rpc.generation_convert import KINDS, generation_to_proto, model_to_proto
 from authority.rpc.pages import make_page_token, read_page_token
@@ -24,7 +24,7 @@ from authority.usecases.generations import (
 )
 from authority.v1 import generation_service_pb2 as messages
 from authority.v1 import generation_service_pb2_grpc
-from generations.artifacts import ArtifactStore
+from generations.artifacts import ArtifactMissing, ArtifactStore, StoreFailed
 from generations.models import Kind
 
 BATCH_MAX = 500
@@ -98,10 +98,15 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
             reader.wrong("artifact_id", "must be the id of an artifact that a generation has")
         reader.finish()
         artifact = await get_artifact(self._context, request.artifact_id)
-        content = await self._artifacts.read(artifact.object_key)
-        for start in range(0, len(content), CHUNK_BYTES_MAX):
-            chunk = content[start : start + CHUNK_BYTES_MAX]
-            yield messages.DownloadArtifactResponse(chunk=chunk)
+        try:
+            async for piece in self._artifacts.get(artifact.object_key):
+                for start in range(0, len(piece), CHUNK_BYTES_MAX):
+                    chunk = piece[start : start + CHUNK_BYTES_MAX]
+                    yield messages.DownloadArtifactResponse(chunk=chunk)
+        except ArtifactMissing:
+            raise NotFound("artifact", request.artifact_id) from None
+        except StoreFailed as error:
+            raise Unavailable(str(error)) from error
 
     async def ListModels(
         self, request: messages.ListModelsRequest, context: Call

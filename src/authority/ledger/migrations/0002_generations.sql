@@ -46,10 +46,11 @@ CREATE TABLE generation (
 CREATE INDEX generation_by_account ON generation (account, generation_id);
 CREATE INDEX generation_open ON generation (generation_id) WHERE state IN ('QUEUED', 'RUNNING');
 
--- RESERVING -> DENIED
---           -> DISPATCHED -> ANSWERED -> COMMITTED | REFUSED
---                         -> FAILED -> RELEASED
--- Each arrow is written before the next thing is asked of anybody, so that a rerun knows what may have happened.
+-- RESERVING ---> DENIED
+--           \--> DISPATCHED ---> ANSWERED ---> COMMITTED, or REFUSED if the authority would not have it
+--                          \--> FAILED -----> RELEASED
+-- Each state is written before the next thing is asked of anybody, so that a rerun knows what may have happened.
+-- ANSWERED has to be paid, FAILED has not.
 CREATE TABLE generation_attempt (
     generation_id text NOT NULL REFERENCES generation ON DELETE CASCADE,
     attempt bigint NOT NULL CHECK (attempt >= 1),
@@ -68,12 +69,13 @@ CREATE TABLE generation_attempt (
     -- The provider's name for the call, where it has one by which the outcome can be asked for.
     remote_id text,
     actual_micros bigint CHECK (actual_micros BETWEEN 0 AND 9007199254740991),
+    actual_images bigint CHECK (actual_images >= 0),
     charged_micros bigint CHECK (charged_micros BETWEEN 0 AND 9007199254740991),
     -- The outcome is unknown, so it is settled at its estimate; to be reconciled with the provider's bill.
     presumed_spent boolean NOT NULL DEFAULT false,
     error_reason text NOT NULL DEFAULT '',
     error_message text NOT NULL DEFAULT '',
-    -- When to try anew after a failure; null if that is no use.
+    -- When to try anew after an attempt that has come to nothing; null if that is no use.
     retry_time timestamptz,
     create_time timestamptz NOT NULL DEFAULT now(),
     dispatch_time timestamptz,

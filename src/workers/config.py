@@ -1,0 +1,88 @@
+"""The workers' settings: environment variables, read once in main."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Every setting of a worker, with its variable, default and meaning.
+
+    Those of the providers are in workers/providers.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="WORKERS_", extra="ignore")
+
+    database_url: SecretStr = Field(
+        validation_alias="DATABASE_URL", description="Postgres, where the generations are."
+    )
+    redis_url: SecretStr = Field(
+        validation_alias="REDIS_URL", description="Valkey or Redis, where the queues are."
+    )
+    address: str = Field(
+        default="127.0.0.1:7460",
+        validation_alias="PAYMASTER_ADDRESS",
+        description="The authority's host:port.",
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="PAYMASTER_TOKEN",
+        description="The authority's bearer token; none is sent if empty.",
+    )
+    token_file: Path | None = Field(
+        default=None,
+        validation_alias="PAYMASTER_TOKEN_FILE",
+        description="A file that holds the token, in place of PAYMASTER_TOKEN.",
+    )
+    artifacts: str = Field(
+        default="artifacts",
+        validation_alias="PAYMASTER_ARTIFACTS",
+        description="Where to store what was made: a folder, or a file:// URL.",
+    )
+    slots: int = Field(default=8, ge=1, le=200, description="How many generations to run at once.")
+    lease_s: float = Field(
+        default=15.0,
+        ge=0.5,
+        le=300,
+        description="Seconds after which the work of a dead worker is taken over.",
+    )
+    completion_wait_s: int = Field(
+        default=370,
+        ge=0,
+        le=3600,
+        description="Seconds that running generations may take to end after SIGTERM.",
+    )
+    reconcile_s: float = Field(
+        default=10.0, ge=0.1, le=3600, description="Seconds between two searches for lost jobs."
+    )
+    log_format: str = Field(
+        default="json", pattern="^(json|console)$", description="`json`, or `console` for people."
+    )
+
+    @model_validator(mode="after")
+    def _read_token_file(self) -> Self:
+        if self.token_file is not None and not self.token.get_secret_value():
+            try:
+                self.token = SecretStr(self.token_file.read_text().strip())
+            except (OSError, UnicodeDecodeError) as error:
+                raise ValueError(f"PAYMASTER_TOKEN_FILE can't be read: {error}") from None
+        return self
+
+
+def describe(error: ValidationError) -> str:
+    """Say which variables are wrong and how, without their values."""
+    return "; ".join(
+        f"{_variable(item['loc'])}{item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    if not location:
+        return ""
+    name = str(location[0])
+    return f"{name if name.isupper() else f'WORKERS_{name.upper()}'}: "

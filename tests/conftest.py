@@ -32,7 +32,7 @@ from authority.embedded import (
     processes,
 )
 
-pytest_plugins = ["authorities", "processes"]
+pytest_plugins = ["authorities", "processes", "generating"]
 
 _TESTS = Path(__file__).parent
 _VALKEY_DATABASES = 16

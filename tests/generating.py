@@ -1,0 +1,175 @@
+"""Fixtures of tests that make generations: stubs, the emulator, workers to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from authorities import TOKEN, new_key
+from authority.v1 import generation_service_pb2 as messages
+from authority.v1 import generation_service_pb2_grpc
+from support import eventually
+from workers.emulator import Emulator, running_emulator
+
+LEASE_S = 1.0
+ENDED = {"SUCCEEDED", "FAILED", "DENIED", "CANCELLED"}
+
+
+class Generations:
+    """GenerationService of one authority, with shorthands."""
+
+    def __init__(self, stubs) -> None:
+        self.stub = generation_service_pb2_grpc.GenerationServiceStub(stubs.channel)
+        self.metadata = stubs.metadata
+
+    async def submit(self, account="acme", prompt="a lighthouse", *, key=None, **fields):
+        """Submit; return the response."""
+        request = messages.SubmitGenerationRequest(
+            idempotency_key=key or new_key(), account=account, prompt=prompt, **fields
+        )
+        return await self.stub.SubmitGeneration(request, metadata=self.metadata)
+
+    async def get(self, generation_id):
+        """Return a generation."""
+        request = messages.GetGenerationRequest(generation_id=generation_id)
+        return (await self.stub.GetGeneration(request, metadata=self.metadata)).generation
+
+    async def ended(self, generation_id, seconds=20):
+        """Return a generation once it has ended."""
+
+        async def final():
+            found = await self.get(generation_id)
+            return found if state(found) in ENDED else None
+
+        return await eventually(final, seconds)
+
+    async def make(self, *args, **fields):
+        """Submit, and return the generation once it has ended."""
+        response = await self.submit(*args, **fields)
+        return await self.ended(response.generation.generation_id)
+
+    async def download(self, artifact_id):
+        """Return the bytes of an artifact, and the length of the longest piece."""
+        request = messages.DownloadArtifactRequest(artifact_id=artifact_id)
+        pieces = [
+            response.chunk
+            async for response in self.stub.DownloadArtifact(request, metadata=self.metadata)
+        ]
+        return b"".join(pieces), max(map(len, pieces))
+
+
+def state(generation):
+    """Return a generation's state without its prefix."""
+    name = messages.GenerationState.Name(generation.state)
+    return name.removeprefix("GENERATION_STATE_")
+
+
+class WorkerProcess:
+    """`python -m workers` on the stores of a test, with its provider the emulator."""
+
+    def __init__(self, environment, log_file) -> None:
+        self.environment = environment
+        self.log_file = log_file
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self):
+        """Start it, and return when it has reported itself."""
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "workers", env=self.environment, stdout=log, stderr=log
+            )
+        await eventually(self._has_started, 20)
+
+    def _has_started(self):
+        log = self.log_file.read_text()
+        assert self._process is not None
+        if self._process.returncode is not None:
+            raise RuntimeError(log)
+        return log.count("worker_started") > log.count("worker_stopped")
+
+    async def send(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; return the exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return await self._process.wait()
+
+    async def close(self):
+        """End it, whatever it does."""
+        if self._process is not None and self._process.returncode is None:
+            await self.send(signal.SIGKILL)
+
+
+@pytest.fixture
+def generations(stubs) -> Generations:
+    """GenerationService of the running authority."""
+    return Generations(stubs)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """An emulator of the providers, with nothing in its journal."""
+    async with running_emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def make_worker(authority, authority_settings, emulator, tmp_path):
+    """A function that makes a worker process for the running authority, not started yet."""
+    async with AsyncExitStack() as stack:
+        count = 0
+
+        def make(**changes) -> WorkerProcess:
+            nonlocal count
+            count += 1
+            environment = {
+                **os.environ,
+                "DATABASE_URL": authority_settings.database_url.get_secret_value(),
+                "REDIS_URL": authority_settings.redis_url.get_secret_value(),
+                "PAYMASTER_ADDRESS": f"127.0.0.1:{authority[0].port}",
+                "PAYMASTER_TOKEN": TOKEN,
+                "PAYMASTER_ARTIFACTS": authority_settings.artifacts,
+                "WORKERS_LEASE_S": str(LEASE_S),
+                "WORKERS_RECONCILE_S": "0.5",
+                "OPENAI_API_KEY": emulator.openai_key,
+                "OPENAI_BASE_URL": emulator.openai_base_url,
+                "FAL_KEY": emulator.fal_key,
+                "FAL_QUEUE_URL": emulator.fal_queue_url,
+                **changes,
+            }
+            worker = WorkerProcess(environment, tmp_path / f"worker-{count}.log")
+            stack.push_async_callback(worker.close)
+            return worker
+
+        yield make
+
+
+@pytest.fixture
+async def worker(make_worker) -> WorkerProcess:
+    """A worker at work."""
+    made = make_worker()
+    await made.start()
+    return made
+
+
+@pytest.fixture
+def attempts(authority_settings):
+    """A function that returns the attempts at a generation, in order."""
+
+    async def read(generation_id):
+        url = authority_settings.database_url.get_secret_value()
+        async with await psycopg.AsyncConnection.connect(url, row_factory=dict_row) as connection:
+            cursor = await connection.execute(
+                "SELECT * FROM generation_attempt WHERE generation_id = %s ORDER BY attempt",
+                [generation_id],
+            )
+            return await cursor.fetchall()
+
+    return read

@@ -10,14 +10,20 @@ from datetime import UTC, date, datetime
 from importlib.metadata import version
 
 import grpc
-from psycopg_pool import PoolTimeout
+from redis.asyncio import Redis
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 
 from authority.config import AuthoritySettings
 from authority.domain.errors import Unavailable
 from authority.hotstate.clock import HotClock
 from authority.hotstate.store import HotStore, connect
 from authority.ledger.audit import AuditReader
-from authority.ledger.database import Database, make_pool
+from authority.ledger.database import Database, make_pool, wait_for_postgres
 from authority.ledger.generations import PostgresGenerations
 from authority.ledger.journal import Journal
 from authority.ledger.migrate import pending
@@ -103,17 +109,15 @@ class Core:
 async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
     """Open the stores and run the journal. Raises StartError."""
     async with AsyncExitStack() as stack:
-        pool = make_pool(settings.database_url.get_secret_value(), size_max=settings.pool_size_max)
-        try:
-            await pool.open(wait=True, timeout=_START_SECONDS)
-        except PoolTimeout:
-            await pool.close()
-            raise StartError(
-                "Postgres does not answer; check DATABASE_URL and that the server runs."
-            ) from None
+        database_url = settings.database_url.get_secret_value()
+        if problem := await wait_for_postgres(database_url, _START_SECONDS):
+            raise StartError(f"DATABASE_URL: Postgres can't be used: {problem}")
+        pool = make_pool(database_url, size_max=settings.pool_size_max)
         stack.push_async_callback(pool.close)
+        await pool.open()
         redis = connect(settings.redis_url.get_secret_value())
         stack.push_async_callback(redis.aclose)
+        await _check_password(redis)
         clock = HotClock(offset_ms=settings.clock_offset_ms)
         jobs = QueuedJobs(settings.redis_url.get_secret_value())
         stack.push_async_callback(jobs.aclose)
@@ -167,6 +171,16 @@ def _wire(database: Database, hot: HotStore, jobs: QueuedJobs) -> Core:
         generations,
         jobs,
     )
+
+
+async def _check_password(redis: Redis) -> None:
+    """Refuse to start with a wrong password; a store that is merely away may come yet."""
+    try:
+        await redis.ping()
+    except (AuthenticationError, NoPermissionError, ResponseError) as error:
+        raise StartError(f"REDIS_URL: the server refuses these credentials: {error}") from None
+    except (RedisError, OSError):
+        pass
 
 
 async def _check_schema(database: Database) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +18,7 @@ from authority.domain.errors import Unavailable
 # Shorter than the deadline that clients set by default (2 s): they are told, not left to guess.
 _WAIT_SECONDS = 1.5
 _STATEMENT_TIMEOUT = "15s"
+_POLL_SECONDS = 0.2
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
@@ -37,6 +40,24 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT}",
         },
     )
+
+
+async def wait_for_postgres(database_url: str, seconds: float) -> str:
+    """Wait until Postgres takes connections. Return '' then, or else why it does not.
+
+    A server that is away may come yet; one that refuses these credentials is not asked again.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            async with await AsyncConnection.connect(database_url, connect_timeout=3):
+                return ""
+        except psycopg.OperationalError as error:
+            reason = str(error).splitlines()[0]
+            answered = "FATAL" in str(error) and "starting up" not in str(error)
+            if answered or time.monotonic() > deadline:
+                return reason
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 class Database:

@@ -9,6 +9,8 @@ from PIL import Image
 from generations.catalogue_file import SIZE
 from workers.providers.base import ProducedFile
 
+PIXELS_MAX = 16_777_216
+
 # The formats that are looked for, which keeps Pillow's rarer readers away from foreign bytes.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
@@ -32,8 +34,14 @@ def read_picture(content: bytes) -> ProducedFile:
 
 
 def pixels(size: str) -> tuple[int, int]:
-    """Return the width and height of a size such as `1024x1024`. Raises ValueError."""
+    """Return the width and height of a size such as `1024x1024`.
+
+    Raises ValueError for what has another form or more than PIXELS_MAX pixels.
+    """
     found = SIZE.fullmatch(size)
     if found is None:
         raise ValueError(f"the size {size[:40]!r} is not of the form 1024x1024")
-    return int(found[1]), int(found[2])
+    width, height = int(found[1]), int(found[2])
+    if width * height > PIXELS_MAX:
+        raise ValueError(f"the size {size} has more than {PIXELS_MAX} pixels")
+    return width, height

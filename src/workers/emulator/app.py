@@ -1,0 +1,60 @@
+"""The emulator's routes: both providers, the orders and the journal."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from workers.emulator.fal_wire import FalWire
+from workers.emulator.openai_wire import OpenAIWire
+from workers.emulator.scenarios import Rule
+from workers.emulator.wire import FAL_PATH, FILES_PATH, OPENAI_PATH, Answered, Wire
+
+CONTROL_PATH = "/__ctl"
+CALLS_PATH = "/__calls"
+
+
+def build_app(wire: Wire) -> Starlette:
+    """Return the application."""
+    openai, fal = OpenAIWire(wire), FalWire(wire)
+    job = FAL_PATH + "/{owner}/{alias}/requests/{job_id}"
+
+    async def add_rule(request: Request) -> Response:
+        try:
+            rule = Rule.model_validate_json(await request.body())
+        except ValidationError as error:
+            problems = [
+                {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"]}
+                for problem in error.errors(include_url=False, include_input=False)
+            ]
+            return JSONResponse({"problems": problems}, 400)
+        wire.rules.add(rule)
+        return Response(status_code=204)
+
+    async def clear_rules(_request: Request) -> Response:
+        wire.rules.clear()
+        return Response(status_code=204)
+
+    async def list_calls(_request: Request) -> Response:
+        return JSONResponse({"calls": wire.journal.as_json()})
+
+    async def give_answer(_request: Request, answered: Exception) -> Response:
+        assert isinstance(answered, Answered), "it is registered for that alone"
+        return answered.response
+
+    return Starlette(
+        exception_handlers={Answered: give_answer},
+        routes=[
+            Route(OPENAI_PATH + "/images/generations", openai.generate, methods=["POST"]),
+            Route(job + "/status", fal.status, methods=["GET"]),
+            Route(job, fal.result, methods=["GET"]),
+            Route(FAL_PATH + "/{model:path}", fal.submit, methods=["POST"]),
+            Route(FILES_PATH + "/{job_id}/{index:int}.png", fal.file, methods=["GET"]),
+            Route(CONTROL_PATH, add_rule, methods=["POST"]),
+            Route(CONTROL_PATH, clear_rules, methods=["DELETE"]),
+            Route(CALLS_PATH, list_calls, methods=["GET"]),
+        ],
+    )

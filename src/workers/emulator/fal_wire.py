@@ -1,0 +1,161 @@
+"""fal's side: the queue, which takes a job and is asked for it, and the files of results."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from generations.models import Model
+from generations.pricing import Usage
+from workers.emulator.fal_jobs import Job, read_order, result_of
+from workers.emulator.journal import Call
+from workers.emulator.pictures import find_model
+from workers.emulator.scenarios import Rule, Scenario, Step
+from workers.emulator.wire import (
+    FAL_KEY,
+    FAL_PATH,
+    FILES_PATH,
+    Answered,
+    Wire,
+    close_call,
+    read_object,
+    retry_after,
+)
+
+PROVIDER = "fal"
+
+_FAILURE = {"detail": "The runner disconnected.", "error_type": "runner_disconnected"}
+_REFUSALS = {
+    Scenario.RATE_LIMITED: (429, "Too many requests."),
+    Scenario.UNAVAILABLE: (503, "The service is unavailable."),
+    Scenario.SERVER_ERROR: (500, "Bad gateway."),
+    Scenario.MODEL_GONE: (404, "Application not found"),
+    Scenario.INSUFFICIENT_QUOTA: (403, "User is locked. Reason: Exhausted balance."),
+}
+
+
+class FalWire:
+    """Answers as fal's queue does."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._jobs: dict[str, Job] = {}
+
+    async def submit(self, request: Request) -> Response:
+        """Take a job."""
+        call = self._wire.open_call(request, PROVIDER, Step.SUBMIT)
+        call.model = request.path_params["model"]
+        _check_key(request, call)
+        model, body = find_model(PROVIDER, call.model), await read_object(request)
+        if model is None:
+            return close_call(call, _detail(404, "Application not found"), "model_gone")
+        if body is None:
+            return close_call(call, _detail(400, "Invalid JSON."), "invalid")
+        call.prompt = str(body.get("prompt", ""))
+        await self._wire.follow(request, call, Step.SUBMIT, _refusal)
+        job = self._queue(call, model, body)
+        await self._wire.follow(request, call, Step.ACCEPT, _refusal)
+        return close_call(call, JSONResponse(_links(request, job)), "queued")
+
+    async def status(self, request: Request) -> Response:
+        """Say how far a job is."""
+        call, job = await self._find(request, Step.STATUS)
+        status = job.status(asyncio.get_running_loop().time())
+        job.asked = True
+        answer: dict[str, Any] = {"status": status, **_links(request, job)}
+        if status == "IN_QUEUE":
+            answer["queue_position"] = 0
+        if status == "COMPLETED":
+            answer["metrics"] = {"inference_time": 0.5}
+            if job.scenario is Scenario.JOB_FAILED:
+                answer |= {"error": _FAILURE["detail"], "error_type": _FAILURE["error_type"]}
+        code = 200 if status == "COMPLETED" else 202
+        return close_call(call, JSONResponse(answer, code), status.lower())
+
+    async def result(self, request: Request) -> Response:
+        """Return what a completed job made, or why it made nothing."""
+        call, job = await self._find(request, Step.RESULT)
+        headers = {"x-fal-request-id": job.job_id}
+        if job.status(asyncio.get_running_loop().time()) != "COMPLETED":
+            return close_call(call, _detail(400, "Request is still in progress"), "unfinished")
+        if job.scenario is Scenario.JOB_FAILED:
+            headers["x-fal-error-type"] = _FAILURE["error_type"]
+            return close_call(call, JSONResponse(_FAILURE, 503, headers), "failed")
+        headers["x-fal-billable-units"] = f"{job.units:f}"
+        refusal = job.refusal()
+        if refusal or job.order is None:
+            return close_call(call, JSONResponse({"detail": refusal}, 422, headers), "rejected")
+        answer = await result_of(job, job.order, str(request.base_url)[:-1] + FILES_PATH)
+        return close_call(call, JSONResponse(answer, headers=headers), "made")
+
+    async def file(self, request: Request) -> Response:
+        """Return a picture. It needs no key, as on fal's own file hosts."""
+        call, job = await self._find(request, Step.FILE)
+        if job.order is None:
+            return close_call(call, _detail(404, "Not found"), "unknown")
+        content = await job.order.draw(request.path_params["index"])
+        return close_call(call, Response(content, media_type="image/png"), "sent")
+
+    def _queue(self, call: Call, model: Model, body: dict[str, Any]) -> Job:
+        """Put a job into the queue. Its bill is known at once: nobody can stop it."""
+        rules = self._wire.rules
+        fate = rules.take(PROVIDER, Step.SUBMIT, call.prompt, fate=True)
+        fate = fate or rules.take(PROVIDER, Step.ACCEPT, call.prompt, fate=True)
+        order, faults = read_order(model, body)
+        late = fate.seconds if fate and fate.scenario is Scenario.LATENCY else None
+        ready = asyncio.get_running_loop().time() + (late or 0)
+        job = Job(str(uuid.uuid4()), model, order, faults, fate, call, ready)
+        self._jobs[job.job_id] = job
+        call.billed_units = f"{job.units:f}"
+        if order is not None and job.units:
+            call.billed_micros = order.bill(Usage(images=order.count, billable_units=job.units))
+        return job
+
+    async def _find(self, request: Request, step: Step) -> tuple[Call, Job]:
+        """Note a call about a job, follow the orders for it, and return it with the job.
+
+        Raises Answered.
+        """
+        call, path = self._wire.open_call(request, PROVIDER, step), request.path_params
+        if step is not Step.FILE:
+            _check_key(request, call)
+        job = self._jobs.get(path["job_id"])
+        owner, _, alias = job.application.partition("/") if job else ("", "", "")
+        if job is None or path.get("owner", owner) != owner or path.get("alias", alias) != alias:
+            raise Answered(close_call(call, _detail(404, "Request not found"), "unknown"))
+        call.model, call.prompt = job.call.model, job.call.prompt
+        await self._wire.follow(request, call, step, _refusal)
+        return call, job
+
+
+def _refusal(rule: Rule) -> Response | None:
+    """Return the answer with which fal turns a call away, if the order is to do so."""
+    found = _REFUSALS.get(rule.scenario)
+    if found is None:
+        return None
+    status = rule.status if rule.scenario is Scenario.SERVER_ERROR else found[0]
+    return _detail(status, found[1], retry_after(rule))
+
+
+def _check_key(request: Request, call: Call) -> None:
+    if request.headers.get("authorization") != f"Key {FAL_KEY}":
+        refusal = _detail(401, "Authentication is required to access this application.")
+        raise Answered(close_call(call, refusal, "unauthorized"))
+
+
+def _detail(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": text}, status, headers)
+
+
+def _links(request: Request, job: Job) -> dict[str, str]:
+    url = f"{str(request.base_url)[:-1]}{FAL_PATH}/{job.application}/requests/{job.job_id}"
+    return {
+        "request_id": job.job_id,
+        "response_url": url,
+        "status_url": f"{url}/status",
+        "cancel_url": f"{url}/cancel",
+    }

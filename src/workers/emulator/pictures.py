@@ -1,0 +1,68 @@
+"""The emulator's pictures, and what they would have cost by the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from generations.catalogue import Catalogue
+from generations.models import Kind, Model, Status
+from generations.pricing import Usage, price
+from workers.providers.drawing import draw_picture
+from workers.providers.pictures import pixels
+
+BAND = "EMULATED · no real generation"
+TOKENS_PER_RATE = 1_000_000
+
+_RICH = {"premium", "high", "xhigh", "max"}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Pictures that were asked for, checked. The size is in pixels, as in `1024x1024`."""
+
+    model: Model
+    prompt: str
+    size: str
+    quality: str
+    count: int
+
+    def bill(self, usage: Usage) -> int:
+        """Return what the catalogue bills for a usage, in micros of USD."""
+        return price(
+            self.model,
+            size=self.size,
+            quality=self.quality,
+            count=self.count,
+            prompt=self.prompt,
+            usage=usage,
+        )
+
+    async def draw(self, index: int) -> bytes:
+        """Return one of the pictures, always the same."""
+        width, height = pixels(self.size)
+        return await asyncio.to_thread(
+            draw_picture,
+            self.prompt,
+            width=width,
+            height=height,
+            quality=self.quality,
+            index=index,
+            rich=self.quality in _RICH,
+            band=BAND,
+        )
+
+
+def find_model(provider: str, name: object) -> Model | None:
+    """Return a provider's model, if it still makes images at a known price."""
+    for model in Catalogue.load().models(Kind.IMAGE):
+        if (model.provider, model.name) == (provider, name):
+            return model if model.sizes and model.status is not Status.RETIRED else None
+    return None
+
+
+def price_of_one(order: Order) -> int:
+    """Return the catalogue's price of one picture, of any priced size if not of this one."""
+    model = order.model
+    prices = model.image_prices(size=order.size, quality=order.quality)
+    return max(prices or model.micros_per_image[order.quality].values())

@@ -72,6 +72,35 @@ def state(generation):
     return name.removeprefix("GENERATION_STATE_")
 
 
+async def insert_generation(ledger_url, prompt="a lighthouse"):
+    """Add a generation of `acme`, as if it had been submitted a minute ago; return its id."""
+    generation_id = f"acme/{new_key()}"
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO tenant (tenant) VALUES ('acme') ON CONFLICT DO NOTHING"
+        )
+        await connection.execute(
+            "INSERT INTO account VALUES ('acme', 'acme', 'platform', '', 'UTC', 'ACTIVE',"
+            " 'AVAILABLE', now()) ON CONFLICT DO NOTHING"
+        )
+        await connection.execute(
+            "INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt,"
+            " requested_model, size, quality, count, create_time) VALUES (%s, 'acme', 'acme', %s,"
+            " 'image', %s, '', '1024x1024', 'premium', 1, now() - interval '1 minute')",
+            [generation_id, generation_id, prompt],
+        )
+    return generation_id
+
+
+async def read_generation(ledger_url, generation_id, *columns):
+    """Return columns of a generation."""
+    async with await psycopg.AsyncConnection.connect(ledger_url) as connection:
+        cursor = await connection.execute(
+            f"SELECT {', '.join(columns)} FROM generation WHERE generation_id = %s", [generation_id]
+        )
+        return await cursor.fetchone()
+
+
 class WorkerProcess:
     """`python -m workers` on the stores of a test, with its provider the emulator."""
 
@@ -121,7 +150,13 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def make_worker(authority, authority_settings, emulator, tmp_path):
+def authority_address(authority) -> str:
+    """Where the running authority listens."""
+    return f"127.0.0.1:{authority[0].port}"
+
+
+@pytest.fixture
+async def make_worker(authority_address, authority_settings, emulator, tmp_path):
     """A function that makes a worker process for the running authority, not started yet."""
     async with AsyncExitStack() as stack:
         count = 0
@@ -133,7 +168,7 @@ async def make_worker(authority, authority_settings, emulator, tmp_path):
                 **os.environ,
                 "DATABASE_URL": authority_settings.database_url.get_secret_value(),
                 "REDIS_URL": authority_settings.redis_url.get_secret_value(),
-                "PAYMASTER_ADDRESS": f"127.0.0.1:{authority[0].port}",
+                "PAYMASTER_ADDRESS": authority_address,
                 "PAYMASTER_TOKEN": TOKEN,
                 "PAYMASTER_ARTIFACTS": authority_settings.artifacts,
                 "WORKERS_LEASE_S": str(LEASE_S),

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
-from arq.worker import Retry
 
 from clients.errors import PaymasterError
 from workers.database import DatabaseAway
@@ -50,24 +49,25 @@ class Runner:
         self._lease_s = lease_s
         self.running: dict[str, Claim] = {}
 
-    async def run(self, generation_id: str) -> None:
-        """Bring a generation to its end, or raise Retry."""
+    async def run(self, generation_id: str) -> float | None:
+        """Work on a generation; return the seconds after which to run it again, None at its end."""
         try:
             claim = await self._store.claim(generation_id, self._owner, self._lease_s)
         except DatabaseAway:
-            raise _again(AWAY_S) from None
+            return _jittered(AWAY_S)
         if claim is None:
-            return
+            return None
         if not isinstance(claim, Claim):
             # Its time has not come, or another worker has it; should that one die, this job is what
             # runs it again.
-            raise _again(claim)
+            return _jittered(claim)
         self.running[generation_id] = claim
         try:
             with structlog.contextvars.bound_contextvars(generation_id=generation_id):
-                await self._run_claimed(claim)
+                delay_s = await self._run_claimed(claim)
         finally:
             del self.running[generation_id]
+        return None if delay_s is None else _jittered(delay_s)
 
     async def renew_leases(self) -> None:
         """Prolong all claims. Raises DatabaseAway.
@@ -76,35 +76,36 @@ class Runner:
         """
         claims = list(self.running.values())
         lost = await self._store.renew(claims, self._lease_s) if claims else set()
-        for generation_id in lost:
+        for generation_id in lost & self.running.keys():
             log.warning("claim_lost", generation_id=generation_id)
 
-    async def _run_claimed(self, claim: Claim) -> None:
+    async def _run_claimed(self, claim: Claim) -> float | None:
         try:
             await self._work(claim)
         except TryLater as later:
-            raise _again(later.delay_s) from None
+            return later.delay_s
         except ClaimLost:
-            raise _again(self._lease_s) from None
+            return self._lease_s
         except asyncio.CancelledError:
             # The worker is told to stop: another one may go on from what is written down, at once.
             await asyncio.shield(self._put_back(claim, 0.0, crashed=False))
             raise
         except (DatabaseAway, PaymasterError) as error:
             log.warning("generation_postponed", reason=type(error).__name__, message=str(error))
-            raise await self._put_back(claim, AWAY_S, crashed=False) from None
+            return await self._put_back(claim, AWAY_S, crashed=False)
         except Exception:
             log.exception("generation_crashed")
-            delay_s = min(CRASH_BACKOFF_S_MAX, 2.0**claim.crash_count)
-            raise await self._put_back(claim, delay_s, crashed=True) from None
+            backoff_s = min(CRASH_BACKOFF_S_MAX, 2.0**claim.crash_count)
+            return await self._put_back(claim, backoff_s, crashed=True)
+        return None
 
-    async def _put_back(self, claim: Claim, delay_s: float, *, crashed: bool) -> Retry:
+    async def _put_back(self, claim: Claim, delay_s: float, *, crashed: bool) -> float:
         """Give the claim up; where that can't be written down, the lease passes by itself."""
         with suppress(DatabaseAway, ClaimLost):
             await self._store.put_back(claim, delay_s, crashed=crashed)
-        return _again(delay_s)
+        return delay_s
 
 
-def _again(delay_s: float) -> Retry:
-    # The random part spreads the load, and makes up for clocks that differ.
-    return Retry(defer=delay_s + 0.05 + random.random() * min(1.0, delay_s))  # noqa: S311
+def _jittered(delay_s: float) -> float:
+    # Spreads the load, and makes up for clocks that differ.
+    return delay_s + 0.05 + random.random() * min(1.0, delay_s)  # noqa: S311  # No secret.

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from signal import Signals
 from typing import Any
 
 import structlog
+from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from arq.utils import timestamp_ms
-from arq.worker import Worker, func
+from arq.worker import Retry, Worker, func
 from redis.exceptions import RedisError
 
 from generations.models import Kind
@@ -24,7 +27,6 @@ from generations.queue import (
     JOB_EXPIRY,
     deserialize,
     queue_name,
-    redis_settings,
     serialize,
 )
 
@@ -37,7 +39,8 @@ READ_LIMIT = 1000
 # Tries are counted in Postgres, by what they cost. arq would count a killed worker as one.
 TRIES_MAX = 1_000_000
 
-RunGeneration = Callable[[str], Awaitable[None]]
+# Given a generation's id; returns the seconds until the job is to run again, None if it has ended.
+RunGeneration = Callable[[str], Awaitable[float | None]]
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +53,7 @@ class BudgetWorker(Worker):
         run: RunGeneration,
         kind: Kind,
         *,
-        redis_url: str,
+        redis: ArqRedis,
         name: str,
         slots: int,
         lease_s: float,
@@ -58,12 +61,14 @@ class BudgetWorker(Worker):
     ) -> None:
         async def run_generation(ctx: dict[Any, Any], *ids: Any, **_: Any) -> None:  # noqa: ARG001
             (generation_id,) = ids
-            await run(generation_id)
+            again_s = await run(generation_id)
+            if again_s is not None:
+                raise Retry(defer=again_s)
 
         super().__init__(
             [func(run_generation, name=FUNCTION_NAME)],
             queue_name=queue_name(kind),
-            redis_settings=redis_settings(redis_url),
+            redis_pool=redis,
             job_serializer=serialize,
             job_deserializer=deserialize,
             handle_signals=False,
@@ -81,6 +86,29 @@ class BudgetWorker(Worker):
         )
         self._lease_ms = int(lease_s * 1000)
         self._name = name
+
+    async def run_until_stopped(self) -> None:
+        """Work until `stop`, and let go of what is left. Raises what ends arq's loop."""
+        try:
+            with suppress(asyncio.CancelledError):
+                await self.async_run()
+        finally:
+            # Not by arq's `close`, which would close the pool that others use too.
+            for task in self.tasks.values():
+                task.cancel()
+            for task in self.tasks.values():
+                # A job whose end could not be recorded runs again.
+                with suppress(RedisError, OSError, asyncio.CancelledError):
+                    await task
+            with suppress(RedisError, OSError):
+                await self.pool.delete(self.health_check_key)
+
+    def stop(self, number: Signals) -> None:
+        """Take no more jobs, and end once those at work have; at the second call end at once."""
+        if self.allow_pick_jobs:
+            self.handle_sig_wait_for_completion(number)
+        else:
+            self.handle_sig(number)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Claim and start jobs that nobody runs, as long as there are free slots."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
-import uuid_utils
 
+from generating import insert_generation, read_generation
 from generations.models import Kind
 from generations.requests import GenerationRequest
 from support import eventually
@@ -46,33 +45,6 @@ def store(pool):
 @pytest.fixture
 async def generation_id(ledger_url):
     return await insert_generation(ledger_url)
-
-
-async def insert_generation(ledger_url, prompt="a lighthouse"):
-    generation_id = f"acme/{uuid_utils.uuid7()}"
-    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
-        await connection.execute(
-            "INSERT INTO tenant (tenant) VALUES ('acme') ON CONFLICT DO NOTHING"
-        )
-        await connection.execute(
-            "INSERT INTO account VALUES ('acme', 'acme', 'platform', '', 'UTC', 'ACTIVE',"
-            " 'AVAILABLE', now()) ON CONFLICT DO NOTHING"
-        )
-        await connection.execute(
-            "INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt,"
-            " requested_model, size, quality, count) VALUES (%s, 'acme', 'acme', %s, 'image', %s,"
-            " '', '1024x1024', 'premium', 1)",
-            [generation_id, generation_id, prompt],
-        )
-    return generation_id
-
-
-async def read(ledger_url, generation_id, *columns):
-    async with await psycopg.AsyncConnection.connect(ledger_url) as connection:
-        cursor = await connection.execute(
-            f"SELECT {', '.join(columns)} FROM generation WHERE generation_id = %s", [generation_id]
-        )
-        return await cursor.fetchone()
 
 
 async def dispatched(store, claim):
@@ -152,7 +124,10 @@ async def test_a_failure_to_be_retried_waits_its_time(store, ledger_url, generat
     wait = await store.retry(claim, Settlement(attempt, AttemptState.RELEASED))
     assert wait == pytest.approx(60, abs=2)
     assert await store.claim(generation_id, "one", LEASE_S) == pytest.approx(60, abs=2)
-    assert await read(ledger_url, generation_id, "state", "attempt_count") == ("QUEUED", 1)
+    assert await read_generation(ledger_url, generation_id, "state", "attempt_count") == (
+        "QUEUED",
+        1,
+    )
 
 
 async def test_the_cost_is_what_all_attempts_were_charged(store, ledger_url, generation_id):
@@ -166,7 +141,7 @@ async def test_the_cost_is_what_all_attempts_were_charged(store, ledger_url, gen
     await store.write_answer(claim, attempt, Answer(70_000, 1, (ARTIFACT,)))
     end = End(state=EndState.SUCCEEDED, provider="sandbox", model="sandbox-image")
     await store.finish(claim, end, settled=Settlement(attempt, AttemptState.COMMITTED, 70_000))
-    row = await read(ledger_url, generation_id, "state", "cost_micros", "lease_owner")
+    row = await read_generation(ledger_url, generation_id, "state", "cost_micros", "lease_owner")
     assert row == ("SUCCEEDED", 150_000, None)
 
 
@@ -201,7 +176,9 @@ async def test_the_cache_serves_its_own_scope_until_it_forgets(store, ledger_url
         artifacts=hit.artifacts,
     )
     await store.finish(other, end)
-    row = await read(ledger_url, other_id, "state", "cost_micros", "saved_micros", "cached")
+    row = await read_generation(
+        ledger_url, other_id, "state", "cost_micros", "saved_micros", "cached"
+    )
     assert row == ("SUCCEEDED", 0, 70_000, "exact")
 
     await store.forget_hit("acme", hit)

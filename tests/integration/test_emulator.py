@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -192,14 +193,17 @@ async def test_a_port_in_use_is_told(emulator):
             pass
 
 
-async def test_it_ends_while_callers_wait(emulator):
-    async with running_emulator() as mine:
-        await mine.order("openai", "hang")
-        async with httpx.AsyncClient(base_url=mine.url, trust_env=False) as client:
+async def test_it_ends_while_callers_wait():
+    async with httpx.AsyncClient(trust_env=False) as client:
+        async with running_emulator() as mine:
+            await mine.order("openai", "hang")
+            client.base_url = httpx.URL(mine.url)
             waiting = asyncio.create_task(make(client, prompt="left alone"))
             await eventually(lambda: mine.calls(prompt="left alone"))
-    with pytest.raises(httpx.TransportError):
-        await waiting
+            end = time.monotonic()
+        assert time.monotonic() - end < 1.5
+        with pytest.raises(httpx.TransportError):
+            await waiting
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(mine.url.rpartition(":")[2]))) != 0
 

@@ -1,7 +1,7 @@
-"""The providers' wire formats without the providers, for tests and the demo.
+"""OpenAI's images and fal's queue without OpenAI and fal, for tests and the demo.
 
-It speaks what PROVIDERS of this product speak: OpenAI's images and fal's queue. It draws in place
-of generating, bills by the catalogue in its journal alone, and fails where it is told to.
+It speaks their wire formats over TCP, draws in place of generating, bills by the catalogue in its
+journal alone, and fails where it is told to.
 """
 
 from __future__ import annotations

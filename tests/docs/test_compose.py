@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from authority.config import AuthoritySettings
-from paymaster.cli import main
+from paymaster.cli.app import paymaster
 from workers.config import WorkerSettings
 from workers.providers.settings import ProviderSettings
 
@@ -34,12 +35,11 @@ def test_the_set_is_whole():
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_each_command_exists(name, capsys):
+def test_each_command_exists(name):
     (command,) = SERVICES[name]["command"]
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
-    assert ended.value.code == 0
-    assert f"paymaster {command}" in capsys.readouterr().out
+    result = CliRunner().invoke(paymaster, [command, "--help"], prog_name="paymaster")
+    assert result.exit_code == 0
+    assert f"paymaster {command}" in result.output
 
 
 @pytest.mark.parametrize("name", OURS)

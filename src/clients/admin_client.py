@@ -1,0 +1,201 @@
+"""Accounts, budgets, and the health of the books."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from authority.v1 import admin_service_pb2 as messages
+from authority.v1 import resources_pb2
+from authority.v1.admin_service_pb2_grpc import AdminServiceStub
+from clients.amounts import Unit
+from clients.channel import Client
+from clients.convert import (
+    account_from_proto,
+    budget_from_proto,
+    report_from_proto,
+    status_from_proto,
+)
+from clients.requests import (
+    enforcement_to_proto,
+    message,
+    policy_to_proto,
+    state_to_proto,
+    unit_to_proto,
+    window_to_proto,
+)
+from clients.types import (
+    Account,
+    AccountState,
+    AuditReport,
+    Budget,
+    Enforcement,
+    OveragePolicy,
+    Status,
+    Window,
+)
+
+_PAGE_SIZE = 500
+_AUDIT_SECONDS = 600.0
+
+
+class AdminClient(Client):
+    """What the owners and the operators of budgets do. Errors are those of `clients.errors`.
+
+    Making something twice is refused as AlreadyExists, so a call whose answer was lost may be
+    repeated, and that error then means that it had worked.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Connect as `Client` does."""
+        super().__init__(*args, **options)
+        self._stub = AdminServiceStub(self._channel)
+
+    async def create_account(
+        self,
+        account: str,
+        *,
+        parent: str = "",
+        display_name: str = "",
+        time_zone: str = "",
+        overage_policy: OveragePolicy | None = None,
+    ) -> Account:
+        """Make an account. `parent` is the tenant unless given, `time_zone` is UTC."""
+        wanted = message(
+            resources_pb2.Account,
+            account=account,
+            parent=parent,
+            display_name=display_name,
+            time_zone=time_zone,
+            overage_policy=policy_to_proto(overage_policy),
+        )
+        request = messages.CreateAccountRequest(account=wanted)
+        response = await self._call(self._stub.CreateAccount, request, repeatable=False)
+        return account_from_proto(response.account)
+
+    async def update_account(
+        self,
+        account: str,
+        *,
+        display_name: str | None = None,
+        state: AccountState | None = None,
+        overage_policy: OveragePolicy | None = None,
+    ) -> Account:
+        """Change what is given; it binds the next Reserve."""
+        changes = {
+            "display_name": display_name,
+            "state": state,
+            "overage_policy": overage_policy,
+        }
+        wanted = message(
+            resources_pb2.Account,
+            account=account,
+            display_name=display_name or "",
+            state=state_to_proto(state),
+            overage_policy=policy_to_proto(overage_policy),
+        )
+        request = messages.UpdateAccountRequest(account=wanted, update_mask=_mask(changes))
+        response = await self._call(self._stub.UpdateAccount, request)
+        return account_from_proto(response.account)
+
+    async def get_account(self, account: str) -> Account:
+        """Return an account."""
+        request = message(messages.GetAccountRequest, account=account)
+        response = await self._call(self._stub.GetAccount, request)
+        return account_from_proto(response.account)
+
+    async def list_accounts(self, *, tenant: str = "") -> AsyncIterator[Account]:
+        """Yield all accounts, or those of one tenant, in the order of their ids."""
+        token = ""
+        while True:
+            request = message(
+                messages.ListAccountsRequest, page_size=_PAGE_SIZE, page_token=token, tenant=tenant
+            )
+            response = await self._call(self._stub.ListAccounts, request)
+            for account in response.accounts:
+                yield account_from_proto(account)
+            token = response.next_page_token
+            if not token:
+                return
+
+    async def create_budget(
+        self,
+        account: str,
+        *,
+        unit: Unit,
+        window: Window,
+        limit: int,
+        enforcement: Enforcement | None = None,
+        budget: str = "",
+    ) -> Budget:
+        """Make a budget; it binds the next Reserve. `budget` is its id, by default as `usd-day`."""
+        wanted = message(
+            resources_pb2.Budget,
+            account=account,
+            budget=budget,
+            unit=unit_to_proto(unit),
+            window=window_to_proto(window),
+            limit=limit,
+            enforcement=enforcement_to_proto(enforcement),
+        )
+        request = messages.CreateBudgetRequest(budget=wanted)
+        response = await self._call(self._stub.CreateBudget, request, repeatable=False)
+        return budget_from_proto(response.budget)
+
+    async def update_budget(
+        self,
+        account: str,
+        budget: str,
+        *,
+        limit: int | None = None,
+        enforcement: Enforcement | None = None,
+    ) -> Budget:
+        """Change what is given; it binds the next Reserve."""
+        wanted = message(
+            resources_pb2.Budget,
+            account=account,
+            budget=budget,
+            limit=limit or 0,
+            enforcement=enforcement_to_proto(enforcement),
+        )
+        mask = _mask({"limit": limit, "enforcement": enforcement})
+        request = messages.UpdateBudgetRequest(budget=wanted, update_mask=mask)
+        response = await self._call(self._stub.UpdateBudget, request)
+        return budget_from_proto(response.budget)
+
+    async def get_budget(self, account: str, budget: str) -> Budget:
+        """Return a budget."""
+        request = message(messages.GetBudgetRequest, account=account, budget=budget)
+        response = await self._call(self._stub.GetBudget, request)
+        return budget_from_proto(response.budget)
+
+    async def list_budgets(self, *, account: str = "") -> AsyncIterator[Budget]:
+        """Yield all budgets, or those of one account, by account and id."""
+        token = ""
+        while True:
+            request = message(
+                messages.ListBudgetsRequest, page_size=_PAGE_SIZE, page_token=token, account=account
+            )
+            response = await self._call(self._stub.ListBudgets, request)
+            for budget in response.budgets:
+                yield budget_from_proto(budget)
+            token = response.next_page_token
+            if not token:
+                return
+
+    async def audit(self, *, tenant: str = "", timeout: float = _AUDIT_SECONDS) -> AuditReport:
+        """Recompute every number of a tenant, or of all, from the ledger's entries."""
+        request = message(messages.AuditRequest, tenant=tenant)
+        response = await self._call(self._stub.Audit, request, timeout=timeout)
+        return report_from_proto(response)
+
+    async def get_status(self) -> Status:
+        """Say how the authority, its stores, its queue and the workers are."""
+        response = await self._call(self._stub.GetStatus, messages.GetStatusRequest())
+        return status_from_proto(response)
+
+
+def _mask(changes: Mapping[str, object]) -> FieldMask:
+    return FieldMask(paths=[name for name, value in changes.items() if value is not None])

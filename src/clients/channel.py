@@ -1,0 +1,93 @@
+"""What every client shares: a channel, the token, a deadline on every call, and retries."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from clients.concurrency import Sleep, sleep
+from clients.connection import OPTIONS, check_address, check_timeout, metadata_for
+from clients.retry import RetryPolicy
+from clients.status import error_from_rpc
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+
+class Client:
+    """A connection to one authority. Make it in the event loop that uses it, and close it."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        timeout: float = 2.0,
+        channel_credentials: grpc.ChannelCredentials | None = None,
+        retry: RetryPolicy | None = None,
+        sleep: Sleep = sleep,
+    ) -> None:
+        """Connect to `address` (`host:port`) when the first call is made.
+
+        `timeout`, in seconds, bounds each call with all its retries. With `channel_credentials` the
+        connection is TLS. Raises ValueError for an address, token or timeout that can't be.
+        """
+        self._address = check_address(address)
+        self._timeout = check_timeout(timeout)
+        self._metadata = metadata_for(token)
+        self._retry = retry or RetryPolicy()
+        self._sleep = sleep
+        self._channel = (
+            grpc.aio.secure_channel(address, channel_credentials, options=OPTIONS)
+            if channel_credentials
+            else grpc.aio.insecure_channel(address, options=OPTIONS)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight are cancelled."""
+        await self._channel.close()
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
+        request: _Request,
+        *,
+        timeout: float | None = None,
+        key: str = "",
+        repeatable: bool = True,
+    ) -> _Response:
+        """Call, and try again while the policy says so.
+
+        `key` is the request's idempotency key, which an error carries to the caller. A call that is
+        not `repeatable` changes something and has no key, so it is tried once.
+        """
+        timeout = check_timeout(timeout) if timeout is not None else self._timeout
+        deadline = time.monotonic() + timeout
+        attempt = 1
+        while True:
+            try:
+                return await method(
+                    request, timeout=deadline - time.monotonic(), metadata=self._metadata
+                )
+            except grpc.RpcError as rpc_error:
+                error = error_from_rpc(rpc_error, address=self._address, timeout=timeout)
+                error.idempotency_key = key
+                delay = self._retry.delay(error, attempt, deadline - time.monotonic())
+                if delay is None or not repeatable:
+                    raise error from rpc_error
+            await self._sleep(delay)
+            attempt += 1

@@ -1,0 +1,26 @@
+"""What differs between async clients and sync ones; `clients.sync.concurrency` mirrors it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+_Result = TypeVar("_Result")
+
+Sleep = Callable[[float], Awaitable[None]]
+
+sleep = asyncio.sleep
+
+
+async def finish(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run work to its end even if the caller is cancelled meanwhile; then the cancellation goes on.
+
+    An error of the work becomes the cause of the CancelledError.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError as cancelled:
+        await asyncio.wait([task])
+        raise cancelled from None if task.cancelled() else task.exception()

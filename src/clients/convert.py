@@ -1,0 +1,257 @@
+"""From the proto's messages to the values that callers see. Requests are built in requests.py."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from authority.v1 import (
+    admin_service_pb2,
+    errors_pb2,
+    generation_service_pb2,
+    resources_pb2,
+)
+from clients import generation_types, types
+from clients.amounts import Unit
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+def word(words: type[_Word], proto_enum: Any, prefix: str, number: int) -> _Word:
+    """Return the word for an enum's number; UNKNOWN for one that is not set or not known here."""
+    try:
+        return words(str(proto_enum.Name(number)).removeprefix(prefix))
+    except ValueError:
+        return words("UNKNOWN")
+
+
+def _unit(number: int) -> Unit:
+    return word(Unit, resources_pb2.Unit, "UNIT_", number)
+
+
+def _window(number: int) -> types.Window:
+    return word(types.Window, resources_pb2.Window, "WINDOW_", number)
+
+
+def _kind(number: int) -> generation_types.Kind:
+    return word(generation_types.Kind, generation_service_pb2.Kind, "KIND_", number)
+
+
+def _denial_reason(number: int) -> types.DenialReason:
+    return word(types.DenialReason, errors_pb2.DenialReason, "DENIAL_REASON_", number)
+
+
+def _time(timestamp: Timestamp) -> datetime | None:
+    """Return the time; None if the field is not set, which in a message reads as 1970."""
+    return timestamp.ToDatetime(tzinfo=UTC) if timestamp.ByteSize() else None
+
+
+def account_from_proto(message: resources_pb2.Account) -> types.Account:
+    """Return the account."""
+    return types.Account(
+        account=message.account,
+        parent=message.parent,
+        display_name=message.display_name,
+        time_zone=message.time_zone,
+        state=word(types.AccountState, resources_pb2.AccountState, "ACCOUNT_STATE_", message.state),
+        overage_policy=word(
+            types.OveragePolicy,
+            resources_pb2.OveragePolicy,
+            "OVERAGE_POLICY_",
+            message.overage_policy,
+        ),
+        create_time=_time(message.create_time),
+    )
+
+
+def budget_from_proto(message: resources_pb2.Budget) -> types.Budget:
+    """Return the budget."""
+    return types.Budget(
+        account=message.account,
+        budget=message.budget,
+        unit=_unit(message.unit),
+        window=_window(message.window),
+        limit=message.limit,
+        enforcement=word(
+            types.Enforcement, resources_pb2.Enforcement, "ENFORCEMENT_", message.enforcement
+        ),
+        create_time=_time(message.create_time),
+        update_time=_time(message.update_time),
+    )
+
+
+def balance_from_proto(message: resources_pb2.BudgetBalance) -> types.BudgetBalance:
+    """Return the budget with its numbers."""
+    return types.BudgetBalance(
+        budget=budget_from_proto(message.budget),
+        window_start_time=_time(message.window_start_time),
+        window_end_time=_time(message.window_end_time),
+        reserved=message.reserved,
+        committed=message.committed,
+        refunded=message.refunded,
+        available=message.available,
+    )
+
+
+def reservation_from_proto(
+    message: resources_pb2.Reservation, *, replayed: bool = False
+) -> types.Reservation:
+    """Return the reservation."""
+    return types.Reservation(
+        reservation_id=message.reservation_id,
+        account=message.account,
+        state=word(
+            types.ReservationState,
+            resources_pb2.ReservationState,
+            "RESERVATION_STATE_",
+            message.state,
+        ),
+        legs=tuple(
+            types.ReservationLeg(
+                unit=_unit(leg.unit),
+                reserved=leg.reserved,
+                held=leg.held,
+                actual=leg.actual,
+                charged=leg.charged,
+                absorbed=leg.absorbed,
+                refunded=leg.refunded,
+            )
+            for leg in message.legs
+        ),
+        option_index=message.option_index,
+        late=message.late,
+        labels=dict(message.labels),
+        create_time=_time(message.create_time),
+        expire_time=_time(message.expire_time),
+        settle_time=_time(message.settle_time),
+        replayed=replayed,
+    )
+
+
+def denial_from_proto(message: errors_pb2.Denial) -> types.Denial:
+    """Return why a Reserve was denied."""
+    return types.Denial(
+        reason=_denial_reason(message.reason),
+        account=message.account,
+        limiting_budgets=tuple(
+            types.LimitingBudget(
+                account=budget.account,
+                budget=budget.budget,
+                unit=_unit(budget.unit),
+                window=_window(budget.window),
+                limit=budget.limit,
+                reserved=budget.reserved,
+                committed=budget.committed,
+                requested=budget.requested,
+                short_by=budget.short_by,
+                reset_time=_time(budget.reset_time),
+                reason=_denial_reason(budget.reason),
+            )
+            for budget in message.limiting_budgets
+        ),
+        limiting_budget_count=message.limiting_budget_count,
+    )
+
+
+def report_from_proto(message: admin_service_pb2.AuditResponse) -> types.AuditReport:
+    """Return what an audit found."""
+    return types.AuditReport(
+        differences=tuple(
+            types.AuditDifference(
+                tenant=difference.tenant,
+                place=difference.place,
+                subject=difference.subject,
+                field=difference.field,
+                expected=difference.expected,
+                found=difference.found,
+            )
+            for difference in message.differences
+        ),
+        tenant_count=message.tenant_count,
+        operation_count=message.operation_count,
+        window_count=message.window_count,
+        reservation_count=message.reservation_count,
+    )
+
+
+def status_from_proto(message: admin_service_pb2.GetStatusResponse) -> types.Status:
+    """Return how things are."""
+    return types.Status(
+        version=message.version,
+        epoch=message.epoch,
+        hot_store_ok=message.hot_store_ok,
+        ledger_ok=message.ledger_ok,
+        queued_count=message.queued_count,
+        running_count=message.running_count,
+        workers=tuple(
+            types.WorkerStatus(
+                worker=worker.worker,
+                slot_count=worker.slot_count,
+                running_count=worker.running_count,
+                providers=tuple(worker.providers),
+            )
+            for worker in message.workers
+        ),
+    )
+
+
+def generation_from_proto(
+    message: generation_service_pb2.Generation, *, replayed: bool = False
+) -> generation_types.Generation:
+    """Return the generation."""
+    return generation_types.Generation(
+        generation_id=message.generation_id,
+        account=message.account,
+        kind=_kind(message.kind),
+        state=word(
+            generation_types.GenerationState,
+            generation_service_pb2.GenerationState,
+            "GENERATION_STATE_",
+            message.state,
+        ),
+        prompt=message.prompt,
+        requested_model=message.requested_model,
+        size=message.size,
+        quality=message.quality,
+        count=message.count,
+        provider=message.provider,
+        model=message.model,
+        downgraded=message.downgraded,
+        cached=message.cached,
+        cost=message.cost,
+        saved=message.saved,
+        reservation_id=message.reservation_id,
+        error_reason=message.error_reason,
+        error_message=message.error_message,
+        attempt_count=message.attempt_count,
+        artifacts=tuple(
+            generation_types.Artifact(
+                artifact_id=artifact.artifact_id,
+                media_type=artifact.media_type,
+                size_bytes=artifact.size_bytes,
+                sha256=artifact.sha256,
+            )
+            for artifact in message.artifacts
+        ),
+        create_time=_time(message.create_time),
+        end_time=_time(message.end_time),
+        replayed=replayed,
+    )
+
+
+def model_from_proto(message: generation_service_pb2.Model) -> generation_types.Model:
+    """Return the model."""
+    return generation_types.Model(
+        provider=message.provider,
+        model=message.model,
+        kind=_kind(message.kind),
+        status=message.status,
+        retire_date=date.fromisoformat(message.retire_date) if message.retire_date else None,
+        substitute=message.substitute,
+        sizes=tuple(message.sizes),
+        qualities=tuple(message.qualities),
+        note=message.note,
+    )

@@ -1,0 +1,130 @@
+"""Generations: images made by workers under a budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+
+from authority.v1 import generation_service_pb2 as messages
+from authority.v1.generation_service_pb2_grpc import GenerationServiceStub
+from clients.channel import Client
+from clients.convert import generation_from_proto, model_from_proto
+from clients.generation_types import Artifact, Generation, Kind, Model
+from clients.requests import kind_to_proto, message, new_key
+from clients.status import error_from_rpc
+
+_PAGE_SIZE = 500
+_BATCH_MAX = 500
+_POLL_SECONDS_FIRST = 0.05
+_POLL_SECONDS_MAX = 0.5
+_DOWNLOAD_SECONDS = 60.0
+
+
+class GenerationClient(Client):
+    """What submitters use. Errors are those of `clients.errors`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Connect as `Client` does."""
+        super().__init__(*args, **options)
+        self._stub = GenerationServiceStub(self._channel)
+
+    async def submit(
+        self,
+        account: str,
+        prompt: str,
+        *,
+        kind: Kind | None = None,
+        model: str = "",
+        size: str = "",
+        quality: str = "",
+        count: int = 1,
+        idempotency_key: str | None = None,
+    ) -> Generation:
+        """Hand a generation in. The budget is asked when a worker starts it, not here."""
+        key = idempotency_key or new_key()
+        request = message(
+            messages.SubmitGenerationRequest,
+            idempotency_key=key,
+            account=account,
+            prompt=prompt,
+            kind=kind_to_proto(kind),
+            model=model,
+            size=size,
+            quality=quality,
+            count=count,
+        )
+        response = await self._call(self._stub.SubmitGeneration, request, key=key)
+        return generation_from_proto(response.generation, replayed=response.replayed)
+
+    async def get(self, generation_id: str) -> Generation:
+        """Return a generation as it is now."""
+        request = message(messages.GetGenerationRequest, generation_id=generation_id)
+        response = await self._call(self._stub.GetGeneration, request)
+        return generation_from_proto(response.generation)
+
+    async def batch_get(self, generation_ids: Sequence[str]) -> list[Generation]:
+        """Return up to 500 generations, in the order asked for."""
+        request = message(messages.BatchGetGenerationsRequest, generation_ids=generation_ids)
+        response = await self._call(self._stub.BatchGetGenerations, request)
+        return [generation_from_proto(generation) for generation in response.generations]
+
+    async def list_generations(self, account: str) -> AsyncIterator[Generation]:
+        """Yield the generations of an account, the latest first."""
+        token = ""
+        while True:
+            request = message(
+                messages.ListGenerationsRequest,
+                account=account,
+                page_size=_PAGE_SIZE,
+                page_token=token,
+            )
+            response = await self._call(self._stub.ListGenerations, request)
+            for generation in response.generations:
+                yield generation_from_proto(generation)
+            token = response.next_page_token
+            if not token:
+                return
+
+    async def wait(self, generation_ids: Sequence[str], *, timeout: float) -> list[Generation]:
+        """Return the generations once all have ended, in the order asked for.
+
+        Raises TimeoutError if some have not ended after `timeout` seconds; they go on.
+        """
+        deadline = time.monotonic() + timeout
+        ended: dict[str, Generation] = {}
+        delay = _POLL_SECONDS_FIRST
+        while True:
+            waiting = [name for name in generation_ids if name not in ended]
+            for start in range(0, len(waiting), _BATCH_MAX):
+                for generation in await self.batch_get(waiting[start : start + _BATCH_MAX]):
+                    if generation.state.final:
+                        ended[generation.generation_id] = generation
+            waiting = [name for name in generation_ids if name not in ended]
+            if not waiting:
+                return [ended[name] for name in generation_ids]
+            if time.monotonic() + delay > deadline:
+                raise TimeoutError(f"{len(waiting)} generations have not ended")
+            await self._sleep(delay)
+            delay = min(delay * 1.5, _POLL_SECONDS_MAX)
+
+    async def download(
+        self, artifact: Artifact | str, *, timeout: float = _DOWNLOAD_SECONDS
+    ) -> bytes:
+        """Return the bytes of an artifact."""
+        artifact_id = artifact if isinstance(artifact, str) else artifact.artifact_id
+        request = message(messages.DownloadArtifactRequest, artifact_id=artifact_id)
+        call = self._stub.DownloadArtifact(request, timeout=timeout, metadata=self._metadata)
+        try:
+            chunks = [response.chunk async for response in call]
+        except grpc.RpcError as rpc_error:
+            raise error_from_rpc(rpc_error, address=self._address, timeout=timeout) from rpc_error
+        return b"".join(chunks)
+
+    async def list_models(self, kind: Kind | None = None) -> list[Model]:
+        """Return the models of the price catalogue, with their status."""
+        request = messages.ListModelsRequest(kind=kind_to_proto(kind))
+        response = await self._call(self._stub.ListModels, request)
+        return [model_from_proto(model) for model in response.models]

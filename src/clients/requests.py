@@ -1,0 +1,122 @@
+"""From what callers give to the proto's messages, with the field named where it can't be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import ParamSpec, TypeVar
+
+import uuid_utils
+from google.protobuf.duration_pb2 import Duration
+
+from authority.v1 import budget_service_pb2, generation_service_pb2, resources_pb2
+from clients.amounts import Leg, Option, Unit
+from clients.errors import InvalidRequest, Violation
+from clients.generation_types import Kind
+from clients.types import AccountState, Enforcement, OveragePolicy, Window
+
+_Fields = ParamSpec("_Fields")
+_Message = TypeVar("_Message")
+
+
+def new_key() -> str:
+    """Return a new idempotency key: a UUIDv7."""
+    return str(uuid_utils.uuid7())
+
+
+def message(
+    make: Callable[_Fields, _Message], *args: _Fields.args, **fields: _Fields.kwargs
+) -> _Message:
+    """Make a message.
+
+    Raises InvalidRequest naming each field whose value has no form on the wire, such as text that
+    is not Unicode or a number of more than 64 bits. All else is for the authority to judge.
+    """
+    try:
+        return make(*args, **fields)
+    except ValueError as error:
+        violations = list(_violations(make, fields))
+        raise invalid(*violations or [Violation("request", str(error))]) from error
+
+
+def _violations(make: Callable[..., object], fields: dict[str, object]) -> Iterable[Violation]:
+    for name, value in fields.items():
+        try:
+            make(**{name: value})
+        except ValueError as error:
+            text = "has characters that are no Unicode" if _is_text(error) else str(error)
+            yield Violation(name, text)
+
+
+def _is_text(error: ValueError) -> bool:
+    return isinstance(error, UnicodeEncodeError)
+
+
+def invalid(*violations: Violation) -> InvalidRequest:
+    """Return the error for fields that can't be sent."""
+    error = InvalidRequest("; ".join(f"{field}: {text}" for field, text in violations))
+    error.violations = violations
+    return error
+
+
+def legs_to_proto(legs: Sequence[Leg]) -> list[resources_pb2.Leg]:
+    """Return the proto's messages."""
+    return [resources_pb2.Leg(unit=unit_to_proto(leg.unit), amount=leg.amount) for leg in legs]
+
+
+def options_to_proto(
+    legs: Sequence[Leg] | None, options: Sequence[Option | Sequence[Leg]] | None
+) -> list[budget_service_pb2.Option]:
+    """Return the options: those given, or the one that the legs are.
+
+    Raises TypeError unless exactly one of the two is given.
+    """
+    if (legs is None) == (options is None):
+        raise TypeError("give either `legs` or `options`")
+    return [
+        message(budget_service_pb2.Option, legs=legs_to_proto(option.legs), name=option.name)
+        for option in map(_option, options if options is not None else [legs or ()])
+    ]
+
+
+def _option(option: Option | Sequence[Leg]) -> Option:
+    return option if isinstance(option, Option) else Option(tuple(option))
+
+
+def duration_to_proto(span: timedelta | None) -> Duration | None:
+    """Return the proto's message; None stays None."""
+    if span is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(span)
+    return duration
+
+
+def unit_to_proto(unit: Unit) -> resources_pb2.Unit.ValueType:
+    """Return the proto's value."""
+    return resources_pb2.Unit.Value(f"UNIT_{unit}")
+
+
+def window_to_proto(window: Window) -> resources_pb2.Window.ValueType:
+    """Return the proto's value."""
+    return resources_pb2.Window.Value(f"WINDOW_{window}")
+
+
+def kind_to_proto(kind: Kind | None) -> generation_service_pb2.Kind.ValueType:
+    """Return the proto's value; None is not set."""
+    return generation_service_pb2.Kind.Value(f"KIND_{kind or 'UNSPECIFIED'}")
+
+
+def enforcement_to_proto(enforcement: Enforcement | None) -> resources_pb2.Enforcement.ValueType:
+    """Return the proto's value; None is not set."""
+    return resources_pb2.Enforcement.Value(f"ENFORCEMENT_{enforcement or 'UNSPECIFIED'}")
+
+
+def policy_to_proto(policy: OveragePolicy | None) -> resources_pb2.OveragePolicy.ValueType:
+    """Return the proto's value; None is not set."""
+    return resources_pb2.OveragePolicy.Value(f"OVERAGE_POLICY_{policy or 'UNSPECIFIED'}")
+
+
+def state_to_proto(state: AccountState | None) -> resources_pb2.AccountState.ValueType:
+    """Return the proto's value; None is not set."""
+    return resources_pb2.AccountState.Value(f"ACCOUNT_STATE_{state or 'UNSPECIFIED'}")

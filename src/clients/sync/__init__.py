@@ -1,0 +1,9 @@
+"""The clients without `await`, for threads. All but `concurrency` is generated."""
+
+from __future__ import annotations
+
+from clients.sync.admin_client import SyncAdminClient
+from clients.sync.authority_client import SyncAuthorityClient
+from clients.sync.generation_client import SyncGenerationClient
+
+__all__ = ["SyncAdminClient", "SyncAuthorityClient", "SyncGenerationClient"]

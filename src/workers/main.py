@@ -1,0 +1,219 @@
+"""A worker process: wires it up, runs it, and keeps its claims and its sign of life up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+import uuid_utils
+import uvloop
+from arq.connections import ArqRedis
+from psycopg_pool import PoolTimeout
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+
+from clients import AuthorityClient
+from generations.artifacts import ArtifactStore, BadLocation
+from generations.catalogue import Catalogue
+from generations.models import Kind
+from generations.queue import (
+    BEAT_INTERVAL_S,
+    BEAT_TTL_S,
+    Beat,
+    beat_key,
+    encode_beat,
+    open_pool,
+    worker_name,
+)
+from workers.config import WorkerSettings, describe
+from workers.database import DatabaseAway, Pool, make_pool, transaction
+from workers.pipeline import Pipeline
+from workers.providers.base import Provider
+from workers.providers.registry import live_providers
+from workers.providers.settings import ProviderSettings
+from workers.reconciler import Reconciler
+from workers.runner import Runner
+from workers.store import WorkStore
+from workers.telemetry import configure_logging
+from workers.worker import BudgetWorker
+
+_START_SECONDS = 15.0
+_AUTHORITY_SECONDS = 10.0
+_RENEWALS_PER_LEASE = 4
+_CONNECTIONS_MAX = 20
+
+log = structlog.get_logger("workers")
+
+
+class StartError(Exception):
+    """The worker can't start; the message says why and what to do."""
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)  # noqa: TID251  # The clock that others are given.
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """All that a worker process has."""
+
+    settings: WorkerSettings
+    redis: ArqRedis
+    runner: Runner
+    worker: BudgetWorker
+    reconciler: Reconciler
+    providers: dict[str, Provider]
+
+    async def run(self) -> None:
+        """Work until the worker is stopped. Raises what ends arq's loop."""
+        renew_s = self.settings.lease_s / _RENEWALS_PER_LEASE
+        loops = [
+            asyncio.create_task(_repeat(renew_s, self.runner.renew_leases)),
+            asyncio.create_task(_repeat(renew_s, self.worker.renew_leases)),
+            asyncio.create_task(_repeat(BEAT_INTERVAL_S, self._beat)),
+            asyncio.create_task(_repeat(self.settings.reconcile_s, self.reconciler.run_once)),
+        ]
+        try:
+            await self.worker.run_until_stopped()
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.wait(loops)
+            with suppress(RedisError, OSError):
+                await self.redis.delete(beat_key(socket.gethostname(), os.getpid()))
+
+    async def _beat(self) -> None:
+        host, pid = socket.gethostname(), os.getpid()
+        beat = Beat(
+            worker=worker_name(host, pid),
+            slots=self.settings.slots,
+            running=tuple(self.runner.running),
+            providers=tuple(self.providers),
+            beat=now(),
+        )
+        await self.redis.set(beat_key(host, pid), encode_beat(beat), ex=BEAT_TTL_S)
+
+
+@asynccontextmanager
+async def open_worker(
+    settings: WorkerSettings, provider_settings: ProviderSettings
+) -> AsyncIterator[WorkerProcess]:
+    """Connect to everything and wire a worker. Raises StartError."""
+    async with AsyncExitStack() as stack:
+        providers = live_providers(provider_settings)
+        for provider in providers.values():
+            stack.push_async_callback(provider.aclose)
+        if not providers:
+            raise StartError(
+                "No provider is switched on; set OPENAI_API_KEY, FAL_KEY or WORKERS_SANDBOX."
+            )
+        try:
+            artifacts = ArtifactStore(settings.artifacts)
+        except BadLocation as error:
+            raise StartError(f"PAYMASTER_ARTIFACTS: {error}") from None
+        pool = await _open_database(settings)
+        stack.push_async_callback(pool.close)
+        redis = await _open_redis(settings)
+        stack.push_async_callback(redis.aclose, close_connection_pool=True)
+        authority = await stack.enter_async_context(
+            AuthorityClient(
+                settings.address,
+                token=settings.token.get_secret_value(),
+                timeout=_AUTHORITY_SECONDS,
+            )
+        )
+        store = WorkStore(pool)
+        pipeline = Pipeline(store, authority, providers, artifacts, Catalogue.load(), now)
+        # Not the name alone: another process may have had it before.
+        owner = f"{socket.gethostname()}:{os.getpid()}:{uuid_utils.uuid7()}"
+        runner = Runner(store, pipeline.run, owner=owner, lease_s=settings.lease_s)
+        worker = BudgetWorker(
+            runner.run,
+            Kind.IMAGE,
+            redis=redis,
+            name=owner,
+            slots=settings.slots,
+            lease_s=settings.lease_s,
+            completion_wait_s=settings.completion_wait_s,
+        )
+        yield WorkerProcess(settings, redis, runner, worker, Reconciler(pool, redis), providers)
+
+
+async def _open_database(settings: WorkerSettings) -> Pool:
+    size_max = min(settings.slots + 4, _CONNECTIONS_MAX)
+    pool = make_pool(settings.database_url.get_secret_value(), size_max=size_max)
+    try:
+        await pool.open(wait=True, timeout=_START_SECONDS)
+        async with transaction(pool) as connection:
+            cursor = await connection.execute("SELECT to_regclass('generation_attempt') AS found")
+            row = await cursor.fetchone()
+    except (PoolTimeout, DatabaseAway):
+        await pool.close()
+        raise StartError(
+            "Postgres does not answer; check DATABASE_URL and that the server runs."
+        ) from None
+    if row is None or row["found"] is None:
+        await pool.close()
+        raise StartError("The database has no schema yet: run `paymaster migrate` first.")
+    return pool
+
+
+async def _open_redis(settings: WorkerSettings) -> ArqRedis:
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            return await open_pool(settings.redis_url.get_secret_value())
+    except ValueError as error:
+        raise StartError(f"REDIS_URL: {error}") from None
+    except (RedisError, OSError) as error:
+        raise StartError(
+            f"Redis does not answer ({type(error).__name__}); check REDIS_URL and that it runs."
+        ) from None
+
+
+async def _repeat(seconds: float, action: Callable[[], Awaitable[object]]) -> None:
+    """Do something again and again. What is away is waited for; no fault ends it."""
+    while True:
+        try:
+            await action()
+        except (DatabaseAway, RedisError, OSError) as error:
+            log.warning("upkeep_postponed", action=action.__qualname__, reason=type(error).__name__)
+        except Exception:
+            log.exception("upkeep_failed", action=action.__qualname__)
+        await asyncio.sleep(seconds)
+
+
+async def serve(settings: WorkerSettings, provider_settings: ProviderSettings) -> None:
+    """Work until the process is told to stop: once to let work end, twice to stop at once."""
+    async with open_worker(settings, provider_settings) as process:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, process.worker.stop, number)
+        log.info("worker_started", slots=settings.slots, providers=list(process.providers))
+        await process.run()
+    log.info("worker_stopped")
+
+
+def main() -> int:
+    """Run a worker; return the exit code."""
+    try:
+        settings, provider_settings = WorkerSettings(), ProviderSettings()
+    except ValidationError as error:
+        print(f"error: {describe(error)}", file=sys.stderr)  # noqa: T201  # Logging is not set up.
+        return 2
+    configure_logging(settings.log_format)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, provider_settings))
+    except StartError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201  # For whoever starts it.
+        return 1
+    return 0

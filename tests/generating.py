@@ -124,10 +124,15 @@ class WorkerProcess:
             raise RuntimeError(log)
         return log.count("worker_started") > log.count("worker_stopped")
 
-    async def send(self, number: signal.Signals) -> int:
-        """Send a signal and wait for the end; return the exit code."""
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    async def send(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; return the exit code."""
+        self.signal(number)
+        assert self._process is not None
         return await self._process.wait()
 
     async def close(self):

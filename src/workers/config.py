@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _check_database_url(url: SecretStr) -> SecretStr:
+    """Check the form without showing it: it may hold a password."""
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
+        raise ValueError("must be a URL such as postgresql://user:password@host:5432/name")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("has a port that is not a number from 0 to 65535") from None
+    return url
 
 
 class WorkerSettings(BaseSettings):
@@ -17,7 +30,7 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WORKERS_", extra="ignore")
 
-    database_url: SecretStr = Field(
+    database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] = Field(
         validation_alias="DATABASE_URL", description="Postgres, where the generations are."
     )
     redis_url: SecretStr = Field(

@@ -124,13 +124,7 @@ async def open_worker(
         stack.push_async_callback(pool.close)
         redis = await _open_redis(settings)
         stack.push_async_callback(redis.aclose, close_connection_pool=True)
-        authority = await stack.enter_async_context(
-            AuthorityClient(
-                settings.address,
-                token=settings.token.get_secret_value(),
-                timeout=_AUTHORITY_SECONDS,
-            )
-        )
+        authority = await stack.enter_async_context(_open_authority(settings))
         store = WorkStore(pool)
         pipeline = Pipeline(store, authority, providers, artifacts, Catalogue.load(), now)
         # Not the name alone: another process may have had it before.
@@ -146,6 +140,14 @@ async def open_worker(
             completion_wait_s=settings.completion_wait_s,
         )
         yield WorkerProcess(settings, redis, runner, worker, Reconciler(pool, redis), providers)
+
+
+def _open_authority(settings: WorkerSettings) -> AuthorityClient:
+    token = settings.token.get_secret_value()
+    try:
+        return AuthorityClient(settings.address, token=token, timeout=_AUTHORITY_SECONDS)
+    except ValueError as error:
+        raise StartError(f"PAYMASTER_ADDRESS or PAYMASTER_TOKEN: {error}") from None
 
 
 async def _open_database(settings: WorkerSettings) -> Pool:

@@ -181,8 +181,8 @@ class Pipeline:
         except REFUSALS as error:
             failure = Failure(error.reason, error.message)
             return await self._store.write_failure(claim, attempt, failure)
-        if not self._outlives_call(held):
-            # An earlier run's hold, answered again. What it held may be somebody else's by now.
+        if held.replayed and not self._outlives_call(held):
+            # What an earlier run held may expire during the call, or be somebody else's by now.
             failure = Failure("hold_expired", "The hold is too old to begin under.", 0.0)
             return await self._store.write_failure(claim, attempt, failure, held.reservation_id)
         attempt = await self._store.write_dispatch(

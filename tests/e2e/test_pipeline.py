@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import signal
 
 import pytest
@@ -83,6 +84,18 @@ async def test_the_same_again_costs_nothing(generations, worker, emulator, spent
     assert await spent() == first.cost
     other = await generations.make(prompt="a quiet harbour", count=2, **OPENAI)
     assert other.cached == ""
+
+
+async def test_what_is_not_in_the_store_any_more_is_made_again(
+    generations, worker, authority_settings, spent
+):
+    first = await generations.make(prompt="a bridge", **SANDBOX)
+    shutil.rmtree(f"{authority_settings.artifacts}/acme")
+    again = await generations.make(prompt="a bridge", **SANDBOX)
+    assert (state(again), again.cached, again.cost) == ("SUCCEEDED", "", first.cost)
+    assert (await generations.download(again.artifacts[0].artifact_id))[0]
+    assert (await generations.make(prompt="a bridge", **SANDBOX)).cached == "exact"
+    assert await spent() == 2 * first.cost
 
 
 async def test_a_soft_cap_downgrades_and_keeps_the_better_cache_clean(generations, stubs, worker):
@@ -217,6 +230,26 @@ async def test_a_job_of_a_killed_worker_is_asked_for_and_not_made_again(
     assert (state(made), made.attempt_count) == ("SUCCEEDED", 1)
     (call,) = await submits(emulator, "fal")
     assert await spent() == made.cost == call.billed_micros
+
+
+async def test_a_worker_that_comes_back_from_the_dead_changes_nothing(
+    generations, make_worker, emulator, spent, attempts
+):
+    frozen, other = make_worker(), make_worker()
+    await frozen.start()
+    await emulator.order("openai", "latency", step="accept", seconds=0.5)
+    generation_id = (await generations.submit(**OPENAI)).generation.generation_id
+    await eventually(lambda: submits(emulator, "openai"))
+    frozen.signal(signal.SIGSTOP)
+    await other.start()
+    made = await generations.ended(generation_id)
+    assert (state(made), made.attempt_count) == ("SUCCEEDED", 2)
+    frozen.signal(signal.SIGCONT)
+    await eventually(lambda: "claim_lost" in frozen.log_file.read_text())
+    assert await frozen.send(signal.SIGTERM) == 0
+    assert await generations.get(generation_id) == made
+    assert [row["state"] for row in await attempts(generation_id)] == ["COMMITTED"] * 2
+    assert await spent() == made.cost
 
 
 async def test_a_worker_told_to_stop_finishes_its_work(generations, make_worker, emulator, spent):

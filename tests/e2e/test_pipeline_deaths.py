@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
@@ -92,7 +93,7 @@ class _Watched:
 
 @pytest.fixture
 async def run(authority_address, authority_settings, ledger_url, emulator):
-    """A function that runs a generation to its end, the first time under a fate."""
+    """A function that runs a generation to its end, the first times under fates."""
     pool = make_pool(ledger_url, size_max=4)
     await pool.open()
     store = WorkStore(pool)
@@ -106,7 +107,8 @@ async def run(authority_address, authority_settings, ledger_url, emulator):
     )
     artifacts = ArtifactStore(authority_settings.artifacts)
 
-    async def run(generation_id, fate):
+    async def run(generation_id, *fates, clock=now):
+        left = list(fates)
         while True:
             claim = await store.claim(generation_id, "worker", LEASE_S)
             if claim is None:
@@ -114,17 +116,17 @@ async def run(authority_address, authority_settings, ledger_url, emulator):
             if not isinstance(claim, Claim):
                 await asyncio.sleep(claim)
                 continue
+            fate = left.pop(0) if left else Fate()
             pipeline = Pipeline(
                 fate.over(store),
                 fate.over(authority),
                 {name: fate.over(provider) for name, provider in providers.items()},
                 fate.over(artifacts),
                 Catalogue.load(),
-                now,
+                clock if fate not in fates else now,
             )
             with suppress(Died, TryLater):
                 await pipeline.run(claim)
-            fate = Fate()
 
     async with AuthorityClient(authority_address, token=TOKEN, timeout=10) as authority:
         yield run
@@ -179,3 +181,35 @@ async def test_a_death_at_any_step_loses_nothing_and_pays_nothing_twice(
             for artifact in made.artifacts:
                 assert (await generations.download(artifact.artifact_id))[0]
     assert await stubs.differences() == []
+
+
+async def test_a_hold_that_is_too_old_is_given_back_and_made_anew(
+    generations, run, stubs, emulator, committed, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 300_000)
+    made = (await generations.submit(model=MODELS["openai"])).generation
+    await run(
+        made.generation_id,
+        Fate(3, "after"),  # It has reserved, and has not written that down.
+        clock=lambda: now() + timedelta(minutes=61),
+    )
+    made = await generations.get(made.generation_id)
+    assert (state(made), made.attempt_count) == ("SUCCEEDED", 2)
+    first, _ = await attempts(made.generation_id)
+    assert (first["state"], first["error_reason"]) == ("RELEASED", "hold_expired")
+    assert await committed() == made.cost
+    assert len(await emulator.calls(provider="openai")) == 1
+
+
+async def test_a_generation_that_ends_every_worker_is_given_up(
+    generations, run, stubs, emulator, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 300_000)
+    made = (await generations.submit(model=MODELS["openai"])).generation
+    await run(made.generation_id, *(Fate(1, "before") for _ in range(20)))
+    made = await generations.get(made.generation_id)
+    assert (state(made), made.error_reason) == ("FAILED", "internal")
+    assert [row["state"] for row in await attempts(made.generation_id)] == []
+    assert await emulator.calls() == []

@@ -1,0 +1,111 @@
+"""What the ends of a call mean: what is paid, and whether another try is made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from clients.amounts import Unit
+from clients.types import Denial, DenialReason, LimitingBudget, Window
+from generations.catalogue import Catalogue
+from generations.models import Kind
+from generations.pricing import Usage
+from generations.requests import GenerationRequest
+from workers.outcomes import bill, describe_denial, failure_of, outcome_unknown, presumed
+from workers.providers.errors import ContentRefused, RateLimited, TimeoutUnknown
+from workers.rows import Attempt, AttemptState, Claim, Option
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+REQUEST = GenerationRequest("acme", Kind.IMAGE, "a cat", "", "1024x1024", "premium", 2)
+
+
+def attempt(number=1, state=AttemptState.DISPATCHED, model="sandbox-image"):
+    return Attempt(
+        number=number,
+        state=state,
+        options=(Option("sandbox", model, "premium", 160_000),),
+        option_index=0,
+        reservation_id="acme/r",
+        remote_id="",
+        dispatch_age_s=0.0,
+        actual_micros=None,
+        actual_images=None,
+        presumed_spent=False,
+        failure=None,
+    )
+
+
+def claim(*attempts):
+    return Claim("acme/g", 1, REQUEST, NOW, 1, attempts)
+
+
+def test_what_passes_is_tried_again_after_what_the_provider_asks_for():
+    error = RateLimited("openai", "slow down", retry_after_seconds=7)
+    assert failure_of(claim(), attempt(), error) == ("rate_limited", "slow down", 7)
+
+
+def test_the_waits_grow_where_the_provider_says_nothing():
+    error = RateLimited("openai", "slow down")
+    waits = [failure_of(claim(), attempt(number), error).retry_s for number in range(1, 6)]
+    assert waits == [2, 4, 8, 16, None]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ContentRefused("openai", "no"), RateLimited("openai", "no", retry_after_seconds=601)],
+)
+def test_what_does_not_pass_is_not_tried_again(error):
+    assert failure_of(claim(), attempt(), error).retry_s is None
+
+
+def test_nobody_pays_three_times():
+    lost = TimeoutUnknown("openai", "nothing came")
+    assert failure_of(claim(), attempt(), lost).retry_s is not None
+    assert outcome_unknown(claim(), attempt()).retry_s == 0
+    paid = attempt(1, AttemptState.COMMITTED)
+    assert failure_of(claim(paid), attempt(2), lost).retry_s is None
+    assert outcome_unknown(claim(paid), attempt(2)).retry_s is None
+    free = attempt(1, AttemptState.RELEASED)
+    assert outcome_unknown(claim(free), attempt(2)).retry_s == 0
+
+
+def test_what_may_have_been_made_is_paid_by_its_estimate():
+    failure = outcome_unknown(claim(), attempt())
+    answer = presumed(claim(), attempt(), failure)
+    assert (answer.actual_micros, answer.actual_images, answer.presumed_spent) == (160_000, 2, True)
+
+
+@pytest.mark.parametrize(
+    ("usage", "model", "micros"),
+    [
+        (Usage(images=1), "sandbox-image", 80_000),
+        (None, "sandbox-image", 160_000),
+        (Usage(images=1), "no longer listed", 160_000),
+    ],
+)
+def test_the_bill_follows_the_usage_where_it_is_known(usage, model, micros):
+    assert bill(Catalogue.load(), claim(), attempt(model=model), usage) == micros
+
+
+def test_a_denial_is_told_by_its_tightest_budget():
+    tightest = LimitingBudget(
+        account="acme/bob",
+        budget="usd-day",
+        unit=Unit.USD,
+        window=Window.DAY,
+        limit=1_000_000,
+        reserved=40_000,
+        committed=950_000,
+        requested=80_000,
+        short_by=70_000,
+        reset_time=datetime(2026, 11, 22, tzinfo=UTC),
+        reason=DenialReason.BUDGET_EXHAUSTED,
+    )
+    denial = Denial(DenialReason.BUDGET_EXHAUSTED, "acme/bob", (tightest,), 1)
+    assert describe_denial(denial) == (
+        "The budget usd-day of acme/bob allows 1 USD per day; 0.08 USD more is 0.07 USD too much, "
+        "with 0.95 USD spent and 0.04 USD held. It begins anew 2026-11-22 00:00 UTC."
+    )
+    frozen = Denial(DenialReason.ACCOUNT_FROZEN, "acme/bob")
+    assert describe_denial(frozen) == "A Reserve for acme/bob was denied: ACCOUNT_FROZEN."

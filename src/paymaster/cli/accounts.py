@@ -1,0 +1,171 @@
+"""`paymaster accounts`: who may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from clients.types import Account, AccountState, BudgetBalance, OveragePolicy
+from paymaster.cli.base import choice, command, group
+from paymaster.cli.connection import connected
+from paymaster.cli.documents import document_of, time_text
+from paymaster.cli.money import format_amount
+from paymaster.cli.output import Column, Output, Table, right, wide
+
+_COLUMNS = (
+    Column("account"),
+    Column("parent"),
+    wide("display_name"),
+    Column("state"),
+    Column("overage_policy"),
+    Column("time_zone"),
+    Column("create_time"),
+)
+_BALANCE_COLUMNS = (
+    Column("account"),
+    Column("budget"),
+    Column("enforcement"),
+    right("limit"),
+    right("reserved"),
+    right("committed"),
+    right("refunded"),
+    right("available"),
+    Column("window_end_time"),
+)
+account_argument = click.argument("account")
+_name_option = click.option("--display-name", metavar="TEXT", help="A name for people.")
+_overage_option = click.option(
+    "--overage-policy",
+    type=choice(OveragePolicy),
+    help="What happens to costs above the held amount: the platform carries them (cap), what is"
+    " available is charged (available), or all is charged (debt).",
+)
+
+
+@group
+def accounts() -> None:
+    """List, read, create and change accounts."""
+
+
+@command(accounts, "list")
+@click.option("--tenant", default="", metavar="ID", help="Only accounts of this tenant.")
+async def list_accounts(*, output: Output, data_dir: Path | None, tenant: str) -> None:
+    """List the accounts in the order of their ids."""
+    async with connected(data_dir) as connection:
+        found = [item async for item in connection.admin.list_accounts(tenant=tenant)]
+    output.show({"accounts": document_of(found)}, _table(found))
+
+
+@command(accounts, "get")
+@account_argument
+async def get_account(*, output: Output, data_dir: Path | None, account: str) -> None:
+    """Show an account, and the budgets that bind it with their numbers in the windows of now."""
+    async with connected(data_dir) as connection:
+        found = await connection.admin.get_account(account)
+        balances = await connection.authority.get_balance(account)
+    output.show(
+        {"account": document_of(found), "balances": document_of(balances)},
+        _table([found]),
+        balance_table(balances),
+    )
+
+
+@command(accounts, "create")
+@account_argument
+@click.option(
+    "--parent", default="", metavar="ID", help="The account above; the tenant if not given."
+)
+@_name_option
+@click.option("--time-zone", default="", metavar="IANA", help="UTC if not given.")
+@_overage_option
+async def create_account(
+    *,
+    output: Output,
+    data_dir: Path | None,
+    account: str,
+    parent: str,
+    display_name: str | None,
+    time_zone: str,
+    overage_policy: OveragePolicy | None,
+) -> None:
+    """Make an account: a tenant such as acme, or an account below one such as acme/alice."""
+    async with connected(data_dir) as connection:
+        made = await connection.admin.create_account(
+            account,
+            parent=parent,
+            display_name=display_name or "",
+            time_zone=time_zone,
+            overage_policy=overage_policy,
+        )
+    output.show({"account": document_of(made)}, _table([made]))
+
+
+@command(accounts, "set")
+@account_argument
+@_name_option
+@click.option(
+    "--state", type=choice(AccountState), help="A frozen account reserves nothing until active."
+)
+@_overage_option
+async def set_account(
+    *,
+    output: Output,
+    data_dir: Path | None,
+    account: str,
+    display_name: str | None,
+    state: AccountState | None,
+    overage_policy: OveragePolicy | None,
+) -> None:
+    """Change an account; the change binds the next Reserve."""
+    if display_name is None and state is None and overage_policy is None:
+        raise click.UsageError(
+            "Nothing to change: give --display-name, --state or --overage-policy."
+        )
+    async with connected(data_dir) as connection:
+        changed = await connection.admin.update_account(
+            account, display_name=display_name, state=state, overage_policy=overage_policy
+        )
+    output.show({"account": document_of(changed)}, _table([changed]))
+
+
+def balance_table(balances: Sequence[BudgetBalance]) -> Table:
+    """Return the numbers of budgets as a table."""
+    return Table(_BALANCE_COLUMNS, [_balance_row(item) for item in balances])
+
+
+def _balance_row(balance: BudgetBalance) -> list[str]:
+    budget = balance.budget
+    numbers = (
+        budget.limit,
+        balance.reserved,
+        balance.committed,
+        balance.refunded,
+        balance.available,
+    )
+    return [
+        budget.account,
+        budget.budget,
+        budget.enforcement,
+        *(format_amount(number, budget.unit) for number in numbers),
+        time_text(balance.window_end_time),
+    ]
+
+
+def _table(found: Sequence[Account]) -> Table:
+    return Table(
+        _COLUMNS,
+        [
+            [
+                item.account,
+                item.parent,
+                item.display_name,
+                item.state,
+                item.overage_policy,
+                item.time_zone,
+                time_text(item.create_time),
+            ]
+            for item in found
+        ],
+    )

@@ -1,0 +1,67 @@
+"""What every command has in common: `--json`, `--data-dir`, and errors that become exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from paymaster.cli.failures import as_command_failed
+from paymaster.cli.output import Output
+
+Word = TypeVar("Word", bound=StrEnum)
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The data directory of the stack; the default one if not given.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def group(function: Callable[[], None]) -> click.Group:
+    """Declare a group of commands."""
+    return click.group()(function)
+
+
+def choice(words: type[Word]) -> click.Choice[Word]:
+    """Return the type of an option whose values are the words of an enum, in any case.
+
+    UNKNOWN is left out: it stands for what an authority may answer, not for what it can be told.
+    """
+    return click.Choice([word for word in words if word.name != "UNKNOWN"], case_sensitive=False)
+
+
+def command(
+    group: click.Group | None = None,
+    name: str | None = None,
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    epilog: str | None = None,
+) -> Callable[[Callable[..., Coroutine[Any, Any, None]]], click.Command]:
+    """Declare an async function as a command, of `group` if one is given.
+
+    The function gets `output` and `data_dir` beside its own parameters.
+    """
+
+    def declare(function: Callable[..., Coroutine[Any, Any, None]]) -> click.Command:
+        @wraps(function)
+        def run(*, as_json: bool, **parameters: Any) -> None:
+            try:
+                with asyncio.Runner(loop_factory=loop_factory) as runner:
+                    runner.run(function(output=Output(as_json=as_json), **parameters))
+            except Exception as error:
+                raise as_command_failed(error) from error
+
+        made = click.command(name, epilog=epilog)(data_dir_option(json_option(run)))
+        if group is not None:
+            group.add_command(made)
+        return made
+
+    return declare

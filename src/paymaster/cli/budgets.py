@@ -1,0 +1,151 @@
+"""`paymaster budgets`: how much may be spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from clients.amounts import Unit
+from clients.types import Budget, Enforcement, Window
+from paymaster.cli.accounts import account_argument, balance_table
+from paymaster.cli.base import choice, command, group
+from paymaster.cli.connection import connected
+from paymaster.cli.documents import document_of
+from paymaster.cli.money import BadAmount, format_amount, parse_amount
+from paymaster.cli.output import Column, Output, Table, right
+
+_COLUMNS = (
+    Column("account"),
+    Column("budget"),
+    Column("unit"),
+    Column("window"),
+    right("limit"),
+    Column("enforcement"),
+)
+_budget_argument = click.argument("budget")
+_LIMIT_HELP = "The most that may be spent in one window: 0.50 for dollars, 25 for counts."
+_enforcement_option = click.option(
+    "--enforcement",
+    type=choice(Enforcement),
+    help="What happens when an amount does not fit: it is denied (block, the default), all but the"
+    " last option is denied (downgrade), or it is only counted (notify).",
+)
+
+
+@group
+def budgets() -> None:
+    """List, read, create and change budgets."""
+
+
+@command(budgets, "list")
+@click.option("--account", default="", metavar="ID", help="Only budgets of this account.")
+async def list_budgets(*, output: Output, data_dir: Path | None, account: str) -> None:
+    """List budgets: how much each account may spend."""
+    async with connected(data_dir) as connection:
+        found = [item async for item in connection.admin.list_budgets(account=account)]
+    output.show({"budgets": document_of(found)}, _table(found))
+
+
+@command(budgets, "get")
+@account_argument
+@_budget_argument
+async def get_budget(*, output: Output, data_dir: Path | None, account: str, budget: str) -> None:
+    """Show a budget with its numbers in the window of now."""
+    async with connected(data_dir) as connection:
+        found = await connection.admin.get_budget(account, budget)
+        balances = await connection.authority.get_balance(account)
+    own = [
+        item for item in balances if (item.budget.account, item.budget.budget) == (account, budget)
+    ]
+    output.show(
+        {"budget": document_of(found), "balance": document_of(own[0]) if own else None},
+        _table([found]),
+        balance_table(own),
+    )
+
+
+@command(budgets, "create")
+@account_argument
+@click.option("--unit", type=choice(Unit), required=True, help="What it counts.")
+@click.option("--window", type=choice(Window), required=True, help="The span it counts over.")
+@click.option("--limit", required=True, metavar="AMOUNT", help=_LIMIT_HELP)
+@_enforcement_option
+@click.option("--budget", default="", metavar="ID", help="Unit and window if not given: usd-day.")
+async def create_budget(
+    *,
+    output: Output,
+    data_dir: Path | None,
+    account: str,
+    unit: Unit,
+    window: Window,
+    limit: str,
+    enforcement: Enforcement | None,
+    budget: str,
+) -> None:
+    """Make a budget; it binds the next Reserve."""
+    amount = _limit(limit, unit)
+    async with connected(data_dir) as connection:
+        made = await connection.admin.create_budget(
+            account,
+            unit=unit,
+            window=window,
+            limit=amount,
+            enforcement=enforcement,
+            budget=budget,
+        )
+    output.show({"budget": document_of(made)}, _table([made]))
+
+
+@command(budgets, "set")
+@account_argument
+@_budget_argument
+@click.option("--limit", metavar="AMOUNT", help=_LIMIT_HELP)
+@_enforcement_option
+async def set_budget(
+    *,
+    output: Output,
+    data_dir: Path | None,
+    account: str,
+    budget: str,
+    limit: str | None,
+    enforcement: Enforcement | None,
+) -> None:
+    """Change a budget; the change binds the next Reserve."""
+    if limit is None and enforcement is None:
+        raise click.UsageError("Nothing to change: give --limit or --enforcement.")
+    async with connected(data_dir) as connection:
+        # How a limit is written depends on what the budget counts.
+        unit = (await connection.admin.get_budget(account, budget)).unit
+        changed = await connection.admin.update_budget(
+            account,
+            budget,
+            limit=None if limit is None else _limit(limit, unit),
+            enforcement=enforcement,
+        )
+    output.show({"budget": document_of(changed)}, _table([changed]))
+
+
+def _limit(text: str, unit: Unit) -> int:
+    try:
+        return parse_amount(text, unit)
+    except BadAmount as error:
+        raise click.BadParameter(str(error), param_hint="--limit") from None
+
+
+def _table(found: Sequence[Budget]) -> Table:
+    return Table(
+        _COLUMNS,
+        [
+            [
+                item.account,
+                item.budget,
+                item.unit,
+                item.window,
+                format_amount(item.limit, item.unit),
+                item.enforcement,
+            ]
+            for item in found
+        ],
+    )

@@ -1,0 +1,25 @@
+"""The clients' values as JSON: the same names, times in ISO 8601, amounts in smallest steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+
+def document_of(value: Any) -> Any:
+    """Return a value of the clients, or a list of them, as what JSON can hold."""
+    if dataclasses.is_dataclass(value):
+        names = (item.name for item in dataclasses.fields(value))
+        return {name: document_of(getattr(value, name)) for name in names}
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [document_of(item) for item in value]
+    return value
+
+
+def time_text(moment: datetime | None) -> str:
+    """Return a time in UTC for people, to the second; a dash for none."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}Z" if moment else "-"

@@ -1,0 +1,48 @@
+"""The one place where errors of every kind become an exit code and a line for the user."""
+
+from __future__ import annotations
+
+import click
+
+from clients import errors
+from paymaster.cli.exits import CommandFailed, ExitCode
+from paymaster.cli.runs import StillOpen
+from paymaster.stack.errors import BadStoreUrl, StackFailed
+
+# The first that fits, so that a class stands before its base.
+_EXIT_CODES: dict[type[Exception], ExitCode] = {
+    errors.InvalidRequest: ExitCode.USAGE,
+    errors.BudgetDenied: ExitCode.DENIED,
+    errors.NotSignedIn: ExitCode.NOT_SIGNED_IN,
+    errors.NotFound: ExitCode.NOT_FOUND,
+    errors.Unavailable: ExitCode.UNREACHABLE,
+    errors.DeadlineExceeded: ExitCode.UNREACHABLE,
+    errors.PaymasterError: ExitCode.ERROR,
+    BadStoreUrl: ExitCode.USAGE,
+    StackFailed: ExitCode.ERROR,
+    StillOpen: ExitCode.ERROR,
+}
+
+
+def as_command_failed(error: Exception) -> Exception:
+    """Return the error as the command line tells it; one that nobody expected stays as it is."""
+    if isinstance(error, ExceptionGroup):
+        # What failed first is what to act on.
+        return as_command_failed(error.exceptions[0])
+    if isinstance(error, click.ClickException | click.exceptions.Exit | click.Abort):
+        return error
+    for known, exit_code in _EXIT_CODES.items():
+        if isinstance(error, known):
+            return CommandFailed(_text(error), exit_code)
+    return error
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, errors.InvalidRequest) and error.violations:
+        return "\n".join(f"{item.field}: {item.description}" for item in error.violations)
+    if isinstance(error, errors.NotSignedIn):
+        return (
+            f"{error}\nSet PAYMASTER_TOKEN_FILE or PAYMASTER_TOKEN to the authority's token, or use"
+            " --data-dir of a stack on this machine."
+        )
+    return str(error)

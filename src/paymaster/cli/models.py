@@ -1,0 +1,45 @@
+"""`paymaster models`: what can be made, and by whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clients.generation_types import Model
+from paymaster.cli.base import command
+from paymaster.cli.connection import connected
+from paymaster.cli.documents import document_of
+from paymaster.cli.output import Column, Output, Table, one_line, wide
+
+_COLUMNS = (
+    Column("model"),
+    Column("provider"),
+    Column("kind"),
+    Column("status"),
+    Column("retire_date"),
+    Column("substitute"),
+    wide("sizes"),
+    wide("qualities"),
+    wide("note"),
+)
+
+
+@command(name="models")
+async def models(*, output: Output, data_dir: Path | None) -> None:
+    """List the models of the price catalogue."""
+    async with connected(data_dir) as connection:
+        found = await connection.generations.list_models()
+    output.show({"models": document_of(found)}, Table(_COLUMNS, [_row(item) for item in found]))
+
+
+def _row(model: Model) -> list[str]:
+    return [
+        model.model,
+        model.provider,
+        model.kind,
+        model.status,
+        str(model.retire_date or "-"),
+        model.substitute or "-",
+        one_line(model.sizes),
+        one_line(model.qualities),
+        model.note,
+    ]

@@ -1,0 +1,145 @@
+"""Many generations at once: submitted with bounded concurrency, followed to their ends, fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from clients import GenerationClient
+from clients.generation_types import Artifact, Generation, Kind
+
+_SUBMITS_MAX = 16
+_DOWNLOADS_MAX = 4
+_BATCH_MAX = 500
+_POLL_SECONDS_FIRST = 0.05
+_POLL_SECONDS_MAX = 0.5
+_SLUG_LENGTH_MAX = 40
+
+Item = TypeVar("Item")
+
+
+class StillOpen(Exception):
+    """Generations had not ended when time was over."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        super().__init__(
+            f"{count} of the generations had not ended after {seconds:g} s. `paymaster status`"
+            " shows the queue."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What each prompt of a run shall become. What is empty is left to the authority's defaults."""
+
+    account: str
+    kind: Kind
+    model: str
+    size: str
+    quality: str
+    count: int
+
+
+async def submit_all(
+    client: GenerationClient, wanted: Wanted, prompts: Sequence[tuple[str, str]]
+) -> list[Generation]:
+    """Submit (key, prompt) pairs, and return their generations in the same order.
+
+    The first error ends it; what was submitted goes on, and the same keys find it again.
+    """
+    made: dict[str, Generation] = {}
+
+    async def submit(pair: tuple[str, str]) -> None:
+        key, prompt = pair
+        made[key] = await client.submit(
+            wanted.account,
+            prompt,
+            kind=wanted.kind,
+            model=wanted.model,
+            size=wanted.size,
+            quality=wanted.quality,
+            count=wanted.count,
+            idempotency_key=key,
+        )
+
+    await _for_each(prompts, submit, at_once=_SUBMITS_MAX)
+    return [made[key] for key, _ in prompts]
+
+
+async def follow(
+    client: GenerationClient,
+    generations: Sequence[Generation],
+    *,
+    seconds_max: float,
+    on_end: Callable[[], None] = lambda: None,
+) -> list[Generation]:
+    """Wait until all have ended, and return them in the same order. Raises StillOpen."""
+    latest = {item.generation_id: item for item in generations}
+    open_ids = list(latest)
+    deadline = time.monotonic() + seconds_max
+    delay = _POLL_SECONDS_FIRST
+    while True:
+        for start in range(0, len(open_ids), _BATCH_MAX):
+            for item in await client.batch_get(open_ids[start : start + _BATCH_MAX]):
+                latest[item.generation_id] = item
+        for ended in [name for name in open_ids if latest[name].state.final]:
+            open_ids.remove(ended)
+            on_end()
+        if not open_ids:
+            return [latest[item.generation_id] for item in generations]
+        if time.monotonic() > deadline:
+            raise StillOpen(len(open_ids), seconds_max)
+        await asyncio.sleep(delay)
+        delay = min(delay * 1.5, _POLL_SECONDS_MAX)
+
+
+async def fetch_all(
+    client: GenerationClient, generations: Iterable[Generation], directory: Path
+) -> dict[str, list[str]]:
+    """Write all artifacts into a directory, and return their paths by generation."""
+    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+    paths: dict[str, list[str]] = {}
+
+    async def fetch(generation: Generation) -> None:
+        paths[generation.generation_id] = []
+        for number, artifact in enumerate(generation.artifacts, start=1):
+            path = directory / _file_name(generation, number, artifact)
+            content = await client.download(artifact)
+            await asyncio.to_thread(path.write_bytes, content)
+            paths[generation.generation_id].append(str(path))
+
+    await _for_each(generations, fetch, at_once=_DOWNLOADS_MAX)
+    return paths
+
+
+async def _for_each(
+    items: Iterable[Item], action: Callable[[Item], Awaitable[None]], *, at_once: int
+) -> None:
+    left = iter(items)
+
+    async def work() -> None:
+        for item in left:
+            await action(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(work())
+    except ExceptionGroup as errors:
+        # What failed first is what to act on.
+        raise errors.exceptions[0] from None
+
+
+def _file_name(generation: Generation, number: int, artifact: Artifact) -> str:
+    """Return a name that tells the prompt, and is another one for each artifact."""
+    slug = re.sub(r"[^a-z0-9]+", "-", generation.prompt.casefold())[:_SLUG_LENGTH_MAX].strip("-")
+    # The last digits of the id are its random ones.
+    unique = generation.generation_id[-8:]
+    suffix = mimetypes.guess_extension(artifact.media_type) or ".bin"
+    return "-".join(part for part in (slug, unique, str(number)) if part) + suffix

@@ -3,15 +3,17 @@
 Usage: `python tools/sync_client.py [--check]`.
 
 The async source is the only one: tokens are rewritten one by one. What really differs (sleeping,
-finishing under cancellation) is in `clients/sync/concurrency.py`, which is written by hand.
+blocking, finishing under cancellation) is in `clients/sync/concurrency.py`, written by hand.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import tokenize
+from itertools import accumulate
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,28 +40,36 @@ IMPORTS = {
     **{f"clients.{name}": f"clients.sync.{name}" for name in MODULES},
 }
 
+# What docstrings and comments say of the code.
+_PROSE_NAME = re.compile(rf"\b({'|'.join(NAMES)})\b")
+_PROSE_WORD = re.compile(r"\b(?:async (?=(?:def|for|with)\b)|await )")
+
 
 def convert(source: str) -> str:
     """Return the synchronous form of a module's source."""
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    lines = source.splitlines(keepends=True)
-    edits: list[tuple[int, int, int, str]] = []  # line, from column, to column, text
-    for index, token in enumerate(tokens):
-        if token.type != tokenize.NAME:
+    line_starts = [0, *accumulate(len(line) for line in source.splitlines(keepends=True))]
+
+    def offset(position: tuple[int, int]) -> int:
+        return line_starts[position[0] - 1] + position[1]
+
+    pieces = []
+    done = 0
+    for before, token, after in zip([tokens[0], *tokens], tokens, tokens[1:], strict=False):
+        start, end, text = offset(token.start), offset(token.end), token.string
+        if token.type in {tokenize.STRING, tokenize.COMMENT}:
+            text = _PROSE_NAME.sub(lambda name: NAMES[name[0]], _PROSE_WORD.sub("", text))
+        elif token.type != tokenize.NAME:
             continue
-        (line, start), (_, end) = token.start, token.end
-        following = tokens[index + 1]
-        if token.string in {"async", "await"}:
-            # The blank behind it goes too.
-            edits.append((line, start, max(end, following.start[1]), ""))
-        elif token.string == "aio" and tokens[index - 1].string == ".":
-            edits.append((line, tokens[index - 1].start[1], end, ""))
-        elif token.string in NAMES:
-            edits.append((line, start, end, NAMES[token.string]))
-    for line, start, end, text in sorted(edits, reverse=True):
-        row = lines[line - 1]
-        lines[line - 1] = row[:start] + text + row[end:]
-    converted = "".join(lines)
+        elif text in {"async", "await"}:
+            end, text = offset(after.start), ""  # the blank behind it goes too
+        elif text == "aio" and before.string == ".":
+            start, text = offset(before.start), ""
+        else:
+            text = NAMES.get(text, text)
+        pieces += [source[done:start], text]
+        done = end
+    converted = "".join([*pieces, source[done:]])
     for module, other in IMPORTS.items():
         converted = converted.replace(f"from {module} import", f"from {other} import")
     return converted
@@ -88,20 +98,30 @@ def _formatted(source: str) -> str:
     return source
 
 
+def stale(modules: dict[str, str]) -> list[str]:
+    """Return the names of the modules that are not as they would be generated."""
+    paths = {name: TARGET / f"{name}.py" for name in modules}
+    return [
+        name
+        for name, text in modules.items()
+        if not paths[name].exists() or paths[name].read_text() != text
+    ]
+
+
 def main() -> int:
-    modules = generate()
-    if sys.argv[1:] == ["--check"]:
-        stale = [
-            name
-            for name, text in modules.items()
-            if not (TARGET / f"{name}.py").exists() or (TARGET / f"{name}.py").read_text() != text
-        ]
-        if stale:
-            print(f"The sync client is stale: {', '.join(stale)}. Run `make proto`.")
-        return int(bool(stale))
-    for name, text in modules.items():
-        (TARGET / f"{name}.py").write_text(text)
-    return 0
+    match sys.argv[1:]:
+        case ["--check"]:
+            names = stale(generate())
+            if names:
+                print(f"The sync client is stale: {', '.join(names)}. Run `make proto`.")
+            return int(bool(names))
+        case []:
+            for name, text in generate().items():
+                (TARGET / f"{name}.py").write_text(text)
+            return 0
+        case _:
+            print(__doc__)
+            return 2
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -48,9 +47,7 @@ class AdminClient(Client):
     repeated, and that error then means that it had worked.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """Connect as `Client` does."""
-        super().__init__(*args, **options)
+    def _make_stub(self) -> None:
         self._stub = AdminServiceStub(self._channel)
 
     async def create_account(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 from authority.v1 import budget_service_pb2 as messages
 from authority.v1.budget_service_pb2_grpc import BudgetServiceStub
@@ -26,9 +25,7 @@ class AuthorityClient(Client):
     after one whose `outcome_unknown` is true, calling again with its `idempotency_key` is safe.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """Connect as `Client` does."""
-        super().__init__(*args, **options)
+    def _make_stub(self) -> None:
         self._stub = BudgetServiceStub(self._channel)
 
     async def reserve(
@@ -99,19 +96,24 @@ class AuthorityClient(Client):
     async def refund(
         self,
         reservation_id: str,
-        legs: Sequence[Leg] = (),
+        legs: Sequence[Leg] | None = None,
         *,
         reason: str = "",
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> Reservation:
-        """Give a charge back; all that is left of it without `legs`."""
+        """Give a charge back: `legs`, or all that is left of it if they are not given.
+
+        Raises ValueError for an empty list, which would stand for all on the wire.
+        """
+        if legs is not None and not legs:
+            raise ValueError("`legs` is empty; leave it out to refund all that is left")
         key = idempotency_key or new_key()
         request = message(
             messages.RefundRequest,
             idempotency_key=key,
             reservation_id=reservation_id,
-            legs=legs_to_proto(legs),
+            legs=legs_to_proto(legs or ()),
             reason=reason,
         )
         response = await self._call(self._stub.Refund, request, timeout=timeout, key=key)

@@ -18,7 +18,10 @@ _Response = TypeVar("_Response")
 
 
 class Client:
-    """A connection to one authority. Make it in the event loop that uses it, and close it."""
+    """A connection to one authority. Use it with `async with`, or close it.
+
+    An async client belongs to the event loop that it was made in; threads may share a sync one.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,10 @@ class Client:
             if channel_credentials
             else grpc.aio.insecure_channel(address, options=OPTIONS)
         )
+        self._make_stub()
+
+    def _make_stub(self) -> None:
+        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""What differs between async clients and sync ones; `clients.sync.concurrency` mirrors it."""
+"""How the async clients wait; `clients.sync.concurrency` is the same for the sync ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _Result = TypeVar("_Result")
 Sleep = Callable[[float], Awaitable[None]]
 
 sleep = asyncio.sleep
+in_thread = asyncio.to_thread
 
 
 async def finish(work: Coroutine[Any, Any, _Result]) -> _Result:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from pathlib import Path
 
 import grpc
 
 from authority.v1 import generation_service_pb2 as messages
 from authority.v1.generation_service_pb2_grpc import GenerationServiceStub
 from clients.channel import Client
+from clients.concurrency import in_thread
+from clients.connection import check_timeout
 from clients.convert import generation_from_proto, model_from_proto
+from clients.files import PartialFile
 from clients.generation_types import Artifact, Generation, Kind, Model
 from clients.requests import kind_to_proto, message, new_key
 from clients.status import error_from_rpc
@@ -26,9 +29,7 @@ _DOWNLOAD_SECONDS = 60.0
 class GenerationClient(Client):
     """What submitters use. Errors are those of `clients.errors`."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """Connect as `Client` does."""
-        super().__init__(*args, **options)
+    def _make_stub(self) -> None:
         self._stub = GenerationServiceStub(self._channel)
 
     async def submit(
@@ -114,14 +115,41 @@ class GenerationClient(Client):
         self, artifact: Artifact | str, *, timeout: float = _DOWNLOAD_SECONDS
     ) -> bytes:
         """Return the bytes of an artifact."""
+        content = bytearray()
+        async for chunk in self.download_chunks(artifact, timeout=timeout):
+            content += chunk
+        return bytes(content)
+
+    async def download_to(
+        self, artifact: Artifact, path: Path, *, timeout: float = _DOWNLOAD_SECONDS
+    ) -> None:
+        """Write an artifact to a file, which is there only once it is whole and checked.
+
+        Raises ArtifactDamaged if its bytes are not those that were stored, and OSError.
+        """
+        partial = await in_thread(PartialFile, path)
+        try:
+            async for chunk in self.download_chunks(artifact, timeout=timeout):
+                await in_thread(partial.write, chunk)
+            await in_thread(partial.finish, artifact)
+        finally:
+            await in_thread(partial.discard)
+
+    async def download_chunks(
+        self, artifact: Artifact | str, *, timeout: float = _DOWNLOAD_SECONDS
+    ) -> AsyncIterator[bytes]:
+        """Yield the bytes of an artifact piece by piece, each at most 256 KiB."""
         artifact_id = artifact if isinstance(artifact, str) else artifact.artifact_id
         request = message(messages.DownloadArtifactRequest, artifact_id=artifact_id)
+        timeout = check_timeout(timeout)
         call = self._stub.DownloadArtifact(request, timeout=timeout, metadata=self._metadata)
         try:
-            chunks = [response.chunk async for response in call]
+            async for response in call:
+                yield response.chunk
         except grpc.RpcError as rpc_error:
             raise error_from_rpc(rpc_error, address=self._address, timeout=timeout) from rpc_error
-        return b"".join(chunks)
+        finally:
+            call.cancel()  # for a caller that stops before the end
 
     async def list_models(self, kind: Kind | None = None) -> list[Model]:
         """Return the models of the price catalogue, with their status."""

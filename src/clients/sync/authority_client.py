@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 from authority.v1 import budget_service_pb2 as messages
 from authority.v1.budget_service_pb2_grpc import BudgetServiceStub
@@ -27,9 +26,7 @@ class SyncAuthorityClient(SyncClient):
     after one whose `outcome_unknown` is true, calling again with its `idempotency_key` is safe.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """Connect as `Client` does."""
-        super().__init__(*args, **options)
+    def _make_stub(self) -> None:
         self._stub = BudgetServiceStub(self._channel)
 
     def reserve(
@@ -100,19 +97,24 @@ class SyncAuthorityClient(SyncClient):
     def refund(
         self,
         reservation_id: str,
-        legs: Sequence[Leg] = (),
+        legs: Sequence[Leg] | None = None,
         *,
         reason: str = "",
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> Reservation:
-        """Give a charge back; all that is left of it without `legs`."""
+        """Give a charge back: `legs`, or all that is left of it if they are not given.
+
+        Raises ValueError for an empty list, which would stand for all on the wire.
+        """
+        if legs is not None and not legs:
+            raise ValueError("`legs` is empty; leave it out to refund all that is left")
         key = idempotency_key or new_key()
         request = message(
             messages.RefundRequest,
             idempotency_key=key,
             reservation_id=reservation_id,
-            legs=legs_to_proto(legs),
+            legs=legs_to_proto(legs or ()),
             reason=reason,
         )
         response = self._call(self._stub.Refund, request, timeout=timeout, key=key)

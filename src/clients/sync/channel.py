@@ -19,7 +19,10 @@ _Response = TypeVar("_Response")
 
 
 class SyncClient:
-    """A connection to one authority. Make it in the event loop that uses it, and close it."""
+    """A connection to one authority. Use it with `with`, or close it.
+
+    An async client belongs to the event loop that it was made in; threads may share a sync one.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,10 @@ class SyncClient:
             if channel_credentials
             else grpc.insecure_channel(address, options=OPTIONS)
         )
+        self._make_stub()
+
+    def _make_stub(self) -> None:
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

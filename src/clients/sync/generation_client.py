@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
 
 import grpc
 
 from authority.v1 import generation_service_pb2 as messages
 from authority.v1.generation_service_pb2_grpc import GenerationServiceStub
+from clients.connection import check_timeout
 from clients.convert import generation_from_proto, model_from_proto
+from clients.files import PartialFile
 from clients.generation_types import Artifact, Generation, Kind, Model
 from clients.requests import kind_to_proto, message, new_key
 from clients.status import error_from_rpc
 from clients.sync.channel import SyncClient
+from clients.sync.concurrency import in_thread
 
 _PAGE_SIZE = 500
 _BATCH_MAX = 500
@@ -27,9 +30,7 @@ _DOWNLOAD_SECONDS = 60.0
 class SyncGenerationClient(SyncClient):
     """What submitters use. Errors are those of `clients.errors`."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """Connect as `Client` does."""
-        super().__init__(*args, **options)
+    def _make_stub(self) -> None:
         self._stub = GenerationServiceStub(self._channel)
 
     def submit(
@@ -113,14 +114,41 @@ class SyncGenerationClient(SyncClient):
 
     def download(self, artifact: Artifact | str, *, timeout: float = _DOWNLOAD_SECONDS) -> bytes:
         """Return the bytes of an artifact."""
+        content = bytearray()
+        for chunk in self.download_chunks(artifact, timeout=timeout):
+            content += chunk
+        return bytes(content)
+
+    def download_to(
+        self, artifact: Artifact, path: Path, *, timeout: float = _DOWNLOAD_SECONDS
+    ) -> None:
+        """Write an artifact to a file, which is there only once it is whole and checked.
+
+        Raises ArtifactDamaged if its bytes are not those that were stored, and OSError.
+        """
+        partial = in_thread(PartialFile, path)
+        try:
+            for chunk in self.download_chunks(artifact, timeout=timeout):
+                in_thread(partial.write, chunk)
+            in_thread(partial.finish, artifact)
+        finally:
+            in_thread(partial.discard)
+
+    def download_chunks(
+        self, artifact: Artifact | str, *, timeout: float = _DOWNLOAD_SECONDS
+    ) -> Iterator[bytes]:
+        """Yield the bytes of an artifact piece by piece, each at most 256 KiB."""
         artifact_id = artifact if isinstance(artifact, str) else artifact.artifact_id
         request = message(messages.DownloadArtifactRequest, artifact_id=artifact_id)
+        timeout = check_timeout(timeout)
         call = self._stub.DownloadArtifact(request, timeout=timeout, metadata=self._metadata)
         try:
-            chunks = [response.chunk for response in call]
+            for response in call:
+                yield response.chunk
         except grpc.RpcError as rpc_error:
             raise error_from_rpc(rpc_error, address=self._address, timeout=timeout) from rpc_error
-        return b"".join(chunks)
+        finally:
+            call.cancel()  # for a caller that stops before the end
 
     def list_models(self, kind: Kind | None = None) -> list[Model]:
         """Return the models of the price catalogue, with their status."""

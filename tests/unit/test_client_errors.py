@@ -14,9 +14,9 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from authority.v1 import errors_pb2
+from authority_script import status
 from clients import DenialReason, LimitingBudget, Unit, Window, errors
 from clients.status import error_from_rpc
-from scripted import status
 
 # Each reason of the proto, its code there, and the class.
 REASONS = {

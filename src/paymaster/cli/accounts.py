@@ -12,27 +12,27 @@ from paymaster.cli.base import choice, command, group
 from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of, time_text
 from paymaster.cli.money import format_amount
-from paymaster.cli.output import Column, Output, Table, right, wide
+from paymaster.cli.output import Column, Output, Table, minor, right, wide
 
 _COLUMNS = (
     Column("account"),
     Column("parent"),
     wide("display_name"),
     Column("state"),
-    Column("overage_policy"),
-    Column("time_zone"),
-    Column("create_time"),
+    minor("overage_policy"),
+    minor("time_zone"),
+    minor("create_time"),
 )
 _BALANCE_COLUMNS = (
     Column("account"),
     Column("budget"),
-    Column("enforcement"),
+    minor("enforcement"),
     right("limit"),
     right("reserved"),
     right("committed"),
     right("refunded"),
     right("available"),
-    Column("window_end_time"),
+    minor("window_end_time"),
 )
 account_argument = click.argument("account")
 _name_option = click.option("--display-name", metavar="TEXT", help="A name for people.")

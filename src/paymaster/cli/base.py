@@ -42,12 +42,13 @@ def command(
     group: click.Group | None = None,
     name: str | None = None,
     *,
+    finds_stack: bool = True,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     epilog: str | None = None,
 ) -> Callable[[Callable[..., Coroutine[Any, Any, None]]], click.Command]:
     """Declare an async function as a command, of `group` if one is given.
 
-    The function gets `output` and `data_dir` beside its own parameters.
+    The function gets `output` beside its own parameters, and `data_dir` if it `finds_stack`.
     """
 
     def declare(function: Callable[..., Coroutine[Any, Any, None]]) -> click.Command:
@@ -59,7 +60,8 @@ def command(
             except Exception as error:
                 raise as_command_failed(error) from error
 
-        made = click.command(name, epilog=epilog)(data_dir_option(json_option(run)))
+        takes = json_option(data_dir_option(run) if finds_stack else run)
+        made = click.command(name, epilog=epilog)(takes)
         if group is not None:
             group.add_command(made)
         return made

@@ -10,7 +10,7 @@ from clients.types import AuditReport, Status
 from paymaster.cli.base import command
 from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of
-from paymaster.cli.exits import CommandFailed
+from paymaster.cli.exits import CommandFailed, ExitCode
 from paymaster.cli.output import Column, Output, Table, count_of, note, one_line, wide
 
 AUDIT_SECONDS_MAX = 600.0
@@ -27,13 +27,18 @@ _AUDIT_COLUMNS = (
 
 @command(name="status")
 async def status(*, output: Output, data_dir: Path | None) -> None:
-    """Show how the authority, its stores and the workers are."""
+    """Show how the authority, its stores and the workers are.
+
+    Exit code 69 if one of the stores is away.
+    """
     async with connected(data_dir) as connection:
         found = await connection.admin.get_status()
     output.show(document_of(found), _status_table(found))
     away = [name for name, ok in _stores(found).items() if not ok]
     if away:
-        raise CommandFailed(f"{' and '.join(away)} can't be reached by the authority.")
+        raise CommandFailed(
+            f"The authority can't reach its {' and '.join(away)}.", ExitCode.UNREACHABLE
+        )
 
 
 @command(name="audit")
@@ -50,7 +55,9 @@ async def audit(*, output: Output, data_dir: Path | None, tenant: str) -> None:
         [item.tenant, item.place, item.subject, item.field, item.expected, item.found]
         for item in report.differences
     ]
-    output.show(document_of(report) | {"balanced": report.balanced}, Table(_AUDIT_COLUMNS, rows))
+    # Where all is well, a person needs no empty table.
+    tables = [] if output.for_people and report.balanced else [Table(_AUDIT_COLUMNS, rows)]
+    output.show(document_of(report) | {"balanced": report.balanced}, *tables)
     if not report.balanced:
         raise CommandFailed(f"The books do not balance: {audit_summary(report)}")
     if not output.as_json:

@@ -57,6 +57,17 @@ def find_endpoint(data_dir: Path | None) -> Endpoint:
 
 
 @asynccontextmanager
+async def connect(address: str, token: str) -> AsyncIterator[Connection]:
+    """Connect to an authority. Raises ValueError for an address or token that can't be."""
+    async with (
+        AuthorityClient(address, token=token, timeout=_TIMEOUT_SECONDS) as authority,
+        AdminClient(address, token=token, timeout=_TIMEOUT_SECONDS) as admin,
+        GenerationClient(address, token=token, timeout=_TIMEOUT_SECONDS) as generations,
+    ):
+        yield Connection(authority, admin, generations)
+
+
+@asynccontextmanager
 async def connected(data_dir: Path | None) -> AsyncIterator[Connection]:
     """Connect to the authority that `find_endpoint` finds.
 
@@ -65,13 +76,8 @@ async def connected(data_dir: Path | None) -> AsyncIterator[Connection]:
     """
     endpoint = find_endpoint(data_dir)
     async with AsyncExitStack() as exits:
-        options = {"token": endpoint.token, "timeout": _TIMEOUT_SECONDS}
         try:
-            connection = Connection(
-                await exits.enter_async_context(AuthorityClient(endpoint.address, **options)),
-                await exits.enter_async_context(AdminClient(endpoint.address, **options)),
-                await exits.enter_async_context(GenerationClient(endpoint.address, **options)),
-            )
+            connection = await exits.enter_async_context(connect(endpoint.address, endpoint.token))
         except ValueError as error:
             raise CommandFailed(f"{endpoint.source}: {error}", ExitCode.USAGE) from None
         try:

@@ -20,7 +20,7 @@ from paymaster.cli.connection import Connection, connected
 from paymaster.cli.documents import document_of
 from paymaster.cli.exits import CommandFailed, ExitCode
 from paymaster.cli.money import format_usd
-from paymaster.cli.output import Column, Output, Table, count_of, note, one_line, right, wide
+from paymaster.cli.output import Column, Output, Table, count_of, minor, note, one_line, right, wide
 from paymaster.cli.prompts import check_prompt, read_prompts
 from paymaster.cli.runs import StillOpen, Wanted, fetch_all, follow, submit_all
 
@@ -30,8 +30,8 @@ _COLUMNS = (
     Column("generation"),
     Column("state"),
     Column("model"),
-    Column("size"),
-    Column("quality"),
+    minor("size"),
+    minor("quality"),
     Column("cached"),
     right("cost"),
     right("saved"),

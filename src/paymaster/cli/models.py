@@ -8,15 +8,15 @@ from clients.generation_types import Model
 from paymaster.cli.base import command
 from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of
-from paymaster.cli.output import Column, Output, Table, one_line, wide
+from paymaster.cli.output import Column, Output, Table, minor, one_line, wide
 
 _COLUMNS = (
     Column("model"),
     Column("provider"),
     Column("kind"),
     Column("status"),
-    Column("retire_date"),
-    Column("substitute"),
+    minor("retire_date"),
+    wide("substitute"),
     wide("sizes"),
     wide("qualities"),
     wide("note"),

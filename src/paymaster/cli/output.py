@@ -14,13 +14,17 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+_GAP = 2
+_WIDE_MIN = 12
+
 
 class Column(NamedTuple):
-    """A column of a table. A wide one gives way where the terminal is narrow."""
+    """A column of a table. On a narrow terminal a wide one is cut, a minor one is left out."""
 
     name: str
     right: bool = False
     wide: bool = False
+    minor: bool = False
 
 
 def right(name: str) -> Column:
@@ -29,8 +33,13 @@ def right(name: str) -> Column:
 
 
 def wide(name: str) -> Column:
-    """Return a column of long text, which may be cut on a terminal."""
-    return Column(name, wide=True)
+    """Return a column of long text; it is minor too."""
+    return Column(name, wide=True, minor=True)
+
+
+def minor(name: str) -> Column:
+    """Return a column that can be done without."""
+    return Column(name, minor=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +66,9 @@ class Output:
         if self.as_json:
             click.echo(json.dumps(document, ensure_ascii=False))
         elif self.for_people:
+            console = Console()
             for table in tables:
-                Console().print(_rich(table))
+                console.print(_rich_table(table, console.width))
         else:
             click.echo("\n\n".join(map(_tab_separated, tables)))
 
@@ -83,27 +93,46 @@ def _tab_separated(table: Table) -> str:
     return "\n".join("\t".join(map(_cell, row)) for row in rows)
 
 
-def _rich(table: Table) -> RichTable:
-    rich_table = RichTable(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for column in table.columns:
-        rich_table.add_column(
-            column.name,
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis" if column.wide else "fold",
-            # What is not wide keeps its width: half a number is a wrong number.
-            min_width=None if column.wide else _width(table, column),
+def _rich_table(table: Table, width: int) -> RichTable:
+    """Return a table as a terminal shows it: without minor columns where not all of them fit."""
+    columns = list(enumerate(table.columns))
+    while _width(table, columns) > width:
+        minor_ones = [item for item in columns if item[1].minor]
+        if not minor_ones:
+            return _records(table)
+        columns.remove(minor_ones[-1])
+    made = RichTable(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    for _, column in columns:
+        # A column that may not wrap keeps its width: half a number is a wrong number.
+        made.add_column(
+            column.name, justify="right" if column.right else "left", no_wrap=not column.wide
         )
     for row in table.rows:
         # Text, since a string would be read as markup.
-        rich_table.add_row(*(Text(_cell(value)) for value in row))
-    return rich_table
+        made.add_row(
+            *(Text(_cell(row[place]), no_wrap=True, overflow="ellipsis") for place, _ in columns)
+        )
+    return made
 
 
-def _width(table: Table, column: Column) -> int:
-    place = list(table.columns).index(column)
-    texts = [column.name, *(row[place] for row in table.rows)]
-    return max(Text(_cell(text)).cell_len for text in texts)
+def _records(table: Table) -> RichTable:
+    """Return a line for each value: what is left where no table fits."""
+    made = RichTable.grid(padding=(0, 1))
+    for row in table.rows:
+        for column, value in zip(table.columns, row, strict=True):
+            made.add_row(Text(column.name, style="bold"), Text(_cell(value)))
+        made.add_row()
+    return made
+
+
+def _width(table: Table, columns: Sequence[tuple[int, Column]]) -> int:
+    """Return how much room the columns need at least."""
+    needed = 0
+    for place, column in columns:
+        texts = [column.name, *(_cell(row[place]) for row in table.rows)]
+        longest = max(Text(text).cell_len for text in texts)
+        needed += min(longest, _WIDE_MIN) if column.wide else longest
+    return needed + _GAP * len(columns)
 
 
 def _cell(text: str) -> str:

@@ -27,10 +27,12 @@ async def run_until_stopped(stack: Stack, work: Coroutine[Any, Any, None]) -> bo
         nonlocal interrupted
         if interrupted or stack.stopping:
             stack.hurry.set()
-        else:
-            note("Stopping; once more to stop at once ...")
-            task.cancel()
+            return
         interrupted = True
+        task.cancel()
+        # The terminal may be what has gone.
+        with suppress(OSError):
+            note("Stopping; once more to stop at once ...")
 
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:

@@ -149,7 +149,7 @@ class Stack:
 
     async def _start(self) -> None:
         self._exits.enter_context(self._data)
-        if count := await end_orphans(self.directory, _MODULES):
+        if count := await end_leftovers(self.directory):
             self._announce(f"Ended {count} processes that an earlier run had left.")
         await asyncio.to_thread(self._remove_ephemeral)
         if self._ephemeral:
@@ -279,6 +279,14 @@ class Stack:
 
     def _remove_ephemeral(self) -> None:
         shutil.rmtree(self.directory / _EPHEMERAL, ignore_errors=True)
+
+
+async def end_leftovers(directory: Path) -> int:
+    """End what an earlier stack left running on a data directory, and return how many were.
+
+    The caller holds the directory's lock. Raises StackFailed.
+    """
+    return await end_orphans(directory, _MODULES)
 
 
 class _Restarts:

@@ -1,0 +1,296 @@
+"""The commands against a scripted authority: what they ask, print and end with."""
+
+from __future__ import annotations
+
+import json
+import socket
+import traceback
+
+import click
+import grpc
+import pytest
+from click.testing import CliRunner
+
+from authority.v1 import admin_service_pb2 as admin
+from authority.v1 import budget_service_pb2 as budget
+from authority.v1 import generation_service_pb2 as generations
+from authority.v1 import resources_pb2 as resources
+from cli_authority import Refusal, ScriptedAuthority
+from paymaster.cli.app import paymaster
+
+ACCOUNT = resources.Account(
+    account="acme",
+    parent="platform",
+    display_name="Acme\tInc",
+    time_zone="UTC",
+    state=resources.ACCOUNT_STATE_ACTIVE,
+    overage_policy=resources.OVERAGE_POLICY_AVAILABLE,
+)
+BUDGET = resources.Budget(
+    account="acme",
+    budget="usd-day",
+    unit=resources.UNIT_USD,
+    window=resources.WINDOW_DAY,
+    limit=500_000,
+    enforcement=resources.ENFORCEMENT_BLOCK,
+)
+BALANCE = resources.BudgetBalance(
+    budget=BUDGET, reserved=1, committed=40_800, refunded=0, available=459_199
+)
+MODEL = generations.Model(
+    provider="sandbox",
+    model="sandbox-image",
+    kind=generations.KIND_IMAGE,
+    status="live",
+    sizes=["512x512"],
+    qualities=["standard"],
+)
+STATUS = admin.GetStatusResponse(
+    version="1.2.3",
+    epoch=7,
+    hot_store_ok=True,
+    ledger_ok=True,
+    workers=[admin.WorkerStatus(worker="host:1", slot_count=8, providers=["sandbox"])],
+)
+DIFFERENCE = admin.AuditDifference(
+    tenant="acme", place="hot_state", subject="usd-day", field="committed", expected="1", found="2"
+)
+ANSWERS = {
+    "ListAccounts": admin.ListAccountsResponse(accounts=[ACCOUNT]),
+    "GetAccount": admin.GetAccountResponse(account=ACCOUNT),
+    "CreateAccount": admin.CreateAccountResponse(account=ACCOUNT),
+    "UpdateAccount": admin.UpdateAccountResponse(account=ACCOUNT),
+    "GetBalance": budget.GetBalanceResponse(balances=[BALANCE]),
+    "ListBudgets": admin.ListBudgetsResponse(budgets=[BUDGET]),
+    "GetBudget": admin.GetBudgetResponse(budget=BUDGET),
+    "CreateBudget": admin.CreateBudgetResponse(budget=BUDGET),
+    "UpdateBudget": admin.UpdateBudgetResponse(budget=BUDGET),
+    "ListModels": generations.ListModelsResponse(models=[MODEL]),
+    "GetStatus": STATUS,
+    "Audit": admin.AuditResponse(tenant_count=1, operation_count=2),
+}
+NEW_BUDGET = ("--unit", "usd", "--window", "day", "--limit", "0.50")
+# Every command that asks once, with the keys of its document and the header of its first table.
+COMMANDS = {
+    ("accounts", "list"): ({"accounts"}, "account"),
+    ("accounts", "get", "acme"): ({"account", "balances"}, "account"),
+    ("accounts", "create", "acme"): ({"account"}, "account"),
+    ("accounts", "set", "acme", "--state", "frozen"): ({"account"}, "account"),
+    ("budgets", "list"): ({"budgets"}, "account"),
+    ("budgets", "get", "acme", "usd-day"): ({"budget", "balance"}, "account"),
+    ("budgets", "create", "acme", *NEW_BUDGET): ({"budget"}, "account"),
+    ("budgets", "set", "acme", "usd-day", "--limit", "2"): ({"budget"}, "account"),
+    ("models",): ({"models"}, "model"),
+    ("status",): ({"version", "epoch", "hot_store_ok", "ledger_ok", "workers"}, "part"),
+    ("audit",): ({"balanced", "differences", "operation_count"}, "tenant"),
+}
+
+
+@pytest.fixture
+def authority(monkeypatch, tmp_path):
+    with ScriptedAuthority() as scripted:
+        scripted.answers.update(ANSWERS)
+        monkeypatch.setenv("PAYMASTER_ADDRESS", scripted.address)
+        monkeypatch.setenv("PAYMASTER_TOKEN", "the-token")
+        monkeypatch.delenv("PAYMASTER_TOKEN_FILE", raising=False)
+        monkeypatch.setenv("PAYMASTER_DATA_DIR", str(tmp_path / "default"))
+        yield scripted
+
+
+def run(*words):
+    result = CliRunner().invoke(paymaster, words)
+    assert isinstance(result.exception, SystemExit | None), traceback.format_exception(
+        result.exception
+    )
+    return result
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_prints_json_and_tab_separated_lines(authority, words):
+    keys, header = COMMANDS[words]
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("\n") == 1
+    assert keys <= json.loads(result.stdout).keys()
+    assert authority.tokens == {"Bearer the-token"}
+
+    result = run(*words)
+    assert result.exit_code == 0
+    first, *rest = result.stdout.splitlines()
+    assert first.split("\t")[0] == header
+    assert all("\t" in line or not line for line in rest)
+
+
+def test_amounts_and_texts_are_fit_for_a_line(authority):
+    first, row, *_ = run("accounts", "list").stdout.splitlines()
+    assert dict(zip(first.split("\t"), row.split("\t"), strict=True))["display_name"] == "Acme Inc"
+    balances = run("accounts", "get", "acme").stdout.split("\n\n")[1].splitlines()
+    numbers = dict(zip(*(line.split("\t") for line in balances), strict=True))
+    assert numbers["committed"] == "$0.0408"
+    assert numbers["reserved"] == "$0.000001"
+    assert numbers["window_end_time"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "told"),
+    [
+        (Refusal(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"), 5, "It is so."),
+        (Refusal(grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN"), 4, "PAYMASTER_TOKEN_FILE"),
+        (Refusal(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"), 69, "paymaster dev"),
+        (Refusal(grpc.StatusCode.ALREADY_EXISTS, "RESOURCE_EXISTS"), 1, "It is so."),
+        (Refusal(grpc.StatusCode.INTERNAL, "INTERNAL"), 1, "It is so."),
+        (
+            Refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", "bad", {"limit": "is low"}),
+            2,
+            "limit: is low",
+        ),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else None,
+)
+@pytest.mark.parametrize("words", [("accounts", "get", "acme"), ("models", "--json")], ids=" ".join)
+def test_an_error_ends_in_its_exit_code_and_one_message(authority, refusal, code, told, words):
+    authority.answers["GetAccount"] = authority.answers["ListModels"] = refusal
+    result = run(*words)
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert told in result.stderr
+
+
+def test_an_authority_that_is_not_there_is_unreachable(monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("PAYMASTER_ADDRESS", f"127.0.0.1:{closed.getsockname()[1]}")
+        result = run("status")
+    assert result.exit_code == 69
+    assert "paymaster dev" in result.stderr
+
+
+def test_differences_of_an_audit_are_printed_and_end_in_1(authority):
+    authority.answers["Audit"] = admin.AuditResponse(differences=[DIFFERENCE], tenant_count=1)
+    result = run("audit")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1] == "acme\thot_state\tusd-day\tcommitted\t1\t2"
+    assert "1 difference" in result.stderr
+    document = json.loads(run("audit", "--json").stdout)
+    assert document["balanced"] is False
+    assert document["differences"][0]["found"] == "2"
+
+
+def test_a_store_that_is_away_shows_in_the_status_and_its_exit_code(authority):
+    authority.answers["GetStatus"] = admin.GetStatusResponse(hot_store_ok=False, ledger_ok=True)
+    result = run("status")
+    assert result.exit_code == 69
+    assert "hot store\tAWAY" in result.stdout
+    assert "worker\tNONE" in result.stdout
+    assert "hot store" in result.stderr
+
+
+def test_what_is_set_and_only_that_is_changed(authority):
+    run("accounts", "set", "acme", "--display-name", "")
+    run("budgets", "set", "acme", "usd-day", "--limit", "0")
+    run("budgets", "set", "acme", "usd-day", "--enforcement", "NOTIFY")
+    (account,) = authority.asked("UpdateAccount")
+    assert list(account.update_mask.paths) == ["display_name"]
+    limit, enforcement = authority.asked("UpdateBudget")
+    assert list(limit.update_mask.paths) == ["limit"]
+    assert list(enforcement.update_mask.paths) == ["enforcement"]
+    assert enforcement.budget.enforcement == resources.ENFORCEMENT_NOTIFY
+
+
+def test_a_limit_is_read_in_the_unit_of_the_budget(authority):
+    run("budgets", "create", "acme", *NEW_BUDGET, "--enforcement", "downgrade")
+    (created,) = authority.asked("CreateBudget")
+    assert created.budget.limit == 500_000
+    assert created.budget.enforcement == resources.ENFORCEMENT_DOWNGRADE
+    images = resources.Budget(account="acme", budget="images-day", unit=resources.UNIT_IMAGES)
+    authority.answers["GetBudget"] = admin.GetBudgetResponse(budget=images)
+    run("budgets", "set", "acme", "images-day", "--limit", "25")
+    assert authority.asked("UpdateBudget")[0].budget.limit == 25
+    result = run("budgets", "set", "acme", "images-day", "--limit", "2.5")
+    assert result.exit_code == 2
+    assert "--limit" in result.stderr
+    assert len(authority.asked("UpdateBudget")) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "Usage"),
+        (("nonsense",), "nonsense"),
+        (("accounts", "set", "acme"), "--display-name"),
+        (("budgets", "set", "acme", "usd-day"), "--limit"),
+        (("budgets", "create", "acme"), "--unit"),
+        (("budgets", "create", "acme", *NEW_BUDGET[:-1], "-1"), "--limit"),
+        (("budgets", "create", "acme", *NEW_BUDGET[:-1], "1e400"), "--limit"),
+        (("budgets", "create", "acme", "--unit", "eur", *NEW_BUDGET[2:]), "usd"),
+        (("budgets", "create", "acme", "--unit", "unknown", *NEW_BUDGET[2:]), "usd"),
+        (("accounts", "get"), "ACCOUNT"),
+        (("generate", "a fox"), "--account"),
+        (("generate", "--account", "acme"), "PROMPT"),
+        (("generate", "a fox", "--file", "x", "--account", "acme"), "--file"),
+        (("generate", " ", "--account", "acme"), "PROMPT"),
+        (("generate", "a \x07", "--account", "acme"), "U+0007"),
+        (("generate", "a fox", "--account", "acme", "--no-wait", "--out", "x"), "--wait"),
+        (("generate", "--file", "/no/such/file", "--account", "acme"), "--file"),
+        (("serve", "--port", "99999"), "--port"),
+    ],
+)
+def test_wrong_use_is_told_with_the_way_out(authority, words, told):
+    result = run(*words)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert authority.requests == []
+
+
+def test_what_nobody_expected_is_one_line_until_debugging(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("paymaster.cli.accounts.connected", fail)
+    result = run("accounts", "list")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: unexpected: RuntimeError: a bug")
+    assert "PAYMASTER_DEBUG=1" in result.stderr
+    assert "Traceback" not in result.stderr
+    monkeypatch.setenv("PAYMASTER_DEBUG", "1")
+    assert "Traceback" in run("accounts", "list").stderr
+
+
+def test_ctrl_c_ends_a_command_in_130(monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("paymaster.cli.accounts.connected", interrupt)
+    assert run("accounts", "list").exit_code == 130
+
+
+def _commands(group, *path):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        if isinstance(found, click.Group):
+            yield from _commands(found, *path, name)
+        else:
+            yield (*path, name), found
+
+
+def test_every_command_takes_json_and_explains_itself():
+    found = dict(_commands(paymaster))
+    assert len(found) == 17
+    for path, made in found.items():
+        assert any("--json" in param.opts for param in made.params), path
+        assert made.help, path
+        assert all(
+            param.help or param.name in {"kind", "model"}
+            for param in made.params
+            if isinstance(param, click.Option)
+        ), path
+
+
+def test_the_list_of_commands_says_what_they_say_of_themselves():
+    listing = run("--help").stdout
+    context = click.Context(paymaster)
+    for name in paymaster.list_commands(context):
+        first_line = paymaster.get_command(context, name).help.splitlines()[0]
+        assert first_line in listing

@@ -54,6 +54,7 @@ from generations.catalogue import Catalogue
 
 _START_SECONDS = 15.0
 _HEALTH_SECONDS = 1.0
+_CANCEL_AGAIN_SECONDS = 0.5
 
 
 class StartError(Exception):
@@ -253,6 +254,13 @@ async def _report_health(core: Core, server: RpcServer) -> None:
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
+    """End a task that runs until cancelled.
+
+    A wait inside a library may end at the very moment of the cancellation and swallow it, so a task
+    that goes on is cancelled again.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN_SECONDS)
     with suppress(asyncio.CancelledError):
         await task

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import grpc
 import pytest
 from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from authorities import new_key
 from authority.v1 import admin_service_pb2, errors_pb2, resources_pb2
+from refusals import refused
 
 DAY = ("acme", "usd-day")
 
@@ -19,33 +18,6 @@ async def acme(stubs):
     await stubs.account("acme")
     await stubs.set_budget("acme", 1_000_000)
     return stubs
-
-
-class Refusal:
-    """A status other than OK, with its details."""
-
-    def __init__(self, error):
-        self.code = error.code().name
-        self._status = rpc_status.from_call(error)
-        info = self.detail(error_details_pb2.ErrorInfo)
-        self.reason, self.metadata, self.domain = info.reason, dict(info.metadata), info.domain
-
-    def detail(self, kind):
-        """Return the detail of a kind, or None."""
-        for packed in self._status.details:
-            message = kind()
-            if packed.Unpack(message):
-                return message
-        return None
-
-
-async def refused(call):
-    """Await a call that must be refused."""
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await call
-    refusal = Refusal(error.value)
-    assert refusal.domain == "paymaster"
-    return refusal
 
 
 async def hold(stubs, amount=400_000, **options):

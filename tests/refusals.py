@@ -1,0 +1,53 @@
+"""What a refused call says: its code, its reason and its details."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+
+class Refusal:
+    """A status other than OK, with its details."""
+
+    def __init__(self, error: grpc.aio.AioRpcError) -> None:
+        self.code = error.code().name
+        self.message = error.details()
+        self._status = rpc_status.from_call(error)
+        assert self._status is not None, error
+        info = self.detail(error_details_pb2.ErrorInfo)
+        assert info is not None, error
+        self.reason, self.metadata, self.domain = info.reason, dict(info.metadata), info.domain
+
+    def detail(self, kind: Any) -> Any:
+        """Return the detail of a kind, or None."""
+        for packed in self._status.details:
+            message = kind()
+            if packed.Unpack(message):
+                return message
+        return None
+
+    @property
+    def fields(self) -> list[str]:
+        """Return the fields that BadRequest names."""
+        request = self.detail(error_details_pb2.BadRequest)
+        return [violation.field for violation in request.field_violations] if request else []
+
+
+async def refused(call: Any) -> Refusal:
+    """Await a call that must be refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call
+    refusal = Refusal(error.value)
+    assert refusal.domain == "paymaster"
+    return refusal
+
+
+async def invalid(call: Any) -> list[str]:
+    """Await a call that must be INVALID_ARGUMENT; return the fields that are wrong."""
+    refusal = await refused(call)
+    assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
+    return refusal.fields

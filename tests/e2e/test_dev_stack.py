@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import sys
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from support import eventually
@@ -65,20 +67,31 @@ class DevStack:
         assert "Traceback" not in result.err
         return result
 
-    async def start(self, *options):
+    async def start(self, *options, **extra):
         """Start `paymaster dev --json` and wait until it says where everything listens."""
-        self.process = await asyncio.create_subprocess_exec(
+        self.process, self.document = await self._serving("dev", *options, **extra)
+
+    @asynccontextmanager
+    async def beside(self, *words):
+        """Run a command that serves until the block ends; give what it says of itself."""
+        process, document = await self._serving(*words)
+        yield document
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 0, err.decode()
+
+    async def _serving(self, *words, **extra):
+        process = await asyncio.create_subprocess_exec(
             *COMMAND,
-            "dev",
+            *words,
             "--json",
-            *options,
-            env=environment(PAYMASTER_DATA_DIR=str(self.directory)),
+            env=environment(PAYMASTER_DATA_DIR=str(self.directory), **extra),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        line = await asyncio.wait_for(self.process.stdout.readline(), 60)
-        assert line, (await self.process.stderr.read()).decode()
-        self.document = json.loads(line)
+        line = await asyncio.wait_for(process.stdout.readline(), 60)
+        assert line, (await process.stderr.read()).decode()
+        return process, json.loads(line)
 
     async def send(self, number):
         """Send a signal to `paymaster dev`, wait for its end, and return its exit code."""
@@ -190,27 +203,21 @@ async def test_an_ephemeral_stack_that_was_killed_leaves_nothing_behind(stack):
     assert await stack.send(signal.SIGINT) == 0
 
 
-async def test_a_second_stack_on_the_same_data_is_refused(stack):
+async def test_a_part_that_dies_is_started_again(stack):
     await stack.start("--ephemeral")
-    second = await stack.run("dev", "--ephemeral")
-    assert second.code == 1
-    assert f"process {stack.document['pid']}" in second.err
-    assert (await stack.run("status")).code == 0
-    assert await stack.send(signal.SIGINT) == 0
-
-
-@pytest.mark.parametrize("part", ["authority_pid", "worker_pid"])
-async def test_a_part_that_dies_is_started_again(stack, part):
-    await stack.start("--ephemeral")
-    os.kill(stack.document[part], signal.SIGKILL)
     state = stack.directory / "stack.json"
-    await eventually(lambda: json.loads(state.read_text())[part] != stack.document[part], 30)
+    for part in ("authority_pid", "worker_pid"):
+        pid = stack.document[part]
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda part=part, old=pid: _another(state, part, old), 30)
     assert json.loads(state.read_text())["address"] == stack.document["address"]
     made = await stack.run("generate", "a patient heron", "--account", "acme")
     assert made.code == 0, made.err
     assert (await stack.run("audit")).code == 0
     assert await stack.send(signal.SIGINT) == 0
-    assert "ended with signal 9" in (await stack.process.stderr.read()).decode()
+    said = (await stack.process.stderr.read()).decode()
+    assert "The authority ended with signal 9" in said
+    assert "The worker ended with signal 9" in said
 
 
 async def test_a_part_that_keeps_dying_ends_the_stack(stack):
@@ -219,16 +226,81 @@ async def test_a_part_that_keeps_dying_ends_the_stack(stack):
     pid = stack.document["worker_pid"]
     for _ in range(3):
         os.kill(pid, signal.SIGKILL)
-        pid = await eventually(lambda old=pid: _another(state, old), 30)
+        pid = await eventually(lambda old=pid: _another(state, "worker_pid", old), 30)
     os.kill(pid, signal.SIGKILL)
     assert await asyncio.wait_for(stack.process.wait(), 60) == 1
     assert "is not started again" in (await stack.process.stderr.read()).decode()
     assert stack.processes() == []
 
 
-def _another(state, old):
-    pid = json.loads(state.read_text())["worker_pid"]
+def _another(state, part, old):
+    pid = json.loads(state.read_text())[part]
     return pid if pid != old else None
+
+
+async def test_more_parts_join_a_running_stack_but_no_second_stack(stack):
+    await stack.start("--ephemeral")
+    second = await stack.run("dev", "--ephemeral")
+    assert second.code == 1
+    assert f"process {stack.document['pid']}" in second.err
+    assert (await stack.run("migrate", "--json")).document == {"applied": []}
+    async with stack.beside("serve", "--port", "0") as served, stack.beside("worker") as worked:
+        assert worked["providers"] == ["sandbox"]
+        token = {"PAYMASTER_TOKEN_FILE": stack.document["token_file"]}
+        status = await stack.run("status", "--json", PAYMASTER_ADDRESS=served["address"], **token)
+        assert len(status.document["workers"]) == 2
+        taken = await stack.run("serve", "--port", served["address"].split(":")[1])
+        assert taken.code == 1
+        assert "in use" in taken.err
+    unsigned = await stack.run("status", PAYMASTER_ADDRESS=stack.document["address"])
+    assert unsigned.code == 4
+    assert await stack.send(signal.SIGINT) == 0
+
+
+async def test_stores_of_ones_own_replace_the_embedded_ones(stack, database_url, redis_url):
+    urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    await stack.start(**urls)
+    assert database_url.split("@")[1].startswith(stack.document["postgres"])
+    assert not (stack.directory / "postgres").exists()
+    assert not (stack.directory / "valkey").exists()
+    made = await stack.run("generate", "a borrowed umbrella", "--account", "acme")
+    assert made.code == 0, made.err
+    assert await stack.send(signal.SIGINT) == 0
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        cursor = await connection.execute("SELECT count(*) FROM generation")
+        assert await cursor.fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "told"),
+    [
+        ({"DATABASE_URL": "mysql://me:secret@host/name"}, 2, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/name"}, 1, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://me:secret@[::1/name"}, 2, "DATABASE_URL"),
+        ({"REDIS_URL": "nonsense-secret"}, 2, "REDIS_URL"),
+        ({"REDIS_URL": "redis://:secret@127.0.0.1:1/0"}, 1, "REDIS_URL"),
+        ({"REDIS_URL": "redis://:secret@127.0.0.1:99999/0"}, 2, "REDIS_URL"),
+        ({"AUTHORITY_PORT": "many"}, 2, "AUTHORITY_PORT"),
+    ],
+)
+async def test_settings_that_cannot_be_used_are_told_without_secrets(stack, variables, code, told):
+    result = await stack.run("dev", "--ephemeral", **variables)
+    assert result.code == code
+    assert result.err.startswith(f"error: {told}")
+    assert "secret" not in result.err
+    assert stack.processes() == []
+
+
+async def test_a_port_in_use_is_told(stack):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = await stack.run("dev", "--ephemeral", AUTHORITY_PORT=port)
+    assert result.code == 1
+    assert f"127.0.0.1:{port}" in result.err
+    assert "AUTHORITY_PORT" in result.err
+    assert stack.processes() == []
 
 
 async def test_ctrl_c_while_starting_leaves_nothing_running(stack):

@@ -94,13 +94,7 @@ async def worker(*, output: Output, data_dir: Path | None) -> None:
 async def migrate(*, output: Output, data_dir: Path | None) -> None:
     """Bring the database's schema up to date."""
     _join_stack(data_dir)
-    url = external_urls().get(DATABASE_VARIABLE)
-    if url is None:
-        raise CommandFailed(
-            f"{DATABASE_VARIABLE} is not set, and no stack is running here whose database could be"
-            " meant. Set it, or start a stack with `paymaster dev`, which migrates by itself.",
-            ExitCode.USAGE,
-        )
+    url = external_urls()[DATABASE_VARIABLE]
     try:
         applied = await apply_migrations(url)
     except (MigrationError, psycopg.Error, TimeoutError) as error:
@@ -110,12 +104,20 @@ async def migrate(*, output: Output, data_dir: Path | None) -> None:
 
 
 def _join_stack(data_dir: Path | None) -> None:
-    """Take the places of a running stack's parts where the environment names no stores."""
-    if data_dir is None and (DATABASE_VARIABLE in os.environ or REDIS_VARIABLE in os.environ):
+    """Take the places of a running stack's parts where the environment names no stores.
+
+    Raises CommandFailed if there is no such stack, and BadState.
+    """
+    if data_dir is None and os.environ.get(DATABASE_VARIABLE):
         return
-    state = read_state((data_dir or default_data_directory()).expanduser().resolve())
+    directory = (data_dir or default_data_directory()).expanduser().resolve()
+    state = read_state(directory)
     if state is None:
-        return
+        raise CommandFailed(
+            f"{DATABASE_VARIABLE} is not set, and no stack is running in {directory}.\nSet"
+            f" {DATABASE_VARIABLE} and {REDIS_VARIABLE}, or start a stack with `paymaster dev`.",
+            ExitCode.USAGE,
+        )
     _set(DATABASE_VARIABLE, state.database_url)
     _set(REDIS_VARIABLE, state.redis_url)
     _set("PAYMASTER_ADDRESS", state.address)

@@ -1,231 +1,249 @@
-"""Whatever a caller sends, it is told what is wrong with it, and nothing is held."""
+"""What is malformed is INVALID_ARGUMENT, names every field that is wrong, and holds nothing."""
 
 from __future__ import annotations
 
-import grpc
+import base64
+import json
+import uuid
+
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
-from authority.domain.money import AMOUNT_MAX
-from authority.v1 import (
-    admin_service_pb2,
-    budget_service_pb2,
-    generation_service_pb2,
-    generation_service_pb2_grpc,
-    resources_pb2,
-)
-from authority.v1.budget_service_pb2 import CommitRequest, Option, RefundRequest, ReserveRequest
-from authority.v1.resources_pb2 import Leg
+from authorities import legs_of
+from authority.v1 import admin_service_pb2 as admin
+from authority.v1 import budget_service_pb2 as budget
+from authority.v1 import generation_service_pb2 as generation
+from authority.v1.resources_pb2 import Account, Budget, Leg
+from calls import REQUESTS, send, send_bytes
+from refusals import invalid, refused
 
-RESERVATION = "acme/0199a0b2-0000-7000-8000-000000000000"
+MAX = 2**53 - 1
+ID = f"acme/{uuid.UUID(int=7)}"
+USD = legs_of({"USD": 1})
+LONG = "x" * 100_000
 
 
-def leg(unit=resources_pb2.UNIT_USD, amount=1):
-    return Leg(unit=unit, amount=amount)
+def reserve(**fields):
+    """Return a Reserve that is good but for the given fields."""
+    good = {"idempotency_key": "k", "account": "acme", "options": [budget.Option(legs=USD)]}
+    return budget.ReserveRequest(**{**good, **fields})
 
 
-def reserve_request(**changes):
-    fields = {"idempotency_key": "k", "account": "acme", "options": [Option(legs=[leg()])]}
-    return ReserveRequest(**{**fields, **changes})
+def legs(*pairs):
+    """Return legs from (unit's number, amount) pairs."""
+    return [Leg(unit=unit, amount=amount) for unit, amount in pairs]
 
 
-def commit_request(**changes):
-    return CommitRequest(**{"idempotency_key": "k", "reservation_id": RESERVATION, **changes})
+def option(*pairs):
+    return [budget.Option(legs=legs(*pairs))]
+
+
+def settle(kind, **fields):
+    """Return a Commit, Release or Refund that is good but for the given fields."""
+    return kind(**{"idempotency_key": "k", "reservation_id": ID, **fields})
+
+
+def token(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
+
+
+KEYS = ["", "x" * 129, "a\x00b", "a\nb", "\x7f", "\u200b"]
+ACCOUNTS = ["", "platform", "platform/alice", "ACME", "acme/", "acme/a/b", "acme\n", "a" * 41, LONG]
+IDS = ["", "acme", "acme/", "acme/1", str(uuid.UUID(int=7)), ID.upper(), ID + "\n", LONG]
+AMOUNTS = [0, -1, MAX + 1, 2**63 - 1, -(2**63)]
+
+BUDGET_CASES = [
+    *((reserve(idempotency_key=key), ["idempotency_key"]) for key in KEYS),
+    *((reserve(account=account), ["account"]) for account in ACCOUNTS),
+    *((reserve(options=option((1, n))), ["options[0].legs[0].amount"]) for n in AMOUNTS),
+    *(
+        (reserve(options=option((n, 1))), ["options[0].legs[0].unit"])
+        for n in (0, 6, -1, 2**31 - 1)
+    ),
+    (reserve(options=[]), ["options"]),
+    (reserve(options=option((1, 1)) * 9), ["options"]),
+    (reserve(options=option((1, 1)) * 5_000), ["options"]),
+    (reserve(options=option()), ["options[0].legs"]),
+    (reserve(options=option(*[(1, 1)] * 9)), ["options[0].legs"]),
+    (reserve(options=option(*[(1, 1)] * 9_000)), ["options[0].legs"]),
+    (reserve(options=option((1, 1), (3, 1), (1, 2))), ["options[0].legs[2].unit"]),
+    (reserve(options=option((6, 1), (1, 1))), ["options[0].legs[0].unit"]),
+    (reserve(options=[budget.Option(legs=USD, name="x" * 65)]), ["options[0].name"]),
+    (reserve(options=[budget.Option(legs=USD, name="a\tb")]), ["options[0].name"]),
+    *(
+        (reserve(ttl=Duration(seconds=seconds, nanos=nanos)), ["ttl"])
+        for seconds, nanos in [(0, 0), (0, 999_999_999), (-1, 0), (86_400, 1_000_000), (2**62, 0)]
+    ),
+    (reserve(labels={str(n): "" for n in range(17)}), ["labels"]),
+    (reserve(labels={"": "x"}), ["labels"]),
+    (reserve(labels={"x" * 65: "x"}), ["labels"]),
+    (reserve(labels={"a\x00": "x"}), ["labels"]),
+    (reserve(labels={"a": "x" * 257}), ["labels['a']"]),
+    (reserve(labels={"a": "x\x1b"}), ["labels['a']"]),
+    (
+        budget.ReserveRequest(options=option((0, 0)), ttl=Duration(seconds=-1)),
+        [
+            *["idempotency_key", "account", "options[0].legs[0].unit"],
+            *["options[0].legs[0].amount", "ttl"],
+        ],
+    ),
+    *(
+        (settle(kind, **{field: value}), [field])
+        for kind in (budget.CommitRequest, budget.ReleaseRequest, budget.RefundRequest)
+        for field, values in {"idempotency_key": KEYS, "reservation_id": IDS}.items()
+        for value in values
+    ),
+    *(
+        (settle(kind, reason=reason), ["reason"])
+        for kind in (budget.ReleaseRequest, budget.RefundRequest)
+        for reason in ("x" * 257, "a\nb", "\x00")
+    ),
+    *(
+        (settle(budget.CommitRequest, actual=legs((1, n))), ["actual[0].amount"])
+        for n in AMOUNTS
+        if n
+    ),
+    (settle(budget.CommitRequest, actual=legs((1, 1), (1, 1))), ["actual[1].unit"]),
+    (settle(budget.CommitRequest, actual=legs(*[(1, 1)] * 9)), ["actual"]),
+    (settle(budget.CommitRequest, actual=legs((9, 1))), ["actual[0].unit"]),
+    *((settle(budget.RefundRequest, legs=legs((1, n))), ["legs[0].amount"]) for n in AMOUNTS),
+    (settle(budget.RefundRequest, legs=legs((0, 1))), ["legs[0].unit"]),
+    *((budget.GetReservationRequest(reservation_id=name), ["reservation_id"]) for name in IDS),
+    *((budget.GetBalanceRequest(account=account), ["account"]) for account in ACCOUNTS),
+]
+
+
+def make_account(**fields):
+    return admin.CreateAccountRequest(account=Account(**{"account": "acme/alice", **fields}))
+
+
+def make_budget(**fields):
+    good = {"account": "acme", "unit": 1, "window": 2, "limit": 5, "budget": "other"}
+    return admin.CreateBudgetRequest(budget=Budget(**{**good, **fields}))
+
+
+def change_account(*paths, **fields):
+    return admin.UpdateAccountRequest(
+        account=Account(**{"account": "acme", **fields}), update_mask=FieldMask(paths=paths)
+    )
+
+
+def change_budget(*paths, **fields):
+    return admin.UpdateBudgetRequest(
+        budget=Budget(**{"account": "acme", "budget": "usd-day", **fields}),
+        update_mask=FieldMask(paths=paths),
+    )
+
+
+TOKENS = [
+    *["x", "!", "é", LONG, token([]), token(7), token(None), token({"a": 1})],
+    *[token([["accounts", ""], [7]]), token([["accounts", ""], ["a\x00"]])],
+    *[token([["accounts", ""], ["\ud800"]]), token([["accounts", "acme"], ["acme"]])],
+    base64.urlsafe_b64encode(b"[" * 100_000).decode(),
+    base64.urlsafe_b64encode(b"\xff\xfe").decode(),
+]
+
+ADMIN_CASES = [
+    (admin.CreateAccountRequest(), ["account.account"]),
+    *((make_account(account=account), ["account.account"]) for account in ACCOUNTS),
+    *(
+        (make_account(parent=parent), ["account.parent"])
+        for parent in ("platform", "other", "acme/alice", "acme/", "acme/a b", "acme/" + LONG)
+    ),
+    (make_account(account="globex", parent="acme"), ["account.parent"]),
+    (make_account(display_name="x" * 129), ["account.display_name"]),
+    (make_account(display_name="a\nb"), ["account.display_name"]),
+    *(
+        (make_account(time_zone=zone), ["account.time_zone"])
+        for zone in ("Mars/Olympus", "../../etc/passwd", "/etc/passwd", "UTC\x00", "utc ", LONG)
+    ),
+    (make_account(state=9), ["account.state"]),
+    (make_account(overage_policy=-1), ["account.overage_policy"]),
+    (change_account(), ["update_mask"]),
+    (change_account("state", "time_zone", state=1), ["update_mask"]),
+    (change_account("*"), ["update_mask"]),
+    (change_account("state"), ["account.state"]),
+    (change_account("overage_policy", overage_policy=77), ["account.overage_policy"]),
+    (change_account("state", account="platform", state=1), ["account.account"]),
+    (admin.GetAccountRequest(account="platform"), ["account"]),
+    (admin.ListAccountsRequest(page_size=-1), ["page_size"]),
+    *(
+        (admin.ListAccountsRequest(tenant=tenant), ["tenant"])
+        for tenant in ("ACME", "platform", "acme/alice")
+    ),
+    *((admin.ListAccountsRequest(page_token=text), ["page_token"]) for text in TOKENS),
+    (admin.CreateBudgetRequest(), ["budget.account", "budget.unit", "budget.window"]),
+    *((make_budget(account=account), ["budget.account"]) for account in ACCOUNTS),
+    *((make_budget(budget=name), ["budget.budget"]) for name in ("A", "-", "x" * 64, "a/b")),
+    *((make_budget(unit=number), ["budget.unit"]) for number in (0, 6, -1)),
+    *((make_budget(window=number), ["budget.window"]) for number in (0, 6)),
+    *((make_budget(limit=limit), ["budget.limit"]) for limit in (-1, MAX + 1, 2**63 - 1)),
+    (make_budget(enforcement=4), ["budget.enforcement"]),
+    (change_budget(), ["update_mask"]),
+    (change_budget("unit"), ["update_mask"]),
+    (change_budget("limit", limit=-1), ["budget.limit"]),
+    (change_budget("enforcement"), ["budget.enforcement"]),
+    (change_budget("limit", account="", budget=""), ["budget.account", "budget.budget"]),
+    (admin.GetBudgetRequest(), ["account", "budget"]),
+    (admin.ListBudgetsRequest(page_size=-5, account="A"), ["page_size", "account"]),
+    *((admin.ListBudgetsRequest(page_token=text), ["page_token"]) for text in TOKENS),
+    *(
+        (admin.AuditRequest(tenant=tenant), ["tenant"])
+        for tenant in ("platform", "acme/alice", "ACME", LONG)
+    ),
+]
+
+GENERATION_CASES = [
+    *((generation.GetGenerationRequest(generation_id=name), ["generation_id"]) for name in IDS),
+    (generation.BatchGetGenerationsRequest(), ["generation_ids"]),
+    (generation.BatchGetGenerationsRequest(generation_ids=[ID] * 501), ["generation_ids"]),
+    *((generation.ListGenerationsRequest(account=account), ["account"]) for account in ACCOUNTS),
+    *(
+        (generation.ListGenerationsRequest(account="acme", page_token=text), ["page_token"])
+        for text in TOKENS
+    ),
+    *(
+        (generation.DownloadArtifactRequest(artifact_id=name), ["artifact_id"])
+        for name in ("", ID, f"{ID}/", f"{ID}/x", f"{ID}/../../0", "acme/../x/0", LONG)
+    ),
+    (generation.ListModelsRequest(kind=9), ["kind"]),
+]
 
 
 @pytest.fixture
 async def acme(stubs):
-    """An account that may spend a dollar a day."""
+    """An account that may spend."""
     await stubs.account("acme")
     await stubs.set_budget("acme", 1_000_000)
     return stubs
 
 
-async def violations(call):
-    """Return the fields that an INVALID_ARGUMENT names."""
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await call
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT, refused.value.details()
-    request = error_details_pb2.BadRequest()
-    details = rpc_status.from_call(refused.value).details
-    assert any(detail.Unpack(request) for detail in details)
-    assert all(row.description for row in request.field_violations)
-    return [row.field for row in request.field_violations]
+@pytest.mark.parametrize("cases", [BUDGET_CASES, ADMIN_CASES, GENERATION_CASES])
+async def test_every_wrong_field_is_named(acme, core, cases):
+    for request, fields in cases:
+        assert await invalid(send(acme, request)) == fields, str(request)[:200]
+    assert await acme.balance("acme") == {("acme", "usd-day"): (0, 0, 0, 1_000_000)}
+    assert [key async for key in core.hot.redis.scan_iter("*:answer:*")] == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "field"),
+    "request_",
     [
-        ({"idempotency_key": ""}, "idempotency_key"),
-        ({"idempotency_key": "x" * 129}, "idempotency_key"),
-        ({"idempotency_key": "a\x00"}, "idempotency_key"),
-        ({"account": ""}, "account"),
-        ({"account": "Acme"}, "account"),
-        ({"account": "platform"}, "account"),
-        ({"account": "acme/x{y}"}, "account"),
-        ({"options": []}, "options"),
-        ({"options": [Option(legs=[leg()])] * 9}, "options"),
-        ({"options": [Option()]}, "options[0].legs"),
-        ({"options": [Option(legs=[leg()], name="x" * 65)]}, "options[0].name"),
-        ({"options": [Option(legs=[leg(unit=0)])]}, "options[0].legs[0].unit"),
-        ({"options": [Option(legs=[leg(unit=99)])]}, "options[0].legs[0].unit"),
-        ({"options": [Option(legs=[leg(), leg()])]}, "options[0].legs[1].unit"),
-        ({"options": [Option(legs=[leg()] * 9)]}, "options[0].legs"),
-        ({"options": [Option(legs=[leg(amount=0)])]}, "options[0].legs[0].amount"),
-        ({"options": [Option(legs=[leg(amount=-1)])]}, "options[0].legs[0].amount"),
-        ({"options": [Option(legs=[leg(amount=AMOUNT_MAX + 1)])]}, "options[0].legs[0].amount"),
-        ({"options": [Option(legs=[leg(amount=2**63 - 1)])]}, "options[0].legs[0].amount"),
-        ({"ttl": {"nanos": 1}}, "ttl"),
-        ({"ttl": {"seconds": -5}}, "ttl"),
-        ({"ttl": {"seconds": 86_401}}, "ttl"),
-        ({"labels": {str(number): "" for number in range(17)}}, "labels"),
-        ({"labels": {"": "x"}}, "labels"),
-        ({"labels": {"k": "x" * 257}}, "labels['k']"),
+        reserve(options=option(*[(7, 0)] * 8) * 8, account="\U0001f98a" * 1_000),
+        reserve(labels={"\x00" * 60 + str(n): "\U0001f98a" * 300 for n in range(3_000)}),
+        generation.BatchGetGenerationsRequest(generation_ids=["\U0001f98a" * 100] * 500),
     ],
+    ids=["legs", "labels", "ids"],
 )
-async def test_a_reserve(acme, changes, field):
-    request = reserve_request(**changes)
-    assert await violations(acme.budget.Reserve(request, metadata=acme.metadata)) == [field]
-    assert (await acme.balance("acme"))["acme", "usd-day"] == (0, 0, 0, 1_000_000)
+async def test_more_that_is_wrong_than_a_status_can_hold(acme, request_):
+    refusal = await refused(send(acme, request_))
+    assert refusal.reason == "INVALID_FIELD"
+    assert len(refusal.fields) == 16
+    assert "more" in refusal.message
 
 
-async def test_all_that_is_wrong_is_named_at_once(acme):
-    request = ReserveRequest(options=[Option(legs=[leg(unit=0, amount=0)])])
-    assert await violations(acme.budget.Reserve(request, metadata=acme.metadata)) == [
-        "idempotency_key",
-        "account",
-        "options[0].legs[0].unit",
-        "options[0].legs[0].amount",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"reservation_id": ""}, "reservation_id"),
-        ({"reservation_id": "acme/alice"}, "reservation_id"),
-        ({"reservation_id": RESERVATION.upper()}, "reservation_id"),
-        ({"actual": [leg(amount=-1)]}, "actual[0].amount"),
-        ({"actual": [leg()] * 9}, "actual"),
-        ({"actual": [leg(), leg()]}, "actual[1].unit"),
-    ],
-)
-async def test_a_commit(acme, changes, field):
-    request = commit_request(**changes)
-    assert await violations(acme.budget.Commit(request, metadata=acme.metadata)) == [field]
-
-
-async def test_a_refund_of_nothing_in_a_leg(acme):
-    request = RefundRequest(
-        idempotency_key="k", reservation_id=RESERVATION, legs=[leg(amount=0)], reason="x" * 257
-    )
-    fields = await violations(acme.budget.Refund(request, metadata=acme.metadata))
-    assert fields == ["legs[0].amount", "reason"]
-
-
-async def test_what_does_not_exist_is_not_found(acme):
-    for call in (
-        acme.reserve("nobody", {"USD": 1}),
-        acme.reserve("acme/nobody", {"USD": 1}),
-        acme.commit(RESERVATION, {"USD": 1}),
-        acme.release(RESERVATION.replace("acme", "nobody")),
-        acme.refund(RESERVATION),
-        acme.get(RESERVATION),
-        acme.balance("acme/nobody"),
-        acme.set_budget("nobody", 1),
-        acme.account("acme/child", parent="acme/nobody"),
-        acme.differences("nobody"),
-    ):
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await call
-        assert refused.value.code() is grpc.StatusCode.NOT_FOUND
-
-
-async def test_a_page_token_of_another_listing(acme):
-    for number in range(3):
-        await acme.account(f"acme/user-{number}")
-    request = admin_service_pb2.ListAccountsRequest(page_size=2)
-    page = await acme.admin.ListAccounts(request, metadata=acme.metadata)
-    assert [row.account for row in page.accounts] == ["acme", "acme/user-0"]
-    for token in (page.next_page_token, "x", "bnVsbA==", "\ud7ff"):
-        other = admin_service_pb2.ListBudgetsRequest(page_token=token)
-        fields = await violations(acme.admin.ListBudgets(other, metadata=acme.metadata))
-        assert fields == ["page_token"]
-
-
-@pytest.mark.parametrize("token", [None, "wrong", ""])
-async def test_no_call_without_the_token(acme, token):
-    metadata = () if token is None else (("authorization", f"Bearer {token}"),)
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await acme.budget.Reserve(reserve_request(), metadata=metadata)
-    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-
-
-NUMBERS = st.one_of(st.integers(-2, 3), st.sampled_from([2**53 - 1, 2**53, 2**63 - 1, -(2**63)]))
-TEXTS = st.one_of(
-    st.sampled_from(["acme", "k", "usd-day", RESERVATION, "platform", "image", "1024x1024", ""]),
-    st.text(max_size=40),
-)
-STUBS = {
-    "budget": budget_service_pb2,
-    "admin": admin_service_pb2,
-    "generation": generation_service_pb2,
-}
-METHODS = [
-    (name, method)
-    for name, module in STUBS.items()
-    for service in module.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-]
-TEXT_TYPES = {FieldDescriptor.TYPE_STRING: TEXTS, FieldDescriptor.TYPE_BOOL: st.booleans()}
-
-
-def fill(draw, message, depth=0):
-    """Fill a message with anything that its types allow."""
-    for field in message.DESCRIPTOR.fields:
-        if draw(st.integers(0, 9)) == 0 or depth > 3:
-            continue
-        if field.message_type and field.message_type.GetOptions().map_entry:
-            getattr(message, field.name).update(draw(st.dictionaries(TEXTS, TEXTS, max_size=2)))
-        elif field.is_repeated:
-            for _ in range(draw(st.integers(0, 2))):
-                if field.message_type:
-                    fill(draw, getattr(message, field.name).add(), depth + 1)
-                else:
-                    getattr(message, field.name).append(draw(TEXTS))
-        elif field.message_type:
-            fill(draw, getattr(message, field.name), depth + 1)
-        else:
-            value = draw(TEXT_TYPES.get(field.type, NUMBERS))
-            if field.type in {FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_ENUM}:
-                value = max(min(value, 2**31 - 1), -(2**31))
-            setattr(message, field.name, value)
-
-
-@given(st.data())
-@settings(
-    max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
-async def test_nothing_that_is_sent_is_an_internal_error(acme, data):
-    name, method = data.draw(st.sampled_from(METHODS))
-    request = getattr(STUBS[name], method.input_type.name)()
-    fill(data.draw, request)
-    stub = (
-        generation_service_pb2_grpc.GenerationServiceStub(acme.channel)
-        if name == "generation"
-        else getattr(acme, name)
-    )
-    call = getattr(stub, method.name)(request, metadata=acme.metadata, timeout=10)
-    try:
-        if method.server_streaming:
-            async for _ in call:
-                pass
-        else:
-            await call
-    except grpc.aio.AioRpcError as error:
-        bad = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNAVAILABLE}
-        assert error.code() not in bad, (method.name, request, error.details())
+@pytest.mark.parametrize("body", [b"\xff\xff\xff", b"\x0a\x02\xff\xfe\xff"])
+async def test_bytes_that_are_no_message(acme, body):
+    for request in REQUESTS:
+        assert await invalid(send_bytes(acme, request, body)) == ["request"]

@@ -46,13 +46,19 @@ class Violation(NamedTuple):
     description: str
 
 
+# A message must fit into a call's trailers, whatever was sent.
+_TOLD_MAX = 4
+
+
 class InvalidRequest(PaymasterError):
     """A field is missing, malformed or out of range."""
 
     reason = "INVALID_FIELD"
 
     def __init__(self, violations: list[Violation]) -> None:
-        super().__init__("; ".join(f"{field}: {text}" for field, text in violations))
+        told = "; ".join(f"{field}: {text}" for field, text in violations[:_TOLD_MAX])
+        more = len(violations) - _TOLD_MAX
+        super().__init__(f"{told}; and {more} more" if more > 0 else told)
         self.violations = violations
 
     @classmethod

@@ -10,7 +10,7 @@ import grpc
 
 from authority.domain.budgets import Account, AccountState, Budget, Enforcement, OveragePolicy
 from authority.domain.errors import NotFound
-from authority.domain.ids import PLATFORM, tenant_of
+from authority.domain.ids import PLATFORM, is_account, tenant_of
 from authority.domain.money import Unit
 from authority.domain.windows import Window
 from authority.recovery.audit import Report
@@ -85,7 +85,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         reader = Reader()
         size = reader.page_size(request.page_size)
         if request.tenant:
-            reader.account(request.tenant, "tenant")
+            reader.tenant(request.tenant)
         reader.finish()
         scope = ["accounts", request.tenant]
         (after,) = read_page_token(request.page_token, scope, [""])
@@ -156,9 +156,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     async def Audit(self, request: messages.AuditRequest, context: Call) -> messages.AuditResponse:
         if request.tenant:
             reader = Reader()
-            reader.account(request.tenant, "tenant")
-            if "/" in request.tenant:
-                reader.wrong("tenant", "must be a tenant, not an account below one")
+            reader.tenant(request.tenant)
             reader.finish()
             if await self._context.ledger.policy(request.tenant) is None:
                 raise NotFound("tenant", request.tenant)
@@ -180,18 +178,9 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
 def _read_account(message: resources_pb2.Account) -> Account:
     reader = Reader()
     account = reader.account(message.account, "account.account")
-    tenant = tenant_of(account)
-    default = PLATFORM if account == tenant else tenant
-    parent = message.parent or default
-    if account == tenant and parent != PLATFORM:
-        reader.wrong("account.parent", "a tenant's parent is `platform`")
-    elif account != tenant and tenant_of(parent) != tenant:
-        reader.wrong("account.parent", f"must be {tenant!r} or an account below it")
-    elif parent == account:
-        reader.wrong("account.parent", "must be another account")
     made = Account(
         account=account,
-        parent=parent,
+        parent=_read_parent(reader, account, message.parent),
         display_name=_read_display_name(reader, message.display_name),
         time_zone=reader.time_zone("account.time_zone", message.time_zone),
         state=_read_state(reader, message.state, AccountState.ACTIVE),
@@ -200,6 +189,21 @@ def _read_account(message: resources_pb2.Account) -> Account:
     )
     reader.finish()
     return made
+
+
+def _read_parent(reader: Reader, account: str, parent: str) -> str:
+    """Read the account above; by default the tenant, or the platform for a tenant."""
+    tenant = tenant_of(account)
+    if account == tenant:
+        if parent not in {"", PLATFORM}:
+            reader.wrong("account.parent", "a tenant's parent is `platform`")
+        return PLATFORM
+    if parent:
+        if not is_account(parent) or tenant_of(parent) != tenant:
+            reader.wrong("account.parent", "must be the account's tenant or an account below that")
+        elif parent == account:
+            reader.wrong("account.parent", "must be another account")
+    return parent or tenant
 
 
 def _read_budget(message: resources_pb2.Budget) -> Budget:

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias, cast
 import grpc
 import structlog
 import uuid_utils
+from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
-from authority.domain.errors import NotSignedIn, OutOfTime, PaymasterError
+from authority.domain.errors import InvalidRequest, NotSignedIn, OutOfTime, PaymasterError
 from authority.rpc.status import abort, internal_status
 
 # Health is asked by probes that hold no token, reflection by tools that only read the proto.
@@ -48,12 +49,12 @@ class Calls(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 _guarded_stream(handler.unary_stream, method, signed_in),
-                handler.request_deserializer,
+                _reader(handler.request_deserializer),
                 handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
             _guarded(handler.unary_unary, method, signed_in),
-            handler.request_deserializer,
+            _reader(handler.request_deserializer),
             handler.response_serializer,
         )
 
@@ -70,7 +71,7 @@ class Calls(grpc.aio.ServerInterceptor):
 def _guarded(inner: Any, method: str, signed_in: bool) -> Any:
     async def handle(request: Any, context: Context) -> Any:
         try:
-            _require(signed_in)
+            _admit(request, signed_in)
             async with asyncio.timeout(_CALL_SECONDS_MAX):
                 return await inner(request, context)
         except Exception as error:  # noqa: BLE001 - every error ends here
@@ -82,7 +83,7 @@ def _guarded(inner: Any, method: str, signed_in: bool) -> Any:
 def _guarded_stream(inner: Any, method: str, signed_in: bool) -> Any:
     async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
         try:
-            _require(signed_in)
+            _admit(request, signed_in)
             async for message in inner(request, context):
                 yield message
         except Exception as error:  # noqa: BLE001 - every error ends here
@@ -91,11 +92,27 @@ def _guarded_stream(inner: Any, method: str, signed_in: bool) -> Any:
     return handle
 
 
-def _require(signed_in: bool) -> None:
+def _reader(deserialize: Any) -> Any:
+    """Return a deserializer that answers None to what it can't read, where gRPC says UNKNOWN."""
+
+    def read(body: bytes) -> Any:
+        try:
+            return deserialize(body)
+        except DecodeError:
+            return None
+
+    return read
+
+
+def _admit(request: Any, signed_in: bool) -> None:
     if not signed_in:
         raise NotSignedIn(
             "The call has no valid token; send `authorization: Bearer TOKEN`, for instance with "
             "PAYMASTER_TOKEN_FILE naming the file that holds it."
+        )
+    if request is None:
+        raise InvalidRequest.of(
+            "request", "is not the message of this method; text in it must be UTF-8"
         )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+from typing import Any
 
 from authority.domain.errors import InvalidRequest
+
+# Two ids of 141 characters at the most, and the listing's own arguments.
+_TOKEN_LENGTH_MAX = 1024
 
 
 def make_page_token(scope: list[str], after: list[str]) -> str:
@@ -29,15 +32,25 @@ def read_page_token(token: str, scope: list[str], start: list[str]) -> list[str]
     """
     if not token:
         return start
-    try:
-        of, after = json.loads(base64.urlsafe_b64decode(token.encode()))
-        valid = of == scope and isinstance(after, list) and len(after) == len(start)
-        valid = valid and all(isinstance(part, str) for part in after)
-    except (ValueError, TypeError, binascii.Error):
-        valid = False
-        after = []
-    if not valid:
+    after = _decoded(token, scope)
+    # What follows goes into a statement, and a token may have been made by anybody.
+    if len(after) != len(start) or not all(_is_name(part) for part in after):
         raise InvalidRequest.of(
             "page_token", "must be the `next_page_token` of the same listing; leave it out to start"
         )
-    return list(after)
+    return after
+
+
+def _decoded(token: str, scope: list[str]) -> list[Any]:
+    """Return what a token of the listing holds; nothing if it is none."""
+    if len(token) > _TOKEN_LENGTH_MAX:
+        return []
+    try:
+        of, after = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except (ValueError, TypeError, RecursionError):
+        return []
+    return after if of == scope and isinstance(after, list) else []
+
+
+def _is_name(part: object) -> bool:
+    return isinstance(part, str) and part.isprintable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
@@ -18,6 +19,7 @@ from authority.domain.ids import (
     is_budget,
     is_idempotency_key,
     is_owned_id,
+    tenant_of,
 )
 from authority.domain.money import AMOUNT_MAX, LEGS_MAX, Leg, Option, Unit
 from authority.domain.reservations import TTL_MS_DEFAULT, TTL_MS_MAX, TTL_MS_MIN
@@ -32,6 +34,8 @@ LABEL_VALUE_LENGTH_MAX = 256
 REASON_LENGTH_MAX = 256
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 1_000
+
+_SHOWN_LENGTH_MAX = 16
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -62,11 +66,18 @@ class Reader:
 
     def account(self, account: str, field: str = "account") -> str:
         """Read an account's id. The platform itself neither spends nor has budgets."""
-        if account == PLATFORM:
+        if tenant_of(account) == PLATFORM:
             self.wrong(field, "`platform` is the root; name a tenant or an account below one")
         elif not is_account(account):
             self.wrong(field, f"must be the id of an account: {ACCOUNT_FORM}")
         return account
+
+    def tenant(self, tenant: str) -> str:
+        """Read a tenant's id."""
+        if "/" in tenant:
+            self.wrong("tenant", "must be a tenant, not an account below one")
+            return tenant
+        return self.account(tenant, "tenant")
 
     def budget(self, budget: str, field: str = "budget") -> str:
         """Read a budget's id."""
@@ -120,14 +131,14 @@ class Reader:
             name = enum_name(resources_pb2.Unit, leg.unit)
             unit = self.word(f"{field}[{index}].unit", "UNIT", name, Unit, None)
             amount = self.amount(f"{field}[{index}].amount", leg.amount, least=least)
-            if any(unit == other.unit for other in read):
+            if any(leg.unit == other.unit for other in legs[:index]):
                 self.wrong(f"{field}[{index}].unit", f"names {unit} twice; add the amounts up")
             read.append(Leg(unit, amount))
         return tuple(read)
 
     def time_zone(self, field: str, name: str) -> str:
         """Read a time zone; UTC if empty."""
-        if name and name not in available_timezones():
+        if name and name not in _time_zones():
             self.wrong(field, "must be an IANA time zone, such as `Europe/Berlin`")
             return "UTC"
         return name or "UTC"
@@ -144,6 +155,11 @@ class Reader:
         if not mask.paths or not set(mask.paths) <= set(names):
             self.wrong("update_mask", f"must name one or more of {', '.join(names)}")
         return set(mask.paths)
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 def enum_name(enum: Any, number: int) -> str | None:
@@ -179,6 +195,6 @@ def read_reserve(message: budget_service_pb2.ReserveRequest) -> ReserveRequest:
         if not name:
             reader.wrong("labels", "must not have an empty key")
         reader.text("labels", name, LABEL_KEY_LENGTH_MAX)
-        reader.text(f"labels[{name[:LABEL_KEY_LENGTH_MAX]!r}]", value, LABEL_VALUE_LENGTH_MAX)
+        reader.text(f"labels[{name[:_SHOWN_LENGTH_MAX]!r}]", value, LABEL_VALUE_LENGTH_MAX)
     reader.finish()
     return ReserveRequest(key, account, tuple(options), ttl_ms, dict(message.labels))

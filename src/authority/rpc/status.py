@@ -23,6 +23,8 @@ from authority.rpc.denials import denial_details
 
 DOMAIN = "paymaster"
 _RETRY_MS = 200
+# Clients take trailers of 8 KiB by default and lose the whole status if they are larger.
+_VIOLATIONS_MAX = 16
 
 _CODES = {
     "INVALID_FIELD": code_pb2.INVALID_ARGUMENT,
@@ -58,7 +60,7 @@ def _details(error: PaymasterError) -> Iterator[Message]:
             yield error_details_pb2.BadRequest(
                 field_violations=[
                     error_details_pb2.BadRequest.FieldViolation(field=name, description=text)
-                    for name, text in error.violations
+                    for name, text in error.violations[:_VIOLATIONS_MAX]
                 ]
             )
         case NotFound():

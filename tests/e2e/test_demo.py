@@ -24,7 +24,7 @@ def environment(server_home, request):
     home = server_home / f"demo-{len(request.node.name)}"
     home.mkdir()
     home.chmod(0o711)
-    return os.environ | {
+    yield os.environ | {
         "TMPDIR": str(home),
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/real",
         "REDIS_URL": "redis://127.0.0.1:1/0",
@@ -32,6 +32,8 @@ def environment(server_home, request):
         "HTTPS_PROXY": "http://127.0.0.1:1",
         "HTTP_PROXY": "http://127.0.0.1:1",
     }
+    for left in working_below(home):
+        left.kill()
 
 
 async def start(environment, *words):

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -300,6 +301,18 @@ async def test_a_port_in_use_is_told(stack):
     assert result.code == 1
     assert f"127.0.0.1:{port}" in result.err
     assert "AUTHORITY_PORT" in result.err
+    assert stack.processes() == []
+
+
+async def test_a_second_ctrl_c_does_not_wait(stack):
+    await stack.start("--ephemeral")
+    # It can't end in order, as one whose provider hangs.
+    os.kill(stack.document["worker_pid"], signal.SIGSTOP)
+    stack.process.send_signal(signal.SIGINT)
+    assert b"Stopping" in await asyncio.wait_for(stack.process.stderr.readline(), 10)
+    start = time.monotonic()
+    assert await stack.send(signal.SIGINT) == 0
+    assert time.monotonic() - start < 10
     assert stack.processes() == []
 
 

@@ -10,9 +10,7 @@ import asyncio
 import json
 import os
 import shutil
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime
@@ -23,12 +21,12 @@ from typing import Any, NoReturn, Self, TypeVar
 import psycopg
 
 from authority.embedded import DataDirectory, EmbeddedError, ports, processes, write_private
-from authority.embedded.directory import kept_password
-from authority.embedded.servers import EmbeddedServer
+from authority.embedded.directory import kept_password, make_directory
 from authority.ledger.migrate import MigrationError, migrate
 from paymaster.stack.children import Child, end_orphans
-from paymaster.stack.errors import StackFailed
+from paymaster.stack.errors import NotReady, StackFailed
 from paymaster.stack.readiness import worker_ready
+from paymaster.stack.restarts import keep_child, keep_server
 from paymaster.stack.state import STATE_FILE, StackState
 from paymaster.stack.stores import DATABASE_VARIABLE, REDIS_VARIABLE, Stores, running_stores, shown
 
@@ -41,18 +39,15 @@ _MODULES = {"workers": "worker", "authority": "authority"}
 _START_SECONDS_MAX = 60
 _WORKER_DRAIN_SECONDS = 15
 _STOP_SECONDS_MAX = 20  # Longer than either program's own drain.
-_RESTARTS_MAX = 3
-_RESTART_WINDOW_SECONDS = 60
-_WATCH_SECONDS = 0.5
 
 
 class Stack:
     """A stack that runs as long as the `async with` block, on a data directory of its own.
 
-    `urls` names stores to use in place of embedded ones, by variable.
-    With `ephemeral` its data is in a folder of the data directory that is removed at the end.
-    `worker_environment` comes on top of the environment for the worker alone. `announce` is told
-    what a person should know. When `hurry` is set, a stop under way no longer waits for anything.
+    `urls` names stores to use in place of embedded ones, by variable. With `ephemeral` its data is
+    in a folder of the data directory that is removed at the end. `worker_environment` comes on top
+    of the environment for the worker alone. `announce` is told what a person should know. When
+    `hurry` is set, a stop under way no longer waits for anything.
     """
 
     def __init__(
@@ -139,10 +134,13 @@ class Stack:
         """Start again what ends by itself, a bounded number of times. Raises StackFailed."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep(self.authority, self._restart_authority))
-                group.create_task(self._keep(self.worker, self._restart_worker))
+                for child, start in (
+                    (self.authority, self._restart_authority),
+                    (self.worker, self._restart_worker),
+                ):
+                    group.create_task(keep_child(child, start, self._announce))
                 for server in self.stores.embedded:
-                    group.create_task(self._keep_server(server))
+                    group.create_task(keep_server(server, self._announce))
         except ExceptionGroup as errors:
             raise _told(errors.exceptions[0]) from None
         raise AssertionError("the tasks above never end by themselves")
@@ -150,16 +148,18 @@ class Stack:
     async def _start(self) -> None:
         self._exits.enter_context(self._data)
         if count := await end_leftovers(self.directory):
-            self._announce(f"Ended {count} processes that an earlier run had left.")
+            self._announce(f"Processes of an earlier run that were ended: {count}.")
         await asyncio.to_thread(self._remove_ephemeral)
         if self._ephemeral:
             self._exits.callback(self._remove_ephemeral)
-            self.root.mkdir(mode=self.directory.stat().st_mode & 0o777)
+            make_directory(self.root)
         self._stores = await self._exits.enter_async_context(running_stores(self.root, self._urls))
         await self._migrate()
         # Chosen here, so that the worker can be started without waiting for the authority, and so
         # that an authority that is started again listens where others look for it.
-        port = os.environ.get("AUTHORITY_PORT") or str(ports.choose())
+        port = os.environ.get("AUTHORITY_PORT") or "0"
+        if port == "0":
+            port = str(ports.choose())
         self._environment = {
             DATABASE_VARIABLE: self.stores.database_url,
             REDIS_VARIABLE: self.stores.redis_url,
@@ -210,56 +210,34 @@ class Stack:
     async def _restart_authority(self) -> None:
         await self._spawn_authority()
         await self._authority_ready()
+        self._write_state()
 
     async def _restart_worker(self) -> None:
         await self._spawn_worker()
         await self._worker_ready()
+        self._write_state()
 
     async def _started(self, child: Child, ready: Coroutine[Any, Any, Result]) -> Result:
-        """Wait until a program is ready. Raises StackFailed if it ends before or takes too long."""
+        """Wait until a program is ready. Raises NotReady, and then the program has ended."""
         readiness = asyncio.create_task(ready)
         end = asyncio.create_task(child.ended())
         try:
-            async with asyncio.timeout(_START_SECONDS_MAX):
-                await asyncio.wait({readiness, end}, return_when=asyncio.FIRST_COMPLETED)
-                if readiness.done():
-                    return await readiness
-                raise StackFailed(f"The stack did not start. {await end}")
-        except TimeoutError:
-            raise StackFailed(
-                f"The {child.directory.name} was not ready within {_START_SECONDS_MAX} s."
-                f" Its log is {child.log}."
-            ) from None
+            await asyncio.wait(
+                {readiness, end},
+                timeout=_START_SECONDS_MAX,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if readiness.done():
+                return await readiness
+            if not end.done():
+                await child.stop(0, self.hurry)
+            raise NotReady(f"The stack did not start. {await end}")
         finally:
             readiness.cancel()
             end.cancel()
 
     async def _stop(self, child: Child) -> None:
         await child.stop(_STOP_SECONDS_MAX, self.hurry)
-
-    async def _keep(self, child: Child, start: Callable[[], Awaitable[None]]) -> None:
-        restarts = _Restarts()
-        while True:
-            end = await child.ended()
-            self._announce_restart(restarts, str(end))
-            await start()
-            self._write_state()
-
-    async def _keep_server(self, server: EmbeddedServer) -> None:
-        restarts = _Restarts()
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            if not server.running:
-                self._announce_restart(restarts, f"{server.name} ended. Its log is {server.log}.")
-                await server.start()
-
-    def _announce_restart(self, restarts: _Restarts, end: str) -> None:
-        if not restarts.allowed():
-            raise StackFailed(
-                f"{end}\nIt ended {_RESTARTS_MAX + 1} times within {_RESTART_WINDOW_SECONDS} s"
-                " and is not started again."
-            )
-        self._announce(f"{end}\nStarting it again.")
 
     def _write_state(self) -> None:
         self._state = StackState(
@@ -287,21 +265,6 @@ async def end_leftovers(directory: Path) -> int:
     The caller holds the directory's lock. Raises StackFailed.
     """
     return await end_orphans(directory, _MODULES)
-
-
-class _Restarts:
-    """Counts how often something was started again lately."""
-
-    def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=_RESTARTS_MAX)
-
-    def allowed(self) -> bool:
-        """Say whether it may be started once more, and count that."""
-        now = time.monotonic()
-        if len(self._times) == _RESTARTS_MAX and now - self._times[0] < _RESTART_WINDOW_SECONDS:
-            return False
-        self._times.append(now)
-        return True
 
 
 def _told(error: BaseException) -> BaseException:

@@ -247,3 +247,30 @@ async def test_more_that_is_wrong_than_a_status_can_hold(acme, request_):
 async def test_bytes_that_are_no_message(acme, body):
     for request in REQUESTS:
         assert await invalid(send_bytes(acme, request, body)) == ["request"]
+
+
+async def test_what_does_not_exist_is_not_found(acme):
+    for call in (
+        acme.reserve("nobody", {"USD": 1}),
+        acme.reserve("acme/nobody", {"USD": 1}),
+        acme.commit(ID, {"USD": 1}),
+        acme.release(ID.replace("acme", "nobody")),
+        acme.refund(ID),
+        acme.get(ID),
+        acme.balance("acme/nobody"),
+        acme.set_budget("nobody", 1),
+        acme.account("acme/child", parent="acme/nobody"),
+        acme.differences("nobody"),
+    ):
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == ("NOT_FOUND", "NOT_FOUND")
+
+
+async def test_a_page_token_of_another_listing(acme):
+    for number in range(3):
+        await acme.account(f"acme/user-{number}")
+    page = await send(acme, admin.ListAccountsRequest(page_size=2))
+    assert [row.account for row in page.accounts] == ["acme", "acme/user-0"]
+    for text in (page.next_page_token, "x", "bnVsbA==", "\ud7ff"):
+        other = admin.ListBudgetsRequest(page_token=text)
+        assert await invalid(send(acme, other)) == ["page_token"]

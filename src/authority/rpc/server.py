@@ -61,6 +61,8 @@ class RpcServer:
             bound = self._server.add_insecure_port(f"{host}:{port}")
         except RuntimeError:
             raise PortInUse(host, port) from None
+        # Until the stores have been asked, nobody is told that all is well.
+        await self.set_serving(serving=False)
         await self._server.start()
         return bound
 

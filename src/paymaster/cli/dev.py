@@ -9,7 +9,7 @@ import click
 from clients import AdminClient
 from paymaster.cli.base import command
 from paymaster.cli.money import format_usd
-from paymaster.cli.output import Column, Output, Table, note
+from paymaster.cli.output import Column, Output, Table, note, wide
 from paymaster.cli.signals import run_until_stopped
 from paymaster.clock import now
 from paymaster.stack.samples import SAMPLES, Sample, create_samples
@@ -18,7 +18,7 @@ from paymaster.stack.state import default_data_directory
 from paymaster.stack.stores import external_urls, shown
 
 _SANDBOX = "sandbox"
-_COLUMNS = (Column("part"), Column("place"), Column("detail"))
+_COLUMNS = (Column("part"), Column("place"), wide("detail"))
 
 
 @command(name="dev")
@@ -43,6 +43,10 @@ async def dev(*, output: Output, data_dir: Path | None, ephemeral: bool) -> None
             async with AdminClient(stack.state.address, token=stack.state.token) as admin:
                 await create_samples(admin)
             output.show(_document(stack), Table(_COLUMNS, _rows(stack)))
+            if output.for_people:
+                where = f" --data-dir {data_dir}" if data_dir else ""
+                account = SAMPLES[0].account
+                note(f'Try: paymaster generate "a red fox" --account {account}{where}')
             await stack.watch()
 
     if output.for_people:
@@ -73,14 +77,13 @@ def _rows(stack: Stack) -> list[list[str]]:
     state = stack.state
     embedded = {server.name for server in stack.stores.embedded}
     return [
-        ["authority", state.address, f"gRPC; token in {stack.token_file}"],
-        ["worker", f"process {state.worker_pid}", f"log {stack.worker.log}"],
+        ["authority", state.address, "gRPC"],
+        ["worker", f"process {state.worker_pid}", ""],
         ["Postgres", shown(state.database_url), _origin("Postgres" in embedded, "DATABASE_URL")],
         ["Valkey", shown(state.redis_url), _origin("Valkey" in embedded, "REDIS_URL")],
-        ["data", str(stack.root), "removed at the end" if state.ephemeral else "kept"],
+        ["data and logs", str(stack.root), "removed at the end" if state.ephemeral else "kept"],
         *([f"provider {name}", "live", _price(name)] for name in stack.providers),
         *([f"account {item.account}", item.display_name, _limits(item)] for item in SAMPLES),
-        ["try", "", f'paymaster generate "a red fox" --account {SAMPLES[0].account}'],
     ]
 
 
@@ -89,7 +92,7 @@ def _origin(embedded: bool, variable: str) -> str:
 
 
 def _price(provider: str) -> str:
-    return "draws placeholders, costs nothing" if provider == _SANDBOX else "costs real money"
+    return "draws placeholders; no real money" if provider == _SANDBOX else "costs real money"
 
 
 def _limits(sample: Sample) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -60,11 +61,32 @@ def test_windows_hold_their_moment_and_touch_their_neighbours(window, zone, mome
     assert window_at(window, zone, span.start_ms - 1).end_ms == span.start_ms
 
 
-@pytest.mark.parametrize("zone", ZONES)
-def test_the_hours_of_a_day_when_clocks_go_back_are_all_there(zone):
-    start = datetime.fromisoformat("2026-10-24T00:00+00:00")
-    hours = {
-        window_at(Window.HOUR, zone, int((start + timedelta(minutes=15 * n)).timestamp() * 1000))
-        for n in range(4 * 72)
-    }
-    assert all(a.end_ms <= b.start_ms for a, b in pairwise(sorted(hours)))
+# Clocks that move by half an hour, at midnight, or past a whole day.
+TRANSITIONS = [
+    ("Europe/Berlin", "2026-03-29T01:00Z"),
+    ("Europe/Berlin", "2026-10-25T01:00Z"),
+    ("Australia/Lord_Howe", "2026-04-04T15:00Z"),
+    ("Australia/Lord_Howe", "2026-10-03T15:30Z"),
+    ("America/Havana", "2026-03-08T05:00Z"),
+    ("America/Havana", "2026-11-01T05:00Z"),
+    ("Africa/Cairo", "2026-04-23T22:00Z"),
+    ("America/Santiago", "2026-04-05T03:00Z"),
+    ("Asia/Pyongyang", "2018-05-04T15:00Z"),
+    ("Pacific/Apia", "2011-12-30T10:00Z"),
+]
+
+
+@pytest.mark.parametrize(("zone", "moment"), TRANSITIONS)
+@pytest.mark.parametrize("window", CALENDAR)
+def test_windows_tile_time_where_clocks_change(window, zone, moment):
+    quarter = 15 * 60_000
+    first, last = ms(moment) - 200 * quarter, ms(moment) + 200 * quarter
+    assert _offset(zone, ms(moment) - 1) != _offset(zone, ms(moment))
+    spans = {window_at(window, zone, now) for now in range(first, last, quarter)}
+    assert all(a.end_ms == b.start_ms for a, b in pairwise(sorted(spans)))
+    if window is Window.HOUR:
+        assert all(0 < span.end_ms - span.start_ms <= 3_600_000 for span in spans)
+
+
+def _offset(zone, now):
+    return datetime.fromtimestamp(now / 1000, ZoneInfo(zone)).utcoffset()

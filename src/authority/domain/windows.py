@@ -13,6 +13,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 _ZONES = 256
+_HOUR_MS = 3_600_000
 
 
 class Window(StrEnum):
@@ -49,20 +50,25 @@ def _span_of_quarter(window: Window, zone_name: str, quarter: int) -> WindowSpan
     """
     zone = _zone(zone_name)
     moment = datetime.fromtimestamp(quarter * 900, UTC).astimezone(zone)
-    if window is Window.HOUR:
-        # An hour is counted in real time: when clocks go back there are two of the same name.
-        past = timedelta(minutes=moment.minute, seconds=moment.second)
-        start = moment.astimezone(UTC) - past
-        return _span(start, start + timedelta(hours=1))
     midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    day = _span(midnight, _days_later(midnight, 1))
     if window is Window.DAY:
-        return _span(midnight, _days_later(midnight, 1))
+        return day
+    if window is Window.HOUR:
+        return _hour_of(day, quarter * 900_000)
     if window is Window.WEEK:
         monday = _days_later(midnight, -midnight.weekday())
         return _span(monday, _days_later(monday, 7))
     first = midnight.replace(day=1)
     following = _days_later(first, 32).replace(day=1)
     return _span(first, following)
+
+
+def _hour_of(day: WindowSpan, moment_ms: int) -> WindowSpan:
+    # Counted in real time from midnight: when clocks go back there are two hours of the same name,
+    # and where they move by half an hour, the last hour of that day is a half one.
+    start_ms = moment_ms - (moment_ms - day.start_ms) % _HOUR_MS
+    return WindowSpan(start_ms, min(start_ms + _HOUR_MS, day.end_ms))
 
 
 def _days_later(midnight: datetime, days: int) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -109,7 +110,9 @@ async def _play(output: Output, stack: Stack, emulator: Emulator, out: Path, sta
         await teller.introduce()
         if output.for_people:
             note("\n".join(["", *map(_allowance, ACTORS), ""]))
-        told = await _tell(output, teller)
+        console = Console(highlight=False, quiet=not output.for_people)
+        numbers = itertools.count(1)
+        told = await teller.tell(lambda item: console.print(_line(next(numbers), item)))
         ending = await teller.end(told)
         made = [item.generation for item in told if not item.generation.cached]
         files = await fetch_all(connection.generations, made, out)
@@ -127,16 +130,6 @@ def _allowance(actor: Actor) -> str:
         f"{format_usd(limit.micros)} a day ({limit.enforcement.lower()})" for limit in actor.limits
     )
     return f"{actor.account:<8}  may spend {', '.join(limits)}"
-
-
-async def _tell(output: Output, teller: Teller) -> list[Told]:
-    """Take the steps; on a terminal each is shown as soon as it has ended."""
-    told: list[Told] = []
-    async for item in teller.tell():
-        told.append(item)
-        if output.for_people:
-            Console(highlight=False).print(_line(len(told), item))
-    return told
 
 
 def _line(number: int, told: Told) -> Text:

@@ -21,6 +21,7 @@ _EXIT_CODES: dict[type[Exception], ExitCode] = {
     BadStoreUrl: ExitCode.USAGE,
     StackFailed: ExitCode.ERROR,
     StillOpen: ExitCode.ERROR,
+    TimeoutError: ExitCode.ERROR,
 }
 
 

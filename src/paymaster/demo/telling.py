@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from clients import AdminClient, AuthorityClient, GenerationClient
@@ -80,10 +81,21 @@ class Teller:
                     budget=limit.budget,
                 )
 
-    async def tell(self) -> AsyncIterator[Told]:
-        """Take the steps one after the other, and yield each when it has ended."""
-        for step in STEPS:
-            yield await self._take(step)
+    async def tell(self, on_told: Callable[[Told], None]) -> list[Told]:
+        """Take the steps, and hand each on in the story's order once it has ended.
+
+        Steps of one account follow one another, since each changes what the next may spend.
+        """
+        tasks: list[asyncio.Task[Told]] = []
+        last: dict[str, asyncio.Task[Told]] = {}
+        async with asyncio.TaskGroup() as group:
+            for step in STEPS:
+                task = group.create_task(self._take(step, after=last.get(step.account)))
+                last[step.account] = task
+                tasks.append(task)
+            for task in tasks:
+                on_told(await task)
+        return [task.result() for task in tasks]
 
     async def end(self, told: list[Told]) -> Ending:
         """Read the balances, and audit the books."""
@@ -97,7 +109,9 @@ class Teller:
         ]
         return Ending(tuple(balances), await self._admin.audit(), spent)
 
-    async def _take(self, step: Step) -> Told:
+    async def _take(self, step: Step, *, after: asyncio.Task[Told] | None) -> Told:
+        if after is not None:
+            await after
         if step.trouble is not None:
             await self._emulator.order(
                 step.trouble.provider,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 import structlog
 import uvloop
@@ -27,10 +28,17 @@ async def serve(settings: AuthoritySettings) -> None:
     async with running_authority(settings) as authority:
         log.info("authority_started", host=settings.host, port=authority.port)
         if settings.port_file is not None:
-            await asyncio.to_thread(settings.port_file.write_text, str(authority.port))
+            await asyncio.to_thread(_write_whole, settings.port_file, str(authority.port))
         await stop.wait()
         log.info("authority_stopping")
     log.info("authority_stopped")
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a file that readers see whole or not at all."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text(text)
+    partial.replace(file)
 
 
 def main() -> int:

@@ -38,7 +38,7 @@ class AuthoritySettings(BaseSettings):
     database_url: Annotated[SecretStr, _url_of("postgresql", "postgres")] = Field(
         validation_alias="DATABASE_URL", description="Postgres, which remembers."
     )
-    redis_url: Annotated[SecretStr, _url_of("redis", "rediss", "valkey")] = Field(
+    redis_url: Annotated[SecretStr, _url_of("redis", "rediss")] = Field(
         validation_alias="REDIS_URL", description="Valkey or Redis, which decides."
     )
     token: SecretStr = Field(

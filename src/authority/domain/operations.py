@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, NamedTuple, Self
 
 from authority.domain.budgets import WindowRef
@@ -160,7 +161,6 @@ def _denied(fields: Mapping[str, Any]) -> Denied:
     return Denied(reason, limiting, int(fields["next_expiry"]))
 
 
-def _tightness(row: LimitingWindow) -> tuple[bool, int]:
+def _tightness(row: LimitingWindow) -> tuple[bool, Fraction]:
     # Exhausted ones first: waiting does not help there. Then by the missing share of the request.
-    missing_share = row.short_by * 1_000_000 // max(row.requested, 1)
-    return (row.reason is DenialReason.BUDGET_BUSY, -missing_share)
+    return (row.reason is DenialReason.BUDGET_BUSY, -Fraction(row.short_by, row.requested))

@@ -46,8 +46,10 @@ def _retry_delay_ms(denial: ReserveDenied, windows: list[BudgetWindow]) -> int |
     """Return when a new attempt may succeed; None if time alone does not help.
 
     A busy budget may be free when the earliest open reservation ends; exhausted ones are free when
-    the last of their windows has ended.
+    the last of their windows has ended. What is above a limit itself never fits.
     """
+    if any(row.requested > row.limit for row in denial.denied.limiting):
+        return None
     match denial.denied.reason:
         case DenialReason.BUDGET_BUSY:
             return max(denial.denied.next_expiry_ms - denial.now_ms, 1)

@@ -116,9 +116,14 @@ async def reserve(context: Context, locator: Locator, request: ReserveRequest) -
 
 async def _describe(context: Context, denial: ReserveDenied) -> None:
     """Add to a denial which budgets, in which windows, were in the way."""
-    policy = await context.policies.of(denial.operation.account)
+    refs = [row.ref for row in denial.denied.limiting]
+    account = denial.operation.account
+    policy = await context.policies.of(account)
+    if any(ref.budget_key not in policy.budget_by_key() for ref in refs):
+        # A replay may be of a denial that another process gave by a budget made since.
+        context.policies.forget(tenant_of(account))
+        policy = await context.policies.of(account)
     budgets = policy.budget_by_key()
-    refs = [row.ref for row in denial.denied.limiting if row.ref.budget_key in budgets]
     denial.windows = {ref: policy.window_of(budgets[ref.budget_key], ref.start_ms) for ref in refs}
     denial.now_ms = context.clock.now_ms()
 

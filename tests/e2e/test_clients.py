@@ -65,8 +65,10 @@ async def test_the_first_option_that_fits(client):
 
 
 async def test_a_denial_says_why(client):
+    async with client.reservation("acme", [usd("0.9")]):
+        pass
     with pytest.raises(BudgetDenied) as denied:
-        await client.reserve("acme", [usd("1.5")])
+        await client.reserve("acme", [usd("0.6")])
     (limit,) = denied.value.denial.limiting_budgets
     assert denied.value.denial.reason is DenialReason.BUDGET_EXHAUSTED
     assert (limit.budget, limit.short_by) == ("usd-day", 500_000)

@@ -55,7 +55,14 @@ _SUMMARY_COLUMNS = tuple(
 @click.option("--model", default="", help="A model of `paymaster models`; else the quality's own.")
 @click.option("--size", default="", metavar="WxH", help="1024x1024 if not given.")
 @click.option("--quality", default="", help="premium if not given, standard, or a model's own.")
-@click.option("-n", "--count", default=1, show_default=True, help="How many of each: 1 to 10.")
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1, 10),
+    default=1,
+    show_default=True,
+    help="How many of each: 1 to 10.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from authority.domain.budgets import Account, Budget, BudgetWindow, TenantPolicy, WindowRef
+from authority.domain.budgets import (
+    Account,
+    AccountState,
+    Budget,
+    BudgetWindow,
+    Enforcement,
+    OveragePolicy,
+    TenantPolicy,
+    WindowRef,
+)
 from authority.domain.money import Leg, Option
 from authority.domain.operations import DenialReason, Operation
 from authority.domain.reservations import Reservation
@@ -152,8 +162,8 @@ class HotState(Protocol):
         """Bring in what the ledger has; False if the tenant is not loaded."""
         ...
 
-    async def raise_policy_version(self, tenant: str, version: int) -> None:
-        """Make older policies of the tenant stale."""
+    async def raise_policy_version(self, tenant: str, version: int) -> bool:
+        """Make older policies of the tenant stale; False if the tenant is not loaded."""
         ...
 
 
@@ -180,16 +190,34 @@ class Ledger(Protocol):
         """Add an account and return the new policy version. Raises AlreadyExists."""
         ...
 
-    async def replace_account(self, account: Account) -> int:
-        """Change an account and return the new policy version."""
+    async def update_account(
+        self,
+        account: str,
+        *,
+        display_name: str | None,
+        state: AccountState | None,
+        overage_policy: OveragePolicy | None,
+    ) -> tuple[Account, int] | None:
+        """Change what is not None of an account that exists; return it and the policy version.
+
+        None if it is closed and was to be opened again.
+        """
         ...
 
     async def insert_budget(self, budget: Budget) -> tuple[Budget, int]:
         """Add a budget; return it with its key, and the policy version. Raises AlreadyExists."""
         ...
 
-    async def replace_budget(self, budget: Budget) -> int:
-        """Change a budget and return the new policy version."""
+    async def update_budget(
+        self,
+        account: str,
+        budget: str,
+        *,
+        limit: int | None,
+        enforcement: Enforcement | None,
+        update_time: datetime,
+    ) -> tuple[Budget, int] | None:
+        """Change what is not None; return the budget and the policy version, None if not there."""
         ...
 
     async def list_accounts(self, tenant: str, after: str, limit: int) -> list[Account]:

@@ -254,9 +254,10 @@ class HotStore:
             arguments += row
         return bool((await self.call(Script.LOAD, names, arguments))[0] == Verdict.DONE)
 
-    async def raise_policy_version(self, tenant: str, version: int) -> None:
-        """Make older policies of the tenant stale."""
-        await self.call(Script.POLICY, [self.keys(tenant).meta], [version])
+    async def raise_policy_version(self, tenant: str, version: int) -> bool:
+        """Make older policies of the tenant stale; False if the tenant is not loaded."""
+        answer = await self.call(Script.POLICY, [self.keys(tenant).meta], [version])
+        return bool(answer[0] == Verdict.DONE)
 
 
 def _legs(legs: Sequence[Leg]) -> list[str | int]:

@@ -133,8 +133,11 @@ VALUES (%(account)s, %(tenant)s, %(parent)s, %(display_name)s, %(time_zone)s, %(
         %(overage_policy)s, %(create_time)s) ON CONFLICT DO NOTHING RETURNING account;
 
 -- name: update_account
-UPDATE account SET display_name = %(display_name)s, state = %(state)s, overage_policy = %(overage_policy)s
-WHERE account = %(account)s;
+-- Changes what is not null, so that two who change different fields at once both do. Closed is for ever.
+UPDATE account SET display_name = coalesce(%(display_name)s, display_name),
+    state = coalesce(%(state)s, state), overage_policy = coalesce(%(overage_policy)s, overage_policy)
+WHERE account = %(account)s AND (state <> 'CLOSED' OR coalesce(%(state)s, 'CLOSED') = 'CLOSED')
+RETURNING account, parent, display_name, time_zone, state, overage_policy, create_time;
 
 -- name: list_accounts
 SELECT account, parent, display_name, time_zone, state, overage_policy, create_time FROM account
@@ -143,11 +146,12 @@ WHERE account > %(after)s AND (%(tenant)s = '' OR tenant = %(tenant)s) ORDER BY 
 -- name: insert_budget
 INSERT INTO budget (account, budget, unit, "window", limit_amount, enforcement, create_time, update_time)
 VALUES (%(account)s, %(budget)s, %(unit)s, %(window)s, %(limit)s, %(enforcement)s, %(create_time)s,
-        %(create_time)s) ON CONFLICT DO NOTHING RETURNING budget_key;
+        %(create_time)s) ON CONFLICT DO NOTHING RETURNING *;
 
 -- name: update_budget
-UPDATE budget SET limit_amount = %(limit)s, enforcement = %(enforcement)s, update_time = %(update_time)s
-WHERE account = %(account)s AND budget = %(budget)s;
+UPDATE budget SET limit_amount = coalesce(%(limit)s, limit_amount),
+    enforcement = coalesce(%(enforcement)s, enforcement), update_time = %(update_time)s
+WHERE account = %(account)s AND budget = %(budget)s RETURNING *;
 
 -- name: list_budgets
 SELECT * FROM budget WHERE (account, budget) > (%(account_after)s, %(budget_after)s)

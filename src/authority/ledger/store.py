@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from psycopg.rows import DictRow
@@ -88,17 +88,23 @@ class LedgerStore:
 
     async def _change(
         self, account: str, name: str, **parameters: Any
-    ) -> tuple[list[DictRow], int]:
-        """Run a statement that changes the tenant's policy; return its rows and the new version."""
+    ) -> tuple[DictRow, int] | None:
+        """Run a statement that changes one row of the tenant's policy.
+
+        Return the row and the new version; None if nothing was changed.
+        """
         tenant = tenant_of(account)
         async with self.database.transaction() as connection:
             cursor = await connection.execute(
                 self._sql[name], {"account": account, "tenant": tenant, **parameters}
             )
-            rows = await cursor.fetchall() if cursor.description else []
+            changed = await cursor.fetchone()
+            if changed is None:
+                return None
             cursor = await connection.execute(self._sql["raise_policy_version"], {"tenant": tenant})
             head = await cursor.fetchone()
-            return rows, head["policy_version"] if head else 0
+            assert head is not None, "every account has a tenant"
+            return changed, head["policy_version"]
 
     async def insert_account(self, account: Account) -> int:
         """Add an account and return the new policy version. Raises AlreadyExists."""
@@ -106,7 +112,7 @@ class LedgerStore:
         if account.account == tenant:
             async with self.database.connection() as connection:
                 await connection.execute(self._sql["insert_tenant"], {"tenant": tenant})
-        rows, version = await self._change(
+        changed = await self._change(
             account.account,
             "insert_account",
             parent=account.parent,
@@ -116,24 +122,34 @@ class LedgerStore:
             overage_policy=account.overage_policy,
             create_time=account.create_time,
         )
-        if not rows:
+        if changed is None:
             raise AlreadyExists("account", account.account)
-        return version
+        return changed[1]
 
-    async def replace_account(self, account: Account) -> int:
-        """Change an account and return the new policy version."""
-        _, version = await self._change(
-            account.account,
+    async def update_account(
+        self,
+        account: str,
+        *,
+        display_name: str | None,
+        state: AccountState | None,
+        overage_policy: OveragePolicy | None,
+    ) -> tuple[Account, int] | None:
+        """Change what is not None of an account that exists; return it and the policy version.
+
+        None if it is closed and was to be opened again.
+        """
+        changed = await self._change(
+            account,
             "update_account",
-            display_name=account.display_name,
-            state=account.state,
-            overage_policy=account.overage_policy,
+            display_name=display_name,
+            state=state,
+            overage_policy=overage_policy,
         )
-        return version
+        return changed and (_account(changed[0]), changed[1])
 
     async def insert_budget(self, budget: Budget) -> tuple[Budget, int]:
         """Add a budget; return it with its key, and the policy version. Raises AlreadyExists."""
-        rows, version = await self._change(
+        changed = await self._change(
             budget.account,
             "insert_budget",
             budget=budget.budget,
@@ -143,21 +159,30 @@ class LedgerStore:
             enforcement=budget.enforcement,
             create_time=budget.create_time,
         )
-        if not rows:
+        if changed is None:
             raise AlreadyExists("budget", f"{budget.account} {budget.budget}")
-        return replace(budget, key=rows[0]["budget_key"]), version
+        row, version = changed
+        return _budget(row), version
 
-    async def replace_budget(self, budget: Budget) -> int:
-        """Change a budget and return the new policy version."""
-        _, version = await self._change(
-            budget.account,
+    async def update_budget(
+        self,
+        account: str,
+        budget: str,
+        *,
+        limit: int | None,
+        enforcement: Enforcement | None,
+        update_time: datetime,
+    ) -> tuple[Budget, int] | None:
+        """Change what is not None; return the budget and the policy version, None if not there."""
+        changed = await self._change(
+            account,
             "update_budget",
-            budget=budget.budget,
-            limit=budget.limit,
-            enforcement=budget.enforcement,
-            update_time=budget.update_time,
+            budget=budget,
+            limit=limit,
+            enforcement=enforcement,
+            update_time=update_time,
         )
-        return version
+        return changed and (_budget(changed[0]), changed[1])
 
     async def list_accounts(self, tenant: str, after: str, limit: int) -> list[Account]:
         """Return a page of accounts in the order of their ids; of all tenants if `tenant` is ''."""

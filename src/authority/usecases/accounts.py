@@ -47,17 +47,13 @@ async def update_account(
     overage_policy: OveragePolicy | None,
 ) -> Account:
     """Change what is not None. Raises NotFound, InvalidRequest, Unavailable."""
-    context.policies.forget(tenant_of(account))
-    before = await context.policies.account(account)
-    if before.state is AccountState.CLOSED and state not in {None, AccountState.CLOSED}:
-        raise InvalidRequest.of("account.state", "a closed account stays closed; make a new one")
-    after = replace(
-        before,
-        display_name=before.display_name if display_name is None else display_name,
-        state=state or before.state,
-        overage_policy=overage_policy or before.overage_policy,
+    await context.policies.account(account)
+    changed = await context.ledger.update_account(
+        account, display_name=display_name, state=state, overage_policy=overage_policy
     )
-    version = await context.ledger.replace_account(after)
+    if changed is None:
+        raise InvalidRequest.of("account.state", "a closed account stays closed; make a new one")
+    after, version = changed
     await _bind(context, account, version)
     return after
 
@@ -87,15 +83,16 @@ async def update_budget(
     enforcement: Enforcement | None,
 ) -> Budget:
     """Change what is not None. Raises NotFound and Unavailable."""
-    context.policies.forget(tenant_of(account))
-    before = await get_budget(context, account, budget)
-    after = replace(
-        before,
-        limit=before.limit if limit is None else limit,
-        enforcement=enforcement or before.enforcement,
+    changed = await context.ledger.update_budget(
+        account,
+        budget,
+        limit=limit,
+        enforcement=enforcement,
         update_time=_now(context),
     )
-    version = await context.ledger.replace_budget(after)
+    if changed is None:
+        raise _no_budget(account, budget)
+    after, version = changed
     await _bind(context, account, version)
     return after
 
@@ -106,13 +103,20 @@ async def get_budget(context: Context, account: str, budget: str) -> Budget:
     for found in policy.budgets.get(account, ()):
         if found.budget == budget:
             return found
-    raise NotFound("budget", f"{account} {budget}")
+    raise _no_budget(account, budget)
+
+
+def _no_budget(account: str, budget: str) -> NotFound:
+    return NotFound("budget", f"{account} {budget}")
 
 
 async def _bind(context: Context, account: str, version: int) -> None:
     tenant = tenant_of(account)
     context.policies.forget(tenant)
-    await context.hot.raise_policy_version(tenant, version)
+    if not await context.hot.raise_policy_version(tenant, version):
+        # Opening takes over the version in the ledger; but others may have it open already.
+        await context.open_tenant(tenant)
+        await context.hot.raise_policy_version(tenant, version)
 
 
 def _now(context: Context) -> datetime:

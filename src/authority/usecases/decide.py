@@ -98,6 +98,14 @@ async def decide(
     raise Unavailable("The hot state keeps changing; try again.")
 
 
+async def renew_policy(context: Context, tenant: str, decision: Decision) -> None:
+    """Put STALE_POLICY right: read it anew, or tell the hot store of a change that it missed."""
+    context.policies.forget(tenant)
+    policy = await context.policies.of(tenant)
+    if policy.version > int(decision.detail[0]):
+        await context.hot.raise_policy_version(tenant, policy.version)
+
+
 def _answers_are_hot(key: str, now_ms: int) -> bool:
     """Say whether an earlier use of the key must still be in the hot store.
 

@@ -12,7 +12,7 @@ from authority.domain.money import MONEY_UNITS, Option, Unit
 from authority.domain.operations import DenialReason, Kind
 from authority.domain.ports import Decision, Keyed, ReserveCommand, Verdict
 from authority.usecases.context import Context
-from authority.usecases.decide import Answer, decide, new_id
+from authority.usecases.decide import Answer, decide, new_id, renew_policy
 from authority.usecases.expire import expire
 from authority.usecases.locate import Locator
 
@@ -66,7 +66,7 @@ class _Reserve:
         context = self._context
         match decision.verdict:
             case Verdict.STALE_POLICY:
-                context.policies.forget(self._tenant)
+                await renew_policy(context, self._tenant, decision)
             case Verdict.MOVED:
                 context.clock.observe(int(decision.detail[0]))
             case Verdict.MISSING:

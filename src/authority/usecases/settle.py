@@ -13,7 +13,7 @@ from authority.domain.operations import Kind
 from authority.domain.ports import CommitCommand, Decision, Keyed, Verdict
 from authority.domain.reservations import ReservationState
 from authority.usecases.context import Context
-from authority.usecases.decide import Answer, decide
+from authority.usecases.decide import Answer, decide, renew_policy
 from authority.usecases.locate import Located, Locator
 
 _Call = Callable[[Keyed, Located], Awaitable[Decision]]
@@ -98,7 +98,7 @@ async def _settle(
     async def put_right(decision: Decision) -> None:
         match decision.verdict:
             case Verdict.STALE_POLICY:
-                context.policies.forget(tenant)
+                await renew_policy(context, tenant, decision)
             case Verdict.MISSING:
                 await locator.load(context, reservation_id)
             case Verdict.STATE:

@@ -20,6 +20,14 @@ _WAIT_SECONDS = 1.5
 _STATEMENT_TIMEOUT = "15s"
 _POLL_SECONDS = 0.2
 
+# Internal errors are states of the server too, such as a primary that was demoted to read-only.
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,
+    PoolTimeout,
+)
+
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
 
@@ -72,7 +80,7 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 yield connection
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        except _AWAY as error:
             raise Unavailable(f"The ledger does not answer ({type(error).__name__}).") from error
 
     @asynccontextmanager

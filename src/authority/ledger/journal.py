@@ -104,23 +104,35 @@ class Journal:
 
     async def _write_all(self, batch: list[_Waiting]) -> None:
         try:
-            await self.write([item.operation for item in batch])
+            refused = await self.write_each([item.operation for item in batch])
         except Unavailable as error:
             _fail(batch, error)
             return
-        except (psycopg.Error, KeyConflict):
-            if len(batch) > 1:
-                # One row that Postgres refuses must not hold back the others.
-                for item in batch:
-                    await self._write_all([item])
-                return
-            log.exception("operation_refused", operation_id=batch[0].operation.operation_id)
-            _fail(batch, Unavailable("The ledger refuses the operation; the outcome is unknown."))
-            return
-        for item in batch:
+        lost = [item for item in batch if item.operation.operation_id in refused]
+        _fail(lost, Unavailable("The ledger refuses the operation; the outcome is unknown."))
+        written = [item for item in batch if item.operation.operation_id not in refused]
+        for item in written:
             if not item.done.done():
                 item.done.set_result(None)
-        await self._trim([(item.operation.tenant, item.entry) for item in batch if item.entry])
+        await self._trim([(item.operation.tenant, item.entry) for item in written if item.entry])
+
+    async def write_each(
+        self, operations: Sequence[Operation], *, drained: bool = False
+    ) -> set[str]:
+        """Write operations as `write` does; return the ids of those that the ledger refuses.
+
+        One row that Postgres refuses does not hold back the others. It shows a hot state that has
+        lost something, such as a key's first answer: nobody was told that it was done.
+        """
+        try:
+            await self.write(operations, drained=drained)
+        except (psycopg.IntegrityError, psycopg.DataError, KeyConflict):
+            if len(operations) > 1:
+                each = [await self.write_each([item], drained=drained) for item in operations]
+                return set().union(*each)
+            log.exception("operation_refused", operation_id=operations[0].operation_id)
+            return {operations[0].operation_id}
+        return set()
 
     async def write(self, operations: Sequence[Operation], *, drained: bool = False) -> None:
         """Write operations in one transaction; those that are there already are left as they are.

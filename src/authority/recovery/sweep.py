@@ -88,15 +88,19 @@ class Sweeper:
 
     async def drain(self) -> int:
         """Journal what other processes left in the outboxes; return how many."""
+        epoch = await self._epochs.ensure()
         until = str(await self._hot.time_ms() - _OUTBOX_GRACE_MS)
         count = 0
         tenants = await self._ledger.opened_tenants()
         for tenant in await self._outbox.not_empty(tenants):
             entries = await self._outbox.read(tenant, until=until)
             # An entry of an older epoch is drained when its tenant is opened, and not before.
-            present = [item for item in entries if item.operation.epoch == self._hot.epoch]
+            present = [item for item in entries if item.operation.epoch == epoch]
             if present:
-                await self._journal.write([item.operation for item in present])
+                if await self._journal.write_each([item.operation for item in present]):
+                    # The hot state holds what is not booked: it must be made anew from the ledger.
+                    await self._epochs.advance(epoch)
+                    break
                 await self._outbox.trim([(tenant, item.entry) for item in present])
                 count += len(present)
         if count:

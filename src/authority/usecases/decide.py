@@ -22,8 +22,9 @@ from authority.usecases.context import Context
 # Each round puts one thing right; more than a few mean that the ground keeps moving.
 _ROUNDS_MAX = 12
 # Answers stay hot for 25 hours (hotstate/scripts/_prelude.lua); an hour is left for clocks that
-# differ.
+# differ, and a key may have been made ahead of its first use by half of that.
 _HOT_ANSWER_MS = 24 * 3_600_000
+_AHEAD_MS_MAX = 1_800_000
 
 PutRight = Callable[[Decision], Awaitable[None]]
 
@@ -109,10 +110,11 @@ async def renew_policy(context: Context, tenant: str, decision: Decision) -> Non
 def _answers_are_hot(key: str, now_ms: int) -> bool:
     """Say whether an earlier use of the key must still be in the hot store.
 
-    Only a UUIDv7 tells when it was made; any other key may be as old as the ledger.
+    Only a UUIDv7 tells when it was made; any other key may be as old as the ledger, and so may one
+    that claims to be from the future.
     """
     made_ms = uuid7_milliseconds(key)
-    return made_ms is not None and now_ms - _HOT_ANSWER_MS < made_ms
+    return made_ms is not None and -_HOT_ANSWER_MS < made_ms - now_ms <= _AHEAD_MS_MAX
 
 
 async def _look_up(context: Context, keyed: Keyed) -> Operation | None:

@@ -51,18 +51,30 @@ for unit in pairs(actual) do
   end
 end
 
+-- What may be charged in all: no count may pass the largest amount, neither by debt nor by late
+-- commits of what had expired.
+local function countable(unit)
+  local least = AMOUNT_MAX
+  for _, window in ipairs(windows) do
+    if window.unit == unit then
+      least = math.min(least, AMOUNT_MAX - window.c)
+    end
+  end
+  return least
+end
+
 -- What may be charged above the hold: what the tightest window of the unit still has free. Nothing
--- may be charged in a unit that no window meters, and even debt must stay countable.
+-- may be charged in a unit that no window meters.
 local function free(unit, leg, base)
   local least, metered = AMOUNT_MAX, false
   for _, window in ipairs(windows) do
     if window.unit == unit then
       metered = true
       if window.limit then
-        local left = window.limit - (window.r - leg.held) - (window.c + base) + window.f
+        -- In this order no step that matters leaves the exact numbers.
+        local left = window.limit + (window.f - window.c) - (window.r - leg.held) - base
         least = math.min(least, math.max(left, 0))
       end
-      least = math.min(least, AMOUNT_MAX - (window.c + base))
     end
   end
   return metered and least or 0
@@ -72,10 +84,10 @@ local deltas, moves, charges = {}, {}, {}
 for i, unit in ipairs(legs.units) do
   local leg, cost = legs.by_unit[unit], actual[unit] or 0
   -- A late commit is charged its hold all the same: that money had been admitted.
-  local base = math.min(cost, leg.reserved)
-  local extra = 0
+  local most = countable(unit)
+  local base, extra = math.min(cost, leg.reserved, most), 0
   if overage ~= 'CAP' then
-    extra = math.min(cost - base, free(unit, leg, base))
+    extra = math.min(cost - base, most - base, free(unit, leg, base))
   end
   leg.actual, leg.charged = cost, base + extra
   charges[unit] = leg.charged

@@ -68,7 +68,7 @@ local function limiting(option, is_last)
     if amount then
       local denies = window.enforcement == 'BLOCK'
         or (window.enforcement == 'DOWNGRADE' and not is_last)
-      local free = window.limit - window.r - window.c + window.f
+      local free = window.limit + (window.f - window.c) - window.r
       local overflows = window.r + window.c + amount > AMOUNT_MAX
       if (denies and amount > free) or overflows then
         rows[#rows + 1] = {

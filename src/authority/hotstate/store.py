@@ -35,6 +35,8 @@ from authority.hotstate.keys import TenantKeys
 from authority.hotstate.scripts import Script, ScriptSet, script_set
 
 _REPLY_SECONDS = 1.5  # as for the ledger: shorter than a client's own deadline
+# States of the store that the client has no error of its own for, as it has for a full one.
+_STATES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
 _EXPIRE_REQUEST = '{"kind":"EXPIRE"}'
 
 
@@ -117,8 +119,8 @@ class HotStore:
                 self._scripts = None
             return [Verdict.NOT_LOADED]
         except ResponseError as error:
-            if "WRONGKEY" in str(error) or "user_script" in str(error):
-                raise
+            if type(error) is ResponseError and not str(error).startswith(_STATES):
+                raise  # a fault in the script
             raise Unavailable(f"The hot store refuses commands: {error}") from error
         except (RedisError, OSError) as error:
             raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error

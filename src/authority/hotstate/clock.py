@@ -14,8 +14,8 @@ class HotClock:
 
     def __init__(self, *, offset_ms: int = 0) -> None:
         self.offset_ms = offset_ms
-        self._base_ms = 0
-        self._base_monotonic = 0.0
+        # This machine's own time stands in until the store has answered.
+        self.synchronise(time.time_ns() // 1_000_000)
 
     def synchronise(self, store_ms: int) -> None:
         """Take over the store's TIME."""

@@ -75,6 +75,56 @@ class AdminServiceStub(object):
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsResponse.FromString,
                 _registered_method=True)
+        self.CreateGrant = channel.unary_unary(
+                '/authority.v1.AdminService/CreateGrant',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.CreateGrantRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.CreateGrantResponse.FromString,
+                _registered_method=True)
+        self.VoidGrant = channel.unary_unary(
+                '/authority.v1.AdminService/VoidGrant',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.VoidGrantRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.VoidGrantResponse.FromString,
+                _registered_method=True)
+        self.GetGrant = channel.unary_unary(
+                '/authority.v1.AdminService/GetGrant',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.GetGrantRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.GetGrantResponse.FromString,
+                _registered_method=True)
+        self.ListGrants = channel.unary_unary(
+                '/authority.v1.AdminService/ListGrants',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.ListGrantsRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListGrantsResponse.FromString,
+                _registered_method=True)
+        self.CreateApiKey = channel.unary_unary(
+                '/authority.v1.AdminService/CreateApiKey',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.CreateApiKeyRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.CreateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/authority.v1.AdminService/ListApiKeys',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.RevokeApiKey = channel.unary_unary(
+                '/authority.v1.AdminService/RevokeApiKey',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.RevokeApiKeyRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.RevokeApiKeyResponse.FromString,
+                _registered_method=True)
+        self.ListChanges = channel.unary_unary(
+                '/authority.v1.AdminService/ListChanges',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListChangesResponse.FromString,
+                _registered_method=True)
+        self.ListLedgerEntries = channel.unary_unary(
+                '/authority.v1.AdminService/ListLedgerEntries',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.ListLedgerEntriesRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListLedgerEntriesResponse.FromString,
+                _registered_method=True)
+        self.Rebuild = channel.unary_unary(
+                '/authority.v1.AdminService/Rebuild',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.RebuildRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.RebuildResponse.FromString,
+                _registered_method=True)
         self.Audit = channel.unary_unary(
                 '/authority.v1.AdminService/Audit',
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.AuditRequest.SerializeToString,
@@ -99,7 +149,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAccount(self, request, context):
-        """Changes an account; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """Changes an account, or moves it below another parent of its tenant; the change binds the next Reserve, and open
+        reservations stay where they were made. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +193,76 @@ class AdminServiceServicer(object):
 
     def ListBudgets(self, request, context):
         """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateGrant(self, request, context):
+        """Grants an account a prepaid or free amount. Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VoidGrant(self, request, context):
+        """Takes back what is left of a grant; what open reservations hold of it may still be committed. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGrant(self, request, context):
+        """Reads one grant. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGrants(self, request, context):
+        """Lists the grants of one account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateApiKey(self, request, context):
+        """Makes an API key and shows it, this once. Reasons: INVALID_FIELD, NOT_FOUND (the tenant), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """Lists API keys, without their secrets, in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApiKey(self, request, context):
+        """Ends an API key; every process refuses it within seconds. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """Lists who changed what, when and why, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLedgerEntries(self, request, context):
+        """Lists the ledger's entries, in the order in which they were decided. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rebuild(self, request, context):
+        """Makes the hot state of one tenant, or of all, anew from the ledger, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,6 +325,56 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListBudgets,
                     request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsRequest.FromString,
                     response_serializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsResponse.SerializeToString,
+            ),
+            'CreateGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateGrant,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.CreateGrantRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.CreateGrantResponse.SerializeToString,
+            ),
+            'VoidGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidGrant,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.VoidGrantRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.VoidGrantResponse.SerializeToString,
+            ),
+            'GetGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGrant,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.GetGrantRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.GetGrantResponse.SerializeToString,
+            ),
+            'ListGrants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGrants,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListGrantsRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.ListGrantsResponse.SerializeToString,
+            ),
+            'CreateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateApiKey,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.CreateApiKeyRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.CreateApiKeyResponse.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApiKey,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.RevokeApiKeyRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListChangesRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.ListChangesResponse.SerializeToString,
+            ),
+            'ListLedgerEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLedgerEntries,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListLedgerEntriesRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'Rebuild': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rebuild,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.RebuildRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.RebuildResponse.SerializeToString,
             ),
             'Audit': grpc.unary_unary_rpc_method_handler(
                     servicer.Audit,
@@ -433,6 +604,276 @@ class AdminService(object):
             '/authority.v1.AdminService/ListBudgets',
             authority_dot_v1_dot_admin__service__pb2.ListBudgetsRequest.SerializeToString,
             authority_dot_v1_dot_admin__service__pb2.ListBudgetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/CreateGrant',
+            authority_dot_v1_dot_admin__service__pb2.CreateGrantRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.CreateGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VoidGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/VoidGrant',
+            authority_dot_v1_dot_admin__service__pb2.VoidGrantRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.VoidGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/GetGrant',
+            authority_dot_v1_dot_admin__service__pb2.GetGrantRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.GetGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGrants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/ListGrants',
+            authority_dot_v1_dot_admin__service__pb2.ListGrantsRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.ListGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/CreateApiKey',
+            authority_dot_v1_dot_admin__service__pb2.CreateApiKeyRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.CreateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/ListApiKeys',
+            authority_dot_v1_dot_admin__service__pb2.ListApiKeysRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/RevokeApiKey',
+            authority_dot_v1_dot_admin__service__pb2.RevokeApiKeyRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/ListChanges',
+            authority_dot_v1_dot_admin__service__pb2.ListChangesRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.ListChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLedgerEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/ListLedgerEntries',
+            authority_dot_v1_dot_admin__service__pb2.ListLedgerEntriesRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rebuild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/Rebuild',
+            authority_dot_v1_dot_admin__service__pb2.RebuildRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.RebuildResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,7 +36,9 @@ class AdminServiceStub:
     CreateAccount: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateAccountRequest, _admin_service_pb2.CreateAccountResponse]
     """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent), RESOURCE_EXISTS, UNAVAILABLE."""
     UpdateAccount: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateAccountRequest, _admin_service_pb2.UpdateAccountResponse]
-    """Changes an account; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    """Changes an account, or moves it below another parent of its tenant; the change binds the next Reserve, and open
+    reservations stay where they were made. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetAccountRequest, _admin_service_pb2.GetAccountResponse]
     """Reads one account. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAccountsRequest, _admin_service_pb2.ListAccountsResponse]
@@ -49,6 +51,26 @@ class AdminServiceStub:
     """Reads one budget. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]
     """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    CreateGrant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateGrantRequest, _admin_service_pb2.CreateGrantResponse]
+    """Grants an account a prepaid or free amount. Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, UNAVAILABLE."""
+    VoidGrant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.VoidGrantRequest, _admin_service_pb2.VoidGrantResponse]
+    """Takes back what is left of a grant; what open reservations hold of it may still be committed. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, UNAVAILABLE."""
+    GetGrant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetGrantRequest, _admin_service_pb2.GetGrantResponse]
+    """Reads one grant. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    ListGrants: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListGrantsRequest, _admin_service_pb2.ListGrantsResponse]
+    """Lists the grants of one account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    CreateApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _admin_service_pb2.CreateApiKeyResponse]
+    """Makes an API key and shows it, this once. Reasons: INVALID_FIELD, NOT_FOUND (the tenant), UNAVAILABLE."""
+    ListApiKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]
+    """Lists API keys, without their secrets, in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _admin_service_pb2.RevokeApiKeyResponse]
+    """Ends an API key; every process refuses it within seconds. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    ListChanges: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListChangesRequest, _admin_service_pb2.ListChangesResponse]
+    """Lists who changed what, when and why, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListLedgerEntriesRequest, _admin_service_pb2.ListLedgerEntriesResponse]
+    """Lists the ledger's entries, in the order in which they were decided. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    Rebuild: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RebuildRequest, _admin_service_pb2.RebuildResponse]
+    """Makes the hot state of one tenant, or of all, anew from the ledger, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     Audit: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.AuditRequest, _admin_service_pb2.AuditResponse]
     """Recomputes every window and reservation from the ledger's entries and compares them with the materialised rows and the
     hot state. Runs online, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
@@ -64,7 +86,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     CreateAccount: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateAccountRequest, _admin_service_pb2.CreateAccountResponse]  # type: ignore[assignment]
     """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent), RESOURCE_EXISTS, UNAVAILABLE."""
     UpdateAccount: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateAccountRequest, _admin_service_pb2.UpdateAccountResponse]  # type: ignore[assignment]
-    """Changes an account; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    """Changes an account, or moves it below another parent of its tenant; the change binds the next Reserve, and open
+    reservations stay where they were made. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     GetAccount: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetAccountRequest, _admin_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Reads one account. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAccountsRequest, _admin_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
@@ -77,6 +101,26 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Reads one budget. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListBudgets: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]  # type: ignore[assignment]
     """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    CreateGrant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateGrantRequest, _admin_service_pb2.CreateGrantResponse]  # type: ignore[assignment]
+    """Grants an account a prepaid or free amount. Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, UNAVAILABLE."""
+    VoidGrant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.VoidGrantRequest, _admin_service_pb2.VoidGrantResponse]  # type: ignore[assignment]
+    """Takes back what is left of a grant; what open reservations hold of it may still be committed. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, UNAVAILABLE."""
+    GetGrant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetGrantRequest, _admin_service_pb2.GetGrantResponse]  # type: ignore[assignment]
+    """Reads one grant. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    ListGrants: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListGrantsRequest, _admin_service_pb2.ListGrantsResponse]  # type: ignore[assignment]
+    """Lists the grants of one account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    CreateApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _admin_service_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
+    """Makes an API key and shows it, this once. Reasons: INVALID_FIELD, NOT_FOUND (the tenant), UNAVAILABLE."""
+    ListApiKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
+    """Lists API keys, without their secrets, in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    RevokeApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _admin_service_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
+    """Ends an API key; every process refuses it within seconds. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    ListChanges: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListChangesRequest, _admin_service_pb2.ListChangesResponse]  # type: ignore[assignment]
+    """Lists who changed what, when and why, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListLedgerEntriesRequest, _admin_service_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
+    """Lists the ledger's entries, in the order in which they were decided. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    Rebuild: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RebuildRequest, _admin_service_pb2.RebuildResponse]  # type: ignore[assignment]
+    """Makes the hot state of one tenant, or of all, anew from the ledger, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     Audit: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.AuditRequest, _admin_service_pb2.AuditResponse]  # type: ignore[assignment]
     """Recomputes every window and reservation from the ledger's entries and compares them with the materialised rows and the
     hot state. Runs online, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
@@ -101,7 +145,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.UpdateAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.UpdateAccountResponse, _abc.Awaitable[_admin_service_pb2.UpdateAccountResponse]]:
-        """Changes an account; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+        """Changes an account, or moves it below another parent of its tenant; the change binds the next Reserve, and open
+        reservations stay where they were made. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def GetAccount(
@@ -150,6 +196,86 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListBudgetsResponse, _abc.Awaitable[_admin_service_pb2.ListBudgetsResponse]]:
         """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def CreateGrant(
+        self,
+        request: _admin_service_pb2.CreateGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreateGrantResponse, _abc.Awaitable[_admin_service_pb2.CreateGrantResponse]]:
+        """Grants an account a prepaid or free amount. Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def VoidGrant(
+        self,
+        request: _admin_service_pb2.VoidGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.VoidGrantResponse, _abc.Awaitable[_admin_service_pb2.VoidGrantResponse]]:
+        """Takes back what is left of a grant; what open reservations hold of it may still be committed. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def GetGrant(
+        self,
+        request: _admin_service_pb2.GetGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetGrantResponse, _abc.Awaitable[_admin_service_pb2.GetGrantResponse]]:
+        """Reads one grant. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def ListGrants(
+        self,
+        request: _admin_service_pb2.ListGrantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListGrantsResponse, _abc.Awaitable[_admin_service_pb2.ListGrantsResponse]]:
+        """Lists the grants of one account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def CreateApiKey(
+        self,
+        request: _admin_service_pb2.CreateApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreateApiKeyResponse, _abc.Awaitable[_admin_service_pb2.CreateApiKeyResponse]]:
+        """Makes an API key and shows it, this once. Reasons: INVALID_FIELD, NOT_FOUND (the tenant), UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def ListApiKeys(
+        self,
+        request: _admin_service_pb2.ListApiKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListApiKeysResponse, _abc.Awaitable[_admin_service_pb2.ListApiKeysResponse]]:
+        """Lists API keys, without their secrets, in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def RevokeApiKey(
+        self,
+        request: _admin_service_pb2.RevokeApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RevokeApiKeyResponse, _abc.Awaitable[_admin_service_pb2.RevokeApiKeyResponse]]:
+        """Ends an API key; every process refuses it within seconds. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _admin_service_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListChangesResponse, _abc.Awaitable[_admin_service_pb2.ListChangesResponse]]:
+        """Lists who changed what, when and why, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def ListLedgerEntries(
+        self,
+        request: _admin_service_pb2.ListLedgerEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListLedgerEntriesResponse, _abc.Awaitable[_admin_service_pb2.ListLedgerEntriesResponse]]:
+        """Lists the ledger's entries, in the order in which they were decided. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def Rebuild(
+        self,
+        request: _admin_service_pb2.RebuildRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RebuildResponse, _abc.Awaitable[_admin_service_pb2.RebuildResponse]]:
+        """Makes the hot state of one tenant, or of all, anew from the ledger, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
 
     @_abc_1.abstractmethod
     def Audit(

@@ -17,6 +17,8 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -27,6 +29,58 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ReserveMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReserveModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReserveMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESERVE_MODE_UNSPECIFIED: _ReserveMode.ValueType  # 0
+    """Not set: RESERVE_MODE_NORMAL."""
+    RESERVE_MODE_NORMAL: _ReserveMode.ValueType  # 1
+    """Holds the first option that fits, whole, or is denied."""
+    RESERVE_MODE_CHECK_ONLY: _ReserveMode.ValueType  # 2
+    """Says what NORMAL would answer, and holds and keeps nothing; the key is not used."""
+    RESERVE_MODE_BEST_EFFORT: _ReserveMode.ValueType  # 3
+    """If no option fits whole, holds what is left for the last one, at least 1 in every leg, and says how much."""
+
+class ReserveMode(_ReserveMode, metaclass=_ReserveModeEnumTypeWrapper):
+    """What a Reserve does. May grow."""
+
+RESERVE_MODE_UNSPECIFIED: ReserveMode.ValueType  # 0
+"""Not set: RESERVE_MODE_NORMAL."""
+RESERVE_MODE_NORMAL: ReserveMode.ValueType  # 1
+"""Holds the first option that fits, whole, or is denied."""
+RESERVE_MODE_CHECK_ONLY: ReserveMode.ValueType  # 2
+"""Says what NORMAL would answer, and holds and keeps nothing; the key is not used."""
+RESERVE_MODE_BEST_EFFORT: ReserveMode.ValueType  # 3
+"""If no option fits whole, holds what is left for the last one, at least 1 in every leg, and says how much."""
+Global___ReserveMode: _TypeAlias = ReserveMode  # noqa: Y015
+
+class _Durability:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DurabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Durability.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DURABILITY_UNSPECIFIED: _Durability.ValueType  # 0
+    """Not set: DURABILITY_LEDGER."""
+    DURABILITY_LEDGER: _Durability.ValueType  # 1
+    """Once it is in the Postgres ledger."""
+    DURABILITY_HOT: _Durability.ValueType  # 2
+    """Once the hot store has decided. Should that be lost within the next moment, so is the hold, and its Commit is NOT_FOUND."""
+
+class Durability(_Durability, metaclass=_DurabilityEnumTypeWrapper):
+    """When a Reserve is answered."""
+
+DURABILITY_UNSPECIFIED: Durability.ValueType  # 0
+"""Not set: DURABILITY_LEDGER."""
+DURABILITY_LEDGER: Durability.ValueType  # 1
+"""Once it is in the Postgres ledger."""
+DURABILITY_HOT: Durability.ValueType  # 2
+"""Once the hot store has decided. Should that be lost within the next moment, so is the hold, and its Commit is NOT_FOUND."""
+Global___Durability: _TypeAlias = Durability  # noqa: Y015
 
 @_typing.final
 class Option(_message.Message):
@@ -87,10 +141,16 @@ class ReserveRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    DURABILITY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """1 to 128 printable characters, unique within the tenant; a UUIDv7 is the best choice."""
     account: _builtins.str
     """The account that spends."""
+    mode: Global___ReserveMode.ValueType
+    """What to do; to hold an option whole if not set."""
+    durability: Global___Durability.ValueType
+    """When to answer; once it is in the ledger if not set."""
     @_builtins.property
     def options(self) -> _containers.RepeatedCompositeFieldContainer[Global___Option]:
         """1 to 8 alternatives, the dearest first; the first that fits is held."""
@@ -111,10 +171,12 @@ class ReserveRequest(_message.Message):
         options: _abc.Iterable[Global___Option] | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        mode: Global___ReserveMode.ValueType = ...,
+        durability: Global___Durability.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "idempotency_key", b"idempotency_key", "labels", b"labels", "options", b"options", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "durability", b"durability", "idempotency_key", b"idempotency_key", "labels", b"labels", "mode", b"mode", "options", b"options", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -132,7 +194,7 @@ class ReserveResponse(_message.Message):
     """True if this answers an earlier call with the same key."""
     @_builtins.property
     def reservation(self) -> _resources_pb2.Reservation:
-        """The reservation, HELD."""
+        """The reservation, HELD. For CHECK_ONLY what it would be: without id, state and times."""
 
     def __init__(
         self,
@@ -157,10 +219,19 @@ class CommitRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     ACTUAL_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """1 to 128 printable characters, unique within the tenant."""
     reservation_id: _builtins.str
     """The reservation to settle."""
+    final: _builtins.bool
+    """False to commit a part and keep the rest held, for streams and jobs of many parts; true if not set."""
+    force: _builtins.bool
+    """Settles even what was released: the cost is charged as if it had come late."""
+    receipt: _builtins.str
+    """The provider's own record of the cost, such as a request id; at most 256 characters."""
     @_builtins.property
     def actual(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Leg]:
         """The actual cost, a leg for each unit. A unit that was held and is not named here cost nothing. At most 8."""
@@ -171,12 +242,17 @@ class CommitRequest(_message.Message):
         idempotency_key: _builtins.str = ...,
         reservation_id: _builtins.str = ...,
         actual: _abc.Iterable[_resources_pb2.Leg] | None = ...,
+        final: _builtins.bool | None = ...,
+        force: _builtins.bool = ...,
+        receipt: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_final", b"_final", "final", b"final"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actual", b"actual", "idempotency_key", b"idempotency_key", "reservation_id", b"reservation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_final", b"_final", "actual", b"actual", "final", b"final", "force", b"force", "idempotency_key", b"idempotency_key", "receipt", b"receipt", "reservation_id", b"reservation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__final: _TypeAlias = _typing.Literal["final"]  # noqa: Y015
+    _WhichOneofArgType__final: _TypeAlias = _typing.Literal["_final", b"_final"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__final) -> _WhichOneofReturnType__final | None: ...
 
 Global___CommitRequest: _TypeAlias = CommitRequest  # noqa: Y015
 
@@ -192,7 +268,7 @@ class CommitResponse(_message.Message):
     """True if this answers an earlier call with the same key."""
     @_builtins.property
     def reservation(self) -> _resources_pb2.Reservation:
-        """The reservation, COMMITTED, with `actual`, `charged` and `absorbed` for each unit."""
+        """The reservation, with `actual`, `charged` and `absorbed` for each unit so far; COMMITTED unless `final` was false."""
 
     def __init__(
         self,
@@ -331,6 +407,604 @@ class RefundResponse(_message.Message):
 Global___RefundResponse: _TypeAlias = RefundResponse  # noqa: Y015
 
 @_typing.final
+class ExtendRequest(_message.Message):
+    """Asks for more time, and more if need be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    LEGS_FIELD_NUMBER: _builtins.int
+    idempotency_key: _builtins.str
+    """1 to 128 printable characters, unique within the tenant."""
+    reservation_id: _builtins.str
+    """The reservation, which must be HELD."""
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long it shall live from now on: 1 second to 24 hours; its expiry stays as it is if not set."""
+
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Leg]:
+        """What to hold besides, in units that it holds. At most 8."""
+
+    def __init__(
+        self,
+        *,
+        idempotency_key: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+        legs: _abc.Iterable[_resources_pb2.Leg] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "legs", b"legs", "reservation_id", b"reservation_id", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendRequest: _TypeAlias = ExtendRequest  # noqa: Y015
+
+@_typing.final
+class ExtendResponse(_message.Message):
+    """What was extended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if this answers an earlier call with the same key."""
+    @_builtins.property
+    def reservation(self) -> _resources_pb2.Reservation:
+        """The reservation with its new expiry and amounts."""
+
+    def __init__(
+        self,
+        *,
+        reservation: _resources_pb2.Reservation | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendResponse: _TypeAlias = ExtendResponse  # noqa: Y015
+
+@_typing.final
+class AdjustRequest(_message.Message):
+    """Corrects what an account was charged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    LEGS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    idempotency_key: _builtins.str
+    """1 to 128 printable characters, unique within the tenant."""
+    account: _builtins.str
+    """The account."""
+    reason: _builtins.str
+    """Why; 1 to 256 characters."""
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Leg]:
+        """How much more, or less if below zero, it shall have been charged. What is more is taken from its grants too; to give
+        prepaid amounts back, make a grant. At most 8.
+        """
+
+    def __init__(
+        self,
+        *,
+        idempotency_key: _builtins.str = ...,
+        account: _builtins.str = ...,
+        legs: _abc.Iterable[_resources_pb2.Leg] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "idempotency_key", b"idempotency_key", "legs", b"legs", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustRequest: _TypeAlias = AdjustRequest  # noqa: Y015
+
+@_typing.final
+class AdjustResponse(_message.Message):
+    """What was corrected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    operation_id: _builtins.str
+    """The id of the operation, which its ledger entries have."""
+    replayed: _builtins.bool
+    """True if this answers an earlier call with the same key."""
+    def __init__(
+        self,
+        *,
+        operation_id: _builtins.str = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation_id", b"operation_id", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustResponse: _TypeAlias = AdjustResponse  # noqa: Y015
+
+@_typing.final
+class BatchReserveRequest(_message.Message):
+    """Many Reserves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReserveRequest]:
+        """1 to 500 requests."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___ReserveRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchReserveRequest: _TypeAlias = BatchReserveRequest  # noqa: Y015
+
+@_typing.final
+class BatchReserveResponse(_message.Message):
+    """The answers of many Reserves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReserveResult]:
+        """One for each request, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ReserveResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchReserveResponse: _TypeAlias = BatchReserveResponse  # noqa: Y015
+
+@_typing.final
+class ReserveResult(_message.Message):
+    """The answer of one Reserve among many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___ReserveResponse:
+        """What was held."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why not: what the unary call's status would have been, with all its details."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___ReserveResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ReserveResult: _TypeAlias = ReserveResult  # noqa: Y015
+
+@_typing.final
+class BatchCommitRequest(_message.Message):
+    """Many Commits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommitRequest]:
+        """1 to 500 requests."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___CommitRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCommitRequest: _TypeAlias = BatchCommitRequest  # noqa: Y015
+
+@_typing.final
+class BatchCommitResponse(_message.Message):
+    """The answers of many Commits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommitResult]:
+        """One for each request, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___CommitResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCommitResponse: _TypeAlias = BatchCommitResponse  # noqa: Y015
+
+@_typing.final
+class CommitResult(_message.Message):
+    """The answer of one Commit among many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___CommitResponse:
+        """What was settled."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why not: what the unary call's status would have been, with all its details."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___CommitResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___CommitResult: _TypeAlias = CommitResult  # noqa: Y015
+
+@_typing.final
+class BatchRefundRequest(_message.Message):
+    """Many Refunds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundRequest]:
+        """1 to 500 requests."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___RefundRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchRefundRequest: _TypeAlias = BatchRefundRequest  # noqa: Y015
+
+@_typing.final
+class BatchRefundResponse(_message.Message):
+    """The answers of many Refunds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundResult]:
+        """One for each request, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___RefundResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchRefundResponse: _TypeAlias = BatchRefundResponse  # noqa: Y015
+
+@_typing.final
+class RefundResult(_message.Message):
+    """The answer of one Refund among many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___RefundResponse:
+        """What was given back."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why not: what the unary call's status would have been, with all its details."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___RefundResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___RefundResult: _TypeAlias = RefundResult  # noqa: Y015
+
+@_typing.final
+class ApplyRequest(_message.Message):
+    """A frame of operations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApplyOperation]:
+        """1 to 500 operations."""
+
+    def __init__(
+        self,
+        *,
+        operations: _abc.Iterable[Global___ApplyOperation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operations", b"operations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyRequest: _TypeAlias = ApplyRequest  # noqa: Y015
+
+@_typing.final
+class ApplyOperation(_message.Message):
+    """One operation of a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_NUMBER_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    REFUND_FIELD_NUMBER: _builtins.int
+    EXTEND_FIELD_NUMBER: _builtins.int
+    call_number: _builtins.int
+    """The caller's own number for it, which its result will carry."""
+    @_builtins.property
+    def reserve(self) -> Global___ReserveRequest:
+        """Reserves."""
+
+    @_builtins.property
+    def commit(self) -> Global___CommitRequest:
+        """Commits."""
+
+    @_builtins.property
+    def release(self) -> Global___ReleaseRequest:
+        """Releases."""
+
+    @_builtins.property
+    def refund(self) -> Global___RefundRequest:
+        """Refunds."""
+
+    @_builtins.property
+    def extend(self) -> Global___ExtendRequest:
+        """Extends."""
+
+    def __init__(
+        self,
+        *,
+        call_number: _builtins.int = ...,
+        reserve: Global___ReserveRequest | None = ...,
+        commit: Global___CommitRequest | None = ...,
+        release: Global___ReleaseRequest | None = ...,
+        refund: Global___RefundRequest | None = ...,
+        extend: Global___ExtendRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "extend", b"extend", "refund", b"refund", "release", b"release", "request", b"request", "reserve", b"reserve"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_number", b"call_number", "commit", b"commit", "extend", b"extend", "refund", b"refund", "release", b"release", "request", b"request", "reserve", b"reserve"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["reserve", "commit", "release", "refund", "extend"]  # noqa: Y015
+    _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
+
+Global___ApplyOperation: _TypeAlias = ApplyOperation  # noqa: Y015
+
+@_typing.final
+class ApplyResponse(_message.Message):
+    """A frame of results."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApplyResult]:
+        """The results of operations that are done."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ApplyResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyResponse: _TypeAlias = ApplyResponse  # noqa: Y015
+
+@_typing.final
+class ApplyResult(_message.Message):
+    """The result of one operation of a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_NUMBER_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    REFUND_FIELD_NUMBER: _builtins.int
+    EXTEND_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    call_number: _builtins.int
+    """The number that the operation was sent with."""
+    @_builtins.property
+    def reserve(self) -> Global___ReserveResponse:
+        """What was held."""
+
+    @_builtins.property
+    def commit(self) -> Global___CommitResponse:
+        """What was settled."""
+
+    @_builtins.property
+    def release(self) -> Global___ReleaseResponse:
+        """What was given back."""
+
+    @_builtins.property
+    def refund(self) -> Global___RefundResponse:
+        """What was given back."""
+
+    @_builtins.property
+    def extend(self) -> Global___ExtendResponse:
+        """What was extended."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why not: what the unary call's status would have been, with all its details."""
+
+    def __init__(
+        self,
+        *,
+        call_number: _builtins.int = ...,
+        reserve: Global___ReserveResponse | None = ...,
+        commit: Global___CommitResponse | None = ...,
+        release: Global___ReleaseResponse | None = ...,
+        refund: Global___RefundResponse | None = ...,
+        extend: Global___ExtendResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "error", b"error", "extend", b"extend", "refund", b"refund", "release", b"release", "reserve", b"reserve", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_number", b"call_number", "commit", b"commit", "error", b"error", "extend", b"extend", "refund", b"refund", "release", b"release", "reserve", b"reserve", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["reserve", "commit", "release", "refund", "extend", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ApplyResult: _TypeAlias = ApplyResult  # noqa: Y015
+
+@_typing.final
+class ListReservationsRequest(_message.Message):
+    """Asks for a page of reservations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account; those below it are listed too."""
+    state: _resources_pb2.ReservationState.ValueType
+    """Only those in this state."""
+    page_size: _builtins.int
+    """At most this many; 50 if 0, never more than 1000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    order_by: _builtins.str
+    """`create_time`, or `create_time desc`, which is the default."""
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        state: _resources_pb2.ReservationState.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReservationsRequest: _TypeAlias = ListReservationsRequest  # noqa: Y015
+
+@_typing.final
+class ListReservationsResponse(_message.Message):
+    """A page of reservations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty at the end."""
+    @_builtins.property
+    def reservations(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Reservation]:
+        """The reservations."""
+
+    def __init__(
+        self,
+        *,
+        reservations: _abc.Iterable[_resources_pb2.Reservation] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "reservations", b"reservations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReservationsResponse: _TypeAlias = ListReservationsResponse  # noqa: Y015
+
+@_typing.final
 class GetReservationRequest(_message.Message):
     """Names a reservation to read."""
 
@@ -383,16 +1057,22 @@ class GetBalanceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The account."""
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """The time in the past to read it at, by the ledger; now if not set."""
+
     def __init__(
         self,
         *,
         account: _builtins.str = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "as_of_time", b"as_of_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -406,6 +1086,7 @@ class GetBalanceResponse(_message.Message):
 
     BALANCES_FIELD_NUMBER: _builtins.int
     READ_TIME_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def balances(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.BudgetBalance]:
         """One entry for each budget of the account and of those above it, the account's own first."""
@@ -414,16 +1095,67 @@ class GetBalanceResponse(_message.Message):
     def read_time(self) -> _timestamp_pb2.Timestamp:
         """The hot store's time that the windows were chosen by."""
 
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Grant]:
+        """The grants of the account and of those above it that are not spent, in the order in which they are spent."""
+
     def __init__(
         self,
         *,
         balances: _abc.Iterable[_resources_pb2.BudgetBalance] | None = ...,
         read_time: _timestamp_pb2.Timestamp | None = ...,
+        grants: _abc.Iterable[_resources_pb2.Grant] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_time", b"read_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "read_time", b"read_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "grants", b"grants", "read_time", b"read_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetBalanceResponse: _TypeAlias = GetBalanceResponse  # noqa: Y015
+
+@_typing.final
+class WatchBalanceRequest(_message.Message):
+    """Names an account whose balance to watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account."""
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchBalanceRequest: _TypeAlias = WatchBalanceRequest  # noqa: Y015
+
+@_typing.final
+class WatchBalanceResponse(_message.Message):
+    """The balance as it has become."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BALANCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def balance(self) -> Global___GetBalanceResponse:
+        """What GetBalance would answer."""
+
+    def __init__(
+        self,
+        *,
+        balance: Global___GetBalanceResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchBalanceResponse: _TypeAlias = WatchBalanceResponse  # noqa: Y015

@@ -55,15 +55,55 @@ class BudgetServiceStub(object):
                 request_serializer=authority_dot_v1_dot_budget__service__pb2.RefundRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_budget__service__pb2.RefundResponse.FromString,
                 _registered_method=True)
+        self.Extend = channel.unary_unary(
+                '/authority.v1.BudgetService/Extend',
+                request_serializer=authority_dot_v1_dot_budget__service__pb2.ExtendRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_budget__service__pb2.ExtendResponse.FromString,
+                _registered_method=True)
+        self.Adjust = channel.unary_unary(
+                '/authority.v1.BudgetService/Adjust',
+                request_serializer=authority_dot_v1_dot_budget__service__pb2.AdjustRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_budget__service__pb2.AdjustResponse.FromString,
+                _registered_method=True)
+        self.BatchReserve = channel.unary_unary(
+                '/authority.v1.BudgetService/BatchReserve',
+                request_serializer=authority_dot_v1_dot_budget__service__pb2.BatchReserveRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_budget__service__pb2.BatchReserveResponse.FromString,
+                _registered_method=True)
+        self.BatchCommit = channel.unary_unary(
+                '/authority.v1.BudgetService/BatchCommit',
+                request_serializer=authority_dot_v1_dot_budget__service__pb2.BatchCommitRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_budget__service__pb2.BatchCommitResponse.FromString,
+                _registered_method=True)
+        self.BatchRefund = channel.unary_unary(
+                '/authority.v1.BudgetService/BatchRefund',
+                request_serializer=authority_dot_v1_dot_budget__service__pb2.BatchRefundRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_budget__service__pb2.BatchRefundResponse.FromString,
+                _registered_method=True)
+        self.Apply = channel.stream_stream(
+                '/authority.v1.BudgetService/Apply',
+                request_serializer=authority_dot_v1_dot_budget__service__pb2.ApplyRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_budget__service__pb2.ApplyResponse.FromString,
+                _registered_method=True)
         self.GetReservation = channel.unary_unary(
                 '/authority.v1.BudgetService/GetReservation',
                 request_serializer=authority_dot_v1_dot_budget__service__pb2.GetReservationRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_budget__service__pb2.GetReservationResponse.FromString,
                 _registered_method=True)
+        self.ListReservations = channel.unary_unary(
+                '/authority.v1.BudgetService/ListReservations',
+                request_serializer=authority_dot_v1_dot_budget__service__pb2.ListReservationsRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_budget__service__pb2.ListReservationsResponse.FromString,
+                _registered_method=True)
         self.GetBalance = channel.unary_unary(
                 '/authority.v1.BudgetService/GetBalance',
                 request_serializer=authority_dot_v1_dot_budget__service__pb2.GetBalanceRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_budget__service__pb2.GetBalanceResponse.FromString,
+                _registered_method=True)
+        self.WatchBalance = channel.unary_stream(
+                '/authority.v1.BudgetService/WatchBalance',
+                request_serializer=authority_dot_v1_dot_budget__service__pb2.WatchBalanceRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_budget__service__pb2.WatchBalanceResponse.FromString,
                 _registered_method=True)
 
 
@@ -99,9 +139,59 @@ class BudgetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Refund(self, request, context):
-        """Gives a committed charge back, wholly or in part, to the windows that it was charged to; many refunds may follow
-        one another until all is given back. On a held reservation it releases.
+        """Gives a committed charge back, wholly or in part, to the windows and grants that it was charged to; many refunds may
+        follow one another until all is given back. On a held reservation it releases.
         Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, REFUND_EXCEEDS_CHARGE, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Extend(self, request, context):
+        """Lets a held reservation live longer, to the later of its expiry and now + ttl; with legs, it also holds more in the
+        units and windows that it holds already, all or none. At most 7 days from its creation.
+        Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, DENIED, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Adjust(self, request, context):
+        """Corrects what an account was charged, in the windows of now, with a reason. Never denied. Needs the scope `admin`.
+        Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchReserve(self, request, context):
+        """Up to 500 Reserves, each with its own answer or error: one that is refused does not touch the others.
+        Reasons: INVALID_FIELD (the number of requests); each result has those of Reserve.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCommit(self, request, context):
+        """Up to 500 Commits, as BatchReserve.
+        Reasons: INVALID_FIELD (the number of requests); each result has those of Commit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchRefund(self, request, context):
+        """Up to 500 Refunds, as BatchReserve.
+        Reasons: INVALID_FIELD (the number of requests); each result has those of Refund.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Apply(self, request_iterator, context):
+        """A session: frames of operations in, frames of their results out, in the order in which they are done. The server reads
+        no further frame while 1000 operations of the session are under way. Ends when the client has closed its side and all is answered.
+        Reasons: INVALID_FIELD (a frame that is too large); each result has those of its operation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,8 +205,25 @@ class BudgetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReservations(self, request, context):
+        """Lists the reservations of an account and of those below it, as the ledger has them.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBalance(self, request, context):
-        """Reads the numbers of every budget that a Reserve by the account would be checked against, in the windows of now.
+        """Reads the numbers of every budget and grant that a Reserve by the account would be checked against, in the windows of
+        now, or of a time in the past as the ledger has them.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchBalance(self, request, context):
+        """Answers the balance at once and again whenever it has changed, until the client leaves.
         Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -146,15 +253,55 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     request_deserializer=authority_dot_v1_dot_budget__service__pb2.RefundRequest.FromString,
                     response_serializer=authority_dot_v1_dot_budget__service__pb2.RefundResponse.SerializeToString,
             ),
+            'Extend': grpc.unary_unary_rpc_method_handler(
+                    servicer.Extend,
+                    request_deserializer=authority_dot_v1_dot_budget__service__pb2.ExtendRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_budget__service__pb2.ExtendResponse.SerializeToString,
+            ),
+            'Adjust': grpc.unary_unary_rpc_method_handler(
+                    servicer.Adjust,
+                    request_deserializer=authority_dot_v1_dot_budget__service__pb2.AdjustRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_budget__service__pb2.AdjustResponse.SerializeToString,
+            ),
+            'BatchReserve': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchReserve,
+                    request_deserializer=authority_dot_v1_dot_budget__service__pb2.BatchReserveRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_budget__service__pb2.BatchReserveResponse.SerializeToString,
+            ),
+            'BatchCommit': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCommit,
+                    request_deserializer=authority_dot_v1_dot_budget__service__pb2.BatchCommitRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_budget__service__pb2.BatchCommitResponse.SerializeToString,
+            ),
+            'BatchRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchRefund,
+                    request_deserializer=authority_dot_v1_dot_budget__service__pb2.BatchRefundRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_budget__service__pb2.BatchRefundResponse.SerializeToString,
+            ),
+            'Apply': grpc.stream_stream_rpc_method_handler(
+                    servicer.Apply,
+                    request_deserializer=authority_dot_v1_dot_budget__service__pb2.ApplyRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_budget__service__pb2.ApplyResponse.SerializeToString,
+            ),
             'GetReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReservation,
                     request_deserializer=authority_dot_v1_dot_budget__service__pb2.GetReservationRequest.FromString,
                     response_serializer=authority_dot_v1_dot_budget__service__pb2.GetReservationResponse.SerializeToString,
             ),
+            'ListReservations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReservations,
+                    request_deserializer=authority_dot_v1_dot_budget__service__pb2.ListReservationsRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_budget__service__pb2.ListReservationsResponse.SerializeToString,
+            ),
             'GetBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBalance,
                     request_deserializer=authority_dot_v1_dot_budget__service__pb2.GetBalanceRequest.FromString,
                     response_serializer=authority_dot_v1_dot_budget__service__pb2.GetBalanceResponse.SerializeToString,
+            ),
+            'WatchBalance': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchBalance,
+                    request_deserializer=authority_dot_v1_dot_budget__service__pb2.WatchBalanceRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_budget__service__pb2.WatchBalanceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -277,6 +424,168 @@ class BudgetService(object):
             _registered_method=True)
 
     @staticmethod
+    def Extend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.BudgetService/Extend',
+            authority_dot_v1_dot_budget__service__pb2.ExtendRequest.SerializeToString,
+            authority_dot_v1_dot_budget__service__pb2.ExtendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Adjust(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.BudgetService/Adjust',
+            authority_dot_v1_dot_budget__service__pb2.AdjustRequest.SerializeToString,
+            authority_dot_v1_dot_budget__service__pb2.AdjustResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchReserve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.BudgetService/BatchReserve',
+            authority_dot_v1_dot_budget__service__pb2.BatchReserveRequest.SerializeToString,
+            authority_dot_v1_dot_budget__service__pb2.BatchReserveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCommit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.BudgetService/BatchCommit',
+            authority_dot_v1_dot_budget__service__pb2.BatchCommitRequest.SerializeToString,
+            authority_dot_v1_dot_budget__service__pb2.BatchCommitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.BudgetService/BatchRefund',
+            authority_dot_v1_dot_budget__service__pb2.BatchRefundRequest.SerializeToString,
+            authority_dot_v1_dot_budget__service__pb2.BatchRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Apply(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/authority.v1.BudgetService/Apply',
+            authority_dot_v1_dot_budget__service__pb2.ApplyRequest.SerializeToString,
+            authority_dot_v1_dot_budget__service__pb2.ApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetReservation(request,
             target,
             options=(),
@@ -304,6 +613,33 @@ class BudgetService(object):
             _registered_method=True)
 
     @staticmethod
+    def ListReservations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.BudgetService/ListReservations',
+            authority_dot_v1_dot_budget__service__pb2.ListReservationsRequest.SerializeToString,
+            authority_dot_v1_dot_budget__service__pb2.ListReservationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetBalance(request,
             target,
             options=(),
@@ -320,6 +656,33 @@ class BudgetService(object):
             '/authority.v1.BudgetService/GetBalance',
             authority_dot_v1_dot_budget__service__pb2.GetBalanceRequest.SerializeToString,
             authority_dot_v1_dot_budget__service__pb2.GetBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/authority.v1.BudgetService/WatchBalance',
+            authority_dot_v1_dot_budget__service__pb2.WatchBalanceRequest.SerializeToString,
+            authority_dot_v1_dot_budget__service__pb2.WatchBalanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,16 +56,51 @@ class BudgetServiceStub:
     Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, UNAVAILABLE.
     """
     Refund: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.RefundRequest, _budget_service_pb2.RefundResponse]
-    """Gives a committed charge back, wholly or in part, to the windows that it was charged to; many refunds may follow
-    one another until all is given back. On a held reservation it releases.
+    """Gives a committed charge back, wholly or in part, to the windows and grants that it was charged to; many refunds may
+    follow one another until all is given back. On a held reservation it releases.
     Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, REFUND_EXCEEDS_CHARGE, UNAVAILABLE.
+    """
+    Extend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ExtendRequest, _budget_service_pb2.ExtendResponse]
+    """Lets a held reservation live longer, to the later of its expiry and now + ttl; with legs, it also holds more in the
+    units and windows that it holds already, all or none. At most 7 days from its creation.
+    Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, DENIED, UNAVAILABLE.
+    """
+    Adjust: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.AdjustRequest, _budget_service_pb2.AdjustResponse]
+    """Corrects what an account was charged, in the windows of now, with a reason. Never denied. Needs the scope `admin`.
+    Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, UNAVAILABLE.
+    """
+    BatchReserve: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.BatchReserveRequest, _budget_service_pb2.BatchReserveResponse]
+    """Up to 500 Reserves, each with its own answer or error: one that is refused does not touch the others.
+    Reasons: INVALID_FIELD (the number of requests); each result has those of Reserve.
+    """
+    BatchCommit: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.BatchCommitRequest, _budget_service_pb2.BatchCommitResponse]
+    """Up to 500 Commits, as BatchReserve.
+    Reasons: INVALID_FIELD (the number of requests); each result has those of Commit.
+    """
+    BatchRefund: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.BatchRefundRequest, _budget_service_pb2.BatchRefundResponse]
+    """Up to 500 Refunds, as BatchReserve.
+    Reasons: INVALID_FIELD (the number of requests); each result has those of Refund.
+    """
+    Apply: _grpc.StreamStreamMultiCallable[_budget_service_pb2.ApplyRequest, _budget_service_pb2.ApplyResponse]
+    """A session: frames of operations in, frames of their results out, in the order in which they are done. The server reads
+    no further frame while 1000 operations of the session are under way. Ends when the client has closed its side and all is answered.
+    Reasons: INVALID_FIELD (a frame that is too large); each result has those of its operation.
     """
     GetReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetReservationRequest, _budget_service_pb2.GetReservationResponse]
     """Reads one reservation.
     Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
     """
+    ListReservations: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListReservationsRequest, _budget_service_pb2.ListReservationsResponse]
+    """Lists the reservations of an account and of those below it, as the ledger has them.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     GetBalance: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetBalanceRequest, _budget_service_pb2.GetBalanceResponse]
-    """Reads the numbers of every budget that a Reserve by the account would be checked against, in the windows of now.
+    """Reads the numbers of every budget and grant that a Reserve by the account would be checked against, in the windows of
+    now, or of a time in the past as the ledger has them.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
+    WatchBalance: _grpc.UnaryStreamMultiCallable[_budget_service_pb2.WatchBalanceRequest, _budget_service_pb2.WatchBalanceResponse]
+    """Answers the balance at once and again whenever it has changed, until the client leaves.
     Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
     """
 
@@ -90,16 +125,51 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, UNAVAILABLE.
     """
     Refund: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.RefundRequest, _budget_service_pb2.RefundResponse]  # type: ignore[assignment]
-    """Gives a committed charge back, wholly or in part, to the windows that it was charged to; many refunds may follow
-    one another until all is given back. On a held reservation it releases.
+    """Gives a committed charge back, wholly or in part, to the windows and grants that it was charged to; many refunds may
+    follow one another until all is given back. On a held reservation it releases.
     Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, REFUND_EXCEEDS_CHARGE, UNAVAILABLE.
+    """
+    Extend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ExtendRequest, _budget_service_pb2.ExtendResponse]  # type: ignore[assignment]
+    """Lets a held reservation live longer, to the later of its expiry and now + ttl; with legs, it also holds more in the
+    units and windows that it holds already, all or none. At most 7 days from its creation.
+    Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, DENIED, UNAVAILABLE.
+    """
+    Adjust: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.AdjustRequest, _budget_service_pb2.AdjustResponse]  # type: ignore[assignment]
+    """Corrects what an account was charged, in the windows of now, with a reason. Never denied. Needs the scope `admin`.
+    Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, UNAVAILABLE.
+    """
+    BatchReserve: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.BatchReserveRequest, _budget_service_pb2.BatchReserveResponse]  # type: ignore[assignment]
+    """Up to 500 Reserves, each with its own answer or error: one that is refused does not touch the others.
+    Reasons: INVALID_FIELD (the number of requests); each result has those of Reserve.
+    """
+    BatchCommit: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.BatchCommitRequest, _budget_service_pb2.BatchCommitResponse]  # type: ignore[assignment]
+    """Up to 500 Commits, as BatchReserve.
+    Reasons: INVALID_FIELD (the number of requests); each result has those of Commit.
+    """
+    BatchRefund: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.BatchRefundRequest, _budget_service_pb2.BatchRefundResponse]  # type: ignore[assignment]
+    """Up to 500 Refunds, as BatchReserve.
+    Reasons: INVALID_FIELD (the number of requests); each result has those of Refund.
+    """
+    Apply: _aio.StreamStreamMultiCallable[_budget_service_pb2.ApplyRequest, _budget_service_pb2.ApplyResponse]  # type: ignore[assignment]
+    """A session: frames of operations in, frames of their results out, in the order in which they are done. The server reads
+    no further frame while 1000 operations of the session are under way. Ends when the client has closed its side and all is answered.
+    Reasons: INVALID_FIELD (a frame that is too large); each result has those of its operation.
     """
     GetReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetReservationRequest, _budget_service_pb2.GetReservationResponse]  # type: ignore[assignment]
     """Reads one reservation.
     Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
     """
+    ListReservations: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListReservationsRequest, _budget_service_pb2.ListReservationsResponse]  # type: ignore[assignment]
+    """Lists the reservations of an account and of those below it, as the ledger has them.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     GetBalance: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetBalanceRequest, _budget_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
-    """Reads the numbers of every budget that a Reserve by the account would be checked against, in the windows of now.
+    """Reads the numbers of every budget and grant that a Reserve by the account would be checked against, in the windows of
+    now, or of a time in the past as the ledger has them.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
+    WatchBalance: _aio.UnaryStreamMultiCallable[_budget_service_pb2.WatchBalanceRequest, _budget_service_pb2.WatchBalanceResponse]  # type: ignore[assignment]
+    """Answers the balance at once and again whenever it has changed, until the client leaves.
     Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
     """
 
@@ -145,9 +215,71 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.RefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.RefundResponse, _abc.Awaitable[_budget_service_pb2.RefundResponse]]:
-        """Gives a committed charge back, wholly or in part, to the windows that it was charged to; many refunds may follow
-        one another until all is given back. On a held reservation it releases.
+        """Gives a committed charge back, wholly or in part, to the windows and grants that it was charged to; many refunds may
+        follow one another until all is given back. On a held reservation it releases.
         Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, REFUND_EXCEEDS_CHARGE, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def Extend(
+        self,
+        request: _budget_service_pb2.ExtendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.ExtendResponse, _abc.Awaitable[_budget_service_pb2.ExtendResponse]]:
+        """Lets a held reservation live longer, to the later of its expiry and now + ttl; with legs, it also holds more in the
+        units and windows that it holds already, all or none. At most 7 days from its creation.
+        Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, RESERVATION_STATE, DENIED, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def Adjust(
+        self,
+        request: _budget_service_pb2.AdjustRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.AdjustResponse, _abc.Awaitable[_budget_service_pb2.AdjustResponse]]:
+        """Corrects what an account was charged, in the windows of now, with a reason. Never denied. Needs the scope `admin`.
+        Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchReserve(
+        self,
+        request: _budget_service_pb2.BatchReserveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.BatchReserveResponse, _abc.Awaitable[_budget_service_pb2.BatchReserveResponse]]:
+        """Up to 500 Reserves, each with its own answer or error: one that is refused does not touch the others.
+        Reasons: INVALID_FIELD (the number of requests); each result has those of Reserve.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCommit(
+        self,
+        request: _budget_service_pb2.BatchCommitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.BatchCommitResponse, _abc.Awaitable[_budget_service_pb2.BatchCommitResponse]]:
+        """Up to 500 Commits, as BatchReserve.
+        Reasons: INVALID_FIELD (the number of requests); each result has those of Commit.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchRefund(
+        self,
+        request: _budget_service_pb2.BatchRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.BatchRefundResponse, _abc.Awaitable[_budget_service_pb2.BatchRefundResponse]]:
+        """Up to 500 Refunds, as BatchReserve.
+        Reasons: INVALID_FIELD (the number of requests); each result has those of Refund.
+        """
+
+    @_abc_1.abstractmethod
+    def Apply(
+        self,
+        request_iterator: _MaybeAsyncIterator[_budget_service_pb2.ApplyRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_budget_service_pb2.ApplyResponse], _abc.AsyncIterator[_budget_service_pb2.ApplyResponse]]:
+        """A session: frames of operations in, frames of their results out, in the order in which they are done. The server reads
+        no further frame while 1000 operations of the session are under way. Ends when the client has closed its side and all is answered.
+        Reasons: INVALID_FIELD (a frame that is too large); each result has those of its operation.
         """
 
     @_abc_1.abstractmethod
@@ -161,12 +293,33 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListReservations(
+        self,
+        request: _budget_service_pb2.ListReservationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.ListReservationsResponse, _abc.Awaitable[_budget_service_pb2.ListReservationsResponse]]:
+        """Lists the reservations of an account and of those below it, as the ledger has them.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
     def GetBalance(
         self,
         request: _budget_service_pb2.GetBalanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.GetBalanceResponse, _abc.Awaitable[_budget_service_pb2.GetBalanceResponse]]:
-        """Reads the numbers of every budget that a Reserve by the account would be checked against, in the windows of now.
+        """Reads the numbers of every budget and grant that a Reserve by the account would be checked against, in the windows of
+        now, or of a time in the past as the ledger has them.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchBalance(
+        self,
+        request: _budget_service_pb2.WatchBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_budget_service_pb2.WatchBalanceResponse], _abc.AsyncIterator[_budget_service_pb2.WatchBalanceResponse]]:
+        """Answers the balance at once and again whenever it has changed, until the client leaves.
         Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
 

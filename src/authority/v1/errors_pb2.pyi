@@ -48,6 +48,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The reservation's state does not allow the operation; metadata `state` names it. Do not retry."""
     ERROR_REASON_ALREADY_COMMITTED: _ErrorReason.ValueType  # 7
     """FAILED_PRECONDITION. Already committed under another idempotency key; metadata `idempotency_key` names that key."""
+    ERROR_REASON_NOT_ALLOWED: _ErrorReason.ValueType  # 15
+    """PERMISSION_DENIED. The key lacks the scope that the call needs, metadata `scope`, or is of another tenant, metadata `tenant`."""
     ERROR_REASON_REFUND_EXCEEDS_CHARGE: _ErrorReason.ValueType  # 8
     """FAILED_PRECONDITION. The refund is larger than what is left of the charge; metadata `refundable` has what is left."""
     ERROR_REASON_DENIED: _ErrorReason.ValueType  # 9
@@ -82,6 +84,8 @@ ERROR_REASON_RESERVATION_STATE: ErrorReason.ValueType  # 6
 """FAILED_PRECONDITION. The reservation's state does not allow the operation; metadata `state` names it. Do not retry."""
 ERROR_REASON_ALREADY_COMMITTED: ErrorReason.ValueType  # 7
 """FAILED_PRECONDITION. Already committed under another idempotency key; metadata `idempotency_key` names that key."""
+ERROR_REASON_NOT_ALLOWED: ErrorReason.ValueType  # 15
+"""PERMISSION_DENIED. The key lacks the scope that the call needs, metadata `scope`, or is of another tenant, metadata `tenant`."""
 ERROR_REASON_REFUND_EXCEEDS_CHARGE: ErrorReason.ValueType  # 8
 """FAILED_PRECONDITION. The refund is larger than what is left of the charge; metadata `refundable` has what is left."""
 ERROR_REASON_DENIED: ErrorReason.ValueType  # 9
@@ -115,7 +119,17 @@ class _DenialReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DenialRe
     DENIAL_REASON_ACCOUNT_CLOSED: _DenialReason.ValueType  # 4
     """The account, or one above it, is closed."""
     DENIAL_REASON_NO_BUDGET: _DenialReason.ValueType  # 5
-    """No budget of the account or of those above it meters a money leg."""
+    """No budget or grant of the account or of those above it meters a money leg."""
+    DENIAL_REASON_PER_REQUEST_CAP: _DenialReason.ValueType  # 6
+    """A leg is above what one Reserve may ask."""
+    DENIAL_REASON_CONCURRENCY_CAP: _DenialReason.ValueType  # 7
+    """As many reservations are open as may be; retry once one of them has ended."""
+    DENIAL_REASON_RATE_LIMITED: _DenialReason.ValueType  # 8
+    """Too many Reserves within a minute; retry after RetryInfo."""
+    DENIAL_REASON_INSUFFICIENT_GRANTS: _DenialReason.ValueType  # 9
+    """The grants do not cover a leg."""
+    DENIAL_REASON_DEBT_OUTSTANDING: _DenialReason.ValueType  # 10
+    """The account is in debt; it may reserve again once it is level."""
 
 class DenialReason(_DenialReason, metaclass=_DenialReasonEnumTypeWrapper):
     """Why a Reserve was denied. May grow."""
@@ -131,7 +145,17 @@ DENIAL_REASON_ACCOUNT_FROZEN: DenialReason.ValueType  # 3
 DENIAL_REASON_ACCOUNT_CLOSED: DenialReason.ValueType  # 4
 """The account, or one above it, is closed."""
 DENIAL_REASON_NO_BUDGET: DenialReason.ValueType  # 5
-"""No budget of the account or of those above it meters a money leg."""
+"""No budget or grant of the account or of those above it meters a money leg."""
+DENIAL_REASON_PER_REQUEST_CAP: DenialReason.ValueType  # 6
+"""A leg is above what one Reserve may ask."""
+DENIAL_REASON_CONCURRENCY_CAP: DenialReason.ValueType  # 7
+"""As many reservations are open as may be; retry once one of them has ended."""
+DENIAL_REASON_RATE_LIMITED: DenialReason.ValueType  # 8
+"""Too many Reserves within a minute; retry after RetryInfo."""
+DENIAL_REASON_INSUFFICIENT_GRANTS: DenialReason.ValueType  # 9
+"""The grants do not cover a leg."""
+DENIAL_REASON_DEBT_OUTSTANDING: DenialReason.ValueType  # 10
+"""The account is in debt; it may reserve again once it is level."""
 Global___DenialReason: _TypeAlias = DenialReason  # noqa: Y015
 
 @_typing.final
@@ -144,6 +168,7 @@ class Denial(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     LIMITING_BUDGETS_FIELD_NUMBER: _builtins.int
     LIMITING_BUDGET_COUNT_FIELD_NUMBER: _builtins.int
+    GRANT_SHORTAGES_FIELD_NUMBER: _builtins.int
     reason: Global___DenialReason.ValueType
     """The reason of the tightest limit."""
     account: _builtins.str
@@ -154,6 +179,10 @@ class Denial(_message.Message):
     def limiting_budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitingBudget]:
         """The limits that did not allow the last option, tightest first; at most 8."""
 
+    @_builtins.property
+    def grant_shortages(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantShortage]:
+        """The units that the grants do not cover; at most 8."""
+
     def __init__(
         self,
         *,
@@ -161,14 +190,53 @@ class Denial(_message.Message):
         account: _builtins.str = ...,
         limiting_budgets: _abc.Iterable[Global___LimitingBudget] | None = ...,
         limiting_budget_count: _builtins.int = ...,
+        grant_shortages: _abc.Iterable[Global___GrantShortage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "limiting_budget_count", b"limiting_budget_count", "limiting_budgets", b"limiting_budgets", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "grant_shortages", b"grant_shortages", "limiting_budget_count", b"limiting_budget_count", "limiting_budgets", b"limiting_budgets", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Denial: _TypeAlias = Denial  # noqa: Y015
+
+@_typing.final
+class GrantShortage(_message.Message):
+    """A unit in which the grants of an account, and of those above it, did not cover a Reserve."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    REQUESTED_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    SHORT_BY_FIELD_NUMBER: _builtins.int
+    unit: _resources_pb2.Unit.ValueType
+    """The unit."""
+    requested: _builtins.int
+    """What the last option asked."""
+    available: _builtins.int
+    """What the grants in effect had; below zero where debt outweighs them."""
+    reserved: _builtins.int
+    """What open reservations hold of them."""
+    short_by: _builtins.int
+    """By how much it did not fit."""
+    def __init__(
+        self,
+        *,
+        unit: _resources_pb2.Unit.ValueType = ...,
+        requested: _builtins.int = ...,
+        available: _builtins.int = ...,
+        reserved: _builtins.int = ...,
+        short_by: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "requested", b"requested", "reserved", b"reserved", "short_by", b"short_by", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantShortage: _TypeAlias = GrantShortage  # noqa: Y015
 
 @_typing.final
 class LimitingBudget(_message.Message):

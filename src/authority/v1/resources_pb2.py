@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61uthority/v1/resources.proto\x12\x0c\x61uthority.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n\x03Leg\x12 \n\x04unit\x18\x01 \x01(\x0e\x32\x12.authority.v1.Unit\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"\xe4\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12)\n\x05state\x18\x05 \x01(\x0e\x32\x1a.authority.v1.AccountState\x12\x33\n\x0eoverage_policy\x18\x06 \x01(\x0e\x32\x1b.authority.v1.OveragePolicy\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x92\x02\n\x06\x42udget\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06\x62udget\x18\x02 \x01(\t\x12 \n\x04unit\x18\x03 \x01(\x0e\x32\x12.authority.v1.Unit\x12$\n\x06window\x18\x04 \x01(\x0e\x32\x14.authority.v1.Window\x12\r\n\x05limit\x18\x05 \x01(\x03\x12.\n\x0b\x65nforcement\x18\x06 \x01(\x0e\x32\x19.authority.v1.Enforcement\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xeb\x01\n\rBudgetBalance\x12$\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x14.authority.v1.Budget\x12\x35\n\x11window_start_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fwindow_end_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x11\n\tcommitted\x18\x05 \x01(\x03\x12\x10\n\x08refunded\x18\x06 \x01(\x03\x12\x11\n\tavailable\x18\x07 \x01(\x03\"\x97\x01\n\x0eReservationLeg\x12 \n\x04unit\x18\x01 \x01(\x0e\x32\x12.authority.v1.Unit\x12\x10\n\x08reserved\x18\x02 \x01(\x03\x12\x0c\n\x04held\x18\x03 \x01(\x03\x12\x0e\n\x06\x61\x63tual\x18\x04 \x01(\x03\x12\x0f\n\x07\x63harged\x18\x05 \x01(\x03\x12\x10\n\x08\x61\x62sorbed\x18\x06 \x01(\x03\x12\x10\n\x08refunded\x18\x07 \x01(\x03\"\xae\x03\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.authority.v1.ReservationState\x12*\n\x04legs\x18\x04 \x03(\x0b\x32\x1c.authority.v1.ReservationLeg\x12\x14\n\x0coption_index\x18\x05 \x01(\x05\x12\x0c\n\x04late\x18\x06 \x01(\x08\x12\x35\n\x06labels\x18\x07 \x03(\x0b\x32%.authority.v1.Reservation.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsettle_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*q\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\x0c\n\x08UNIT_USD\x10\x01\x12\x10\n\x0cUNIT_CREDITS\x10\x02\x12\x0f\n\x0bUNIT_IMAGES\x10\x03\x12\x0f\n\x0bUNIT_VIDEOS\x10\x04\x12\x11\n\rUNIT_MESSAGES\x10\x05*v\n\x06Window\x12\x16\n\x12WINDOW_UNSPECIFIED\x10\x00\x12\x0f\n\x0bWINDOW_HOUR\x10\x01\x12\x0e\n\nWINDOW_DAY\x10\x02\x12\x0f\n\x0bWINDOW_WEEK\x10\x03\x12\x10\n\x0cWINDOW_MONTH\x10\x04\x12\x10\n\x0cWINDOW_TOTAL\x10\x05*t\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NFORCEMENT_BLOCK\x10\x01\x12\x19\n\x15\x45NFORCEMENT_DOWNGRADE\x10\x02\x12\x16\n\x12\x45NFORCEMENT_NOTIFY\x10\x03*~\n\rOveragePolicy\x12\x1e\n\x1aOVERAGE_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12OVERAGE_POLICY_CAP\x10\x01\x12\x1c\n\x18OVERAGE_POLICY_AVAILABLE\x10\x02\x12\x17\n\x13OVERAGE_POLICY_DEBT\x10\x03*{\n\x0c\x41\x63\x63ountState\x12\x1d\n\x19\x41\x43\x43OUNT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43\x43OUNT_STATE_ACTIVE\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_STATE_FROZEN\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_STATE_CLOSED\x10\x03*\xb1\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMMITTED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61uthority/v1/resources.proto\x12\x0c\x61uthority.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n\x03Leg\x12 \n\x04unit\x18\x01 \x01(\x0e\x32\x12.authority.v1.Unit\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"\xb0\x02\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12)\n\x05state\x18\x05 \x01(\x0e\x32\x1a.authority.v1.AccountState\x12\x33\n\x0eoverage_policy\x18\x06 \x01(\x0e\x32\x1b.authority.v1.OveragePolicy\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x12per_request_limits\x18\x08 \x03(\x0b\x32\x11.authority.v1.Leg\x12\x1b\n\x13reserves_per_minute\x18\t \x01(\x05\"\x92\x02\n\x06\x42udget\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06\x62udget\x18\x02 \x01(\t\x12 \n\x04unit\x18\x03 \x01(\x0e\x32\x12.authority.v1.Unit\x12$\n\x06window\x18\x04 \x01(\x0e\x32\x14.authority.v1.Window\x12\r\n\x05limit\x18\x05 \x01(\x03\x12.\n\x0b\x65nforcement\x18\x06 \x01(\x0e\x32\x19.authority.v1.Enforcement\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xeb\x01\n\rBudgetBalance\x12$\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x14.authority.v1.Budget\x12\x35\n\x11window_start_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fwindow_end_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x11\n\tcommitted\x18\x05 \x01(\x03\x12\x10\n\x08refunded\x18\x06 \x01(\x03\x12\x11\n\tavailable\x18\x07 \x01(\x03\"\xa2\x04\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12 \n\x04unit\x18\x03 \x01(\x0e\x32\x12.authority.v1.Unit\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\nrecurrence\x18\x08 \x01(\x0e\x32\x14.authority.v1.Window\x12/\n\x0crefund_grace\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06source\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tvoid_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05state\x18\r \x01(\x0e\x32\x18.authority.v1.GrantState\x12\x10\n\x08reserved\x18\x0e \x01(\x03\x12\x11\n\tcommitted\x18\x0f \x01(\x03\x12\x10\n\x08refunded\x18\x10 \x01(\x03\x12\x11\n\tavailable\x18\x11 \x01(\x03\x12\x0f\n\x07\x65xpired\x18\x12 \x01(\x03\"\xbc\x01\n\x0cGrantReceipt\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\x35\n\x11period_start_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x04unit\x18\x03 \x01(\x0e\x32\x12.authority.v1.Unit\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x0f\n\x07\x63harged\x18\x06 \x01(\x03\x12\x10\n\x08refunded\x18\x07 \x01(\x03\"\x97\x01\n\x0eReservationLeg\x12 \n\x04unit\x18\x01 \x01(\x0e\x32\x12.authority.v1.Unit\x12\x10\n\x08reserved\x18\x02 \x01(\x03\x12\x0c\n\x04held\x18\x03 \x01(\x03\x12\x0e\n\x06\x61\x63tual\x18\x04 \x01(\x03\x12\x0f\n\x07\x63harged\x18\x05 \x01(\x03\x12\x10\n\x08\x61\x62sorbed\x18\x06 \x01(\x03\x12\x10\n\x08refunded\x18\x07 \x01(\x03\"\xeb\x03\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.authority.v1.ReservationState\x12*\n\x04legs\x18\x04 \x03(\x0b\x32\x1c.authority.v1.ReservationLeg\x12\x14\n\x0coption_index\x18\x05 \x01(\x05\x12\x0c\n\x04late\x18\x06 \x01(\x08\x12\x35\n\x06labels\x18\x07 \x03(\x0b\x32%.authority.v1.Reservation.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsettle_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06grants\x18\x0b \x03(\x0b\x32\x1a.authority.v1.GrantReceipt\x12\x0f\n\x07receipt\x18\x0c \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\x88\x01\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\x0c\n\x08UNIT_USD\x10\x01\x12\x10\n\x0cUNIT_CREDITS\x10\x02\x12\x0f\n\x0bUNIT_IMAGES\x10\x03\x12\x0f\n\x0bUNIT_VIDEOS\x10\x04\x12\x11\n\rUNIT_MESSAGES\x10\x05\x12\x15\n\x11UNIT_RESERVATIONS\x10\x06*v\n\x06Window\x12\x16\n\x12WINDOW_UNSPECIFIED\x10\x00\x12\x0f\n\x0bWINDOW_HOUR\x10\x01\x12\x0e\n\nWINDOW_DAY\x10\x02\x12\x0f\n\x0bWINDOW_WEEK\x10\x03\x12\x10\n\x0cWINDOW_MONTH\x10\x04\x12\x10\n\x0cWINDOW_TOTAL\x10\x05*t\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NFORCEMENT_BLOCK\x10\x01\x12\x19\n\x15\x45NFORCEMENT_DOWNGRADE\x10\x02\x12\x16\n\x12\x45NFORCEMENT_NOTIFY\x10\x03*~\n\rOveragePolicy\x12\x1e\n\x1aOVERAGE_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12OVERAGE_POLICY_CAP\x10\x01\x12\x1c\n\x18OVERAGE_POLICY_AVAILABLE\x10\x02\x12\x17\n\x13OVERAGE_POLICY_DEBT\x10\x03*{\n\x0c\x41\x63\x63ountState\x12\x1d\n\x19\x41\x43\x43OUNT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43\x43OUNT_STATE_ACTIVE\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_STATE_FROZEN\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_STATE_CLOSED\x10\x03*\x8b\x01\n\nGrantState\x12\x1b\n\x17GRANT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13GRANT_STATE_PENDING\x10\x01\x12\x16\n\x12GRANT_STATE_ACTIVE\x10\x02\x12\x17\n\x13GRANT_STATE_EXPIRED\x10\x03\x12\x16\n\x12GRANT_STATE_VOIDED\x10\x04*\xb1\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMMITTED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,30 +35,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RESERVATION_LABELSENTRY']._loaded_options = None
   _globals['_RESERVATION_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_UNIT']._serialized_start=1469
-  _globals['_UNIT']._serialized_end=1582
-  _globals['_WINDOW']._serialized_start=1584
-  _globals['_WINDOW']._serialized_end=1702
-  _globals['_ENFORCEMENT']._serialized_start=1704
-  _globals['_ENFORCEMENT']._serialized_end=1820
-  _globals['_OVERAGEPOLICY']._serialized_start=1822
-  _globals['_OVERAGEPOLICY']._serialized_end=1948
-  _globals['_ACCOUNTSTATE']._serialized_start=1950
-  _globals['_ACCOUNTSTATE']._serialized_end=2073
-  _globals['_RESERVATIONSTATE']._serialized_start=2076
-  _globals['_RESERVATIONSTATE']._serialized_end=2253
-  _globals['_LEG']._serialized_start=79
-  _globals['_LEG']._serialized_end=134
-  _globals['_ACCOUNT']._serialized_start=137
-  _globals['_ACCOUNT']._serialized_end=365
-  _globals['_BUDGET']._serialized_start=368
-  _globals['_BUDGET']._serialized_end=642
-  _globals['_BUDGETBALANCE']._serialized_start=645
-  _globals['_BUDGETBALANCE']._serialized_end=880
-  _globals['_RESERVATIONLEG']._serialized_start=883
-  _globals['_RESERVATIONLEG']._serialized_end=1034
-  _globals['_RESERVATION']._serialized_start=1037
-  _globals['_RESERVATION']._serialized_end=1467
-  _globals['_RESERVATION_LABELSENTRY']._serialized_start=1422
-  _globals['_RESERVATION_LABELSENTRY']._serialized_end=1467
+  _globals['_UNIT']._serialized_start=2379
+  _globals['_UNIT']._serialized_end=2515
+  _globals['_WINDOW']._serialized_start=2517
+  _globals['_WINDOW']._serialized_end=2635
+  _globals['_ENFORCEMENT']._serialized_start=2637
+  _globals['_ENFORCEMENT']._serialized_end=2753
+  _globals['_OVERAGEPOLICY']._serialized_start=2755
+  _globals['_OVERAGEPOLICY']._serialized_end=2881
+  _globals['_ACCOUNTSTATE']._serialized_start=2883
+  _globals['_ACCOUNTSTATE']._serialized_end=3006
+  _globals['_GRANTSTATE']._serialized_start=3009
+  _globals['_GRANTSTATE']._serialized_end=3148
+  _globals['_RESERVATIONSTATE']._serialized_start=3151
+  _globals['_RESERVATIONSTATE']._serialized_end=3328
+  _globals['_LEG']._serialized_start=111
+  _globals['_LEG']._serialized_end=166
+  _globals['_ACCOUNT']._serialized_start=169
+  _globals['_ACCOUNT']._serialized_end=473
+  _globals['_BUDGET']._serialized_start=476
+  _globals['_BUDGET']._serialized_end=750
+  _globals['_BUDGETBALANCE']._serialized_start=753
+  _globals['_BUDGETBALANCE']._serialized_end=988
+  _globals['_GRANT']._serialized_start=991
+  _globals['_GRANT']._serialized_end=1537
+  _globals['_GRANTRECEIPT']._serialized_start=1540
+  _globals['_GRANTRECEIPT']._serialized_end=1728
+  _globals['_RESERVATIONLEG']._serialized_start=1731
+  _globals['_RESERVATIONLEG']._serialized_end=1882
+  _globals['_RESERVATION']._serialized_start=1885
+  _globals['_RESERVATION']._serialized_end=2376
+  _globals['_RESERVATION_LABELSENTRY']._serialized_start=2331
+  _globals['_RESERVATION_LABELSENTRY']._serialized_end=2376
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ counts (IMAGES, VIDEOS, MESSAGES) in ones. The largest amount is 2^53 - 1. No am
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -42,6 +43,10 @@ class _UnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Unit.ValueType],
     """Videos, in ones."""
     UNIT_MESSAGES: _Unit.ValueType  # 5
     """Chat messages, in ones."""
+    UNIT_RESERVATIONS: _Unit.ValueType  # 6
+    """Open reservations, in ones. No leg names it: every reservation holds one while it is open. A budget of WINDOW_TOTAL in
+    it caps how many may be open at once.
+    """
 
 class Unit(_Unit, metaclass=_UnitEnumTypeWrapper):
     """What an amount counts. May grow; treat an unknown unit as one that you do not use."""
@@ -58,6 +63,10 @@ UNIT_VIDEOS: Unit.ValueType  # 4
 """Videos, in ones."""
 UNIT_MESSAGES: Unit.ValueType  # 5
 """Chat messages, in ones."""
+UNIT_RESERVATIONS: Unit.ValueType  # 6
+"""Open reservations, in ones. No leg names it: every reservation holds one while it is open. A budget of WINDOW_TOTAL in
+it caps how many may be open at once.
+"""
 Global___Unit: _TypeAlias = Unit  # noqa: Y015
 
 class _Window:
@@ -180,6 +189,38 @@ ACCOUNT_STATE_CLOSED: AccountState.ValueType  # 3
 """Reserves nothing, for ever; open reservations settle as usual."""
 Global___AccountState: _TypeAlias = AccountState  # noqa: Y015
 
+class _GrantState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GrantStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GrantState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GRANT_STATE_UNSPECIFIED: _GrantState.ValueType  # 0
+    """Not set."""
+    GRANT_STATE_PENDING: _GrantState.ValueType  # 1
+    """Not in effect yet."""
+    GRANT_STATE_ACTIVE: _GrantState.ValueType  # 2
+    """In effect: what is available of it may be spent."""
+    GRANT_STATE_EXPIRED: _GrantState.ValueType  # 3
+    """Its time has passed; what was left of it is `expired`."""
+    GRANT_STATE_VOIDED: _GrantState.ValueType  # 4
+    """Taken back by an operator; what was left of it can't be spent."""
+
+class GrantState(_GrantState, metaclass=_GrantStateEnumTypeWrapper):
+    """The life of a grant, by the hot store's clock. May grow."""
+
+GRANT_STATE_UNSPECIFIED: GrantState.ValueType  # 0
+"""Not set."""
+GRANT_STATE_PENDING: GrantState.ValueType  # 1
+"""Not in effect yet."""
+GRANT_STATE_ACTIVE: GrantState.ValueType  # 2
+"""In effect: what is available of it may be spent."""
+GRANT_STATE_EXPIRED: GrantState.ValueType  # 3
+"""Its time has passed; what was left of it is `expired`."""
+GRANT_STATE_VOIDED: GrantState.ValueType  # 4
+"""Taken back by an operator; what was left of it can't be spent."""
+Global___GrantState: _TypeAlias = GrantState  # noqa: Y015
+
 class _ReservationState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -223,7 +264,7 @@ class Leg(_message.Message):
     unit: Global___Unit.ValueType
     """What the amount counts."""
     amount: _builtins.int
-    """In the unit's smallest step; 1 to 2^53 - 1 in a Reserve, 0 and up in a Commit."""
+    """In the unit's smallest step; 1 to 2^53 - 1 in a Reserve, 0 and up in a Commit, below 0 too in an Adjust."""
     def __init__(
         self,
         *,
@@ -251,6 +292,8 @@ class Account(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     OVERAGE_POLICY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PER_REQUEST_LIMITS_FIELD_NUMBER: _builtins.int
+    RESERVES_PER_MINUTE_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The id: `acme` for a tenant, `acme/alice` for an account below it. The part before the slash is the tenant."""
     parent: _builtins.str
@@ -263,9 +306,15 @@ class Account(_message.Message):
     """Whether the account may reserve."""
     overage_policy: Global___OveragePolicy.ValueType
     """What happens to costs above the held amount."""
+    reserves_per_minute: _builtins.int
+    """How many Reserves a minute the account and those below it may make, in bursts of up to as many; 0 for no limit."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the account was made."""
+
+    @_builtins.property
+    def per_request_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Leg]:
+        """The most that one Reserve by the account, or by one below it, may ask, for each unit; no limit for units not named."""
 
     def __init__(
         self,
@@ -277,10 +326,12 @@ class Account(_message.Message):
         state: Global___AccountState.ValueType = ...,
         overage_policy: Global___OveragePolicy.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        per_request_limits: _abc.Iterable[Global___Leg] | None = ...,
+        reserves_per_minute: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "display_name", b"display_name", "overage_policy", b"overage_policy", "parent", b"parent", "state", b"state", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "display_name", b"display_name", "overage_policy", b"overage_policy", "parent", b"parent", "per_request_limits", b"per_request_limits", "reserves_per_minute", b"reserves_per_minute", "state", b"state", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -393,6 +444,158 @@ class BudgetBalance(_message.Message):
 Global___BudgetBalance: _TypeAlias = BudgetBalance  # noqa: Y015
 
 @_typing.final
+class Grant(_message.Message):
+    """A lot of prepaid or free amount on an account, which it and the accounts below it may spend. A leg in a unit that the
+    account or one above it was ever granted must be covered by grants: by priority, then the earliest expiry, then age.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RECURRENCE_FIELD_NUMBER: _builtins.int
+    REFUND_GRACE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    VOID_TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    COMMITTED_FIELD_NUMBER: _builtins.int
+    REFUNDED_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    grant_id: _builtins.str
+    """The id that CreateGrant answered, such as `acme/0199a0b2-...`."""
+    account: _builtins.str
+    """The account that it was granted to."""
+    unit: Global___Unit.ValueType
+    """What it counts. UNIT_RESERVATIONS can't be granted."""
+    amount: _builtins.int
+    """How much was granted; with a recurrence, how much in each period."""
+    priority: _builtins.int
+    """Lower ones are spent first; 0 to 1000."""
+    recurrence: Global___Window.ValueType
+    """If set, the amount is granted anew in every such period of the account's time zone, and what is left of a period's
+    amount expires with it. WINDOW_TOTAL is no recurrence.
+    """
+    source: _builtins.str
+    """A line of text for people and reports, such as `purchase` or `welcome`; at most 64 characters."""
+    state: Global___GrantState.ValueType
+    """Where it is in its life."""
+    reserved: _builtins.int
+    """Held by open reservations; with a recurrence, of the present period, and so are the next four."""
+    committed: _builtins.int
+    """Charged by commits."""
+    refunded: _builtins.int
+    """Given back by refunds."""
+    available: _builtins.int
+    """What may be spent; below zero after a commit by an account that may be in debt."""
+    expired: _builtins.int
+    """What was left when it expired or was voided, and what has come back to it since."""
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it may be spent; the time of its creation if not set."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it may be spent; for ever if not set."""
+
+    @_builtins.property
+    def refund_grace(self) -> _duration_pb2.Duration:
+        """How long an amount may be spent that is refunded after the grant has expired; forfeited if not set."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    @_builtins.property
+    def void_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was voided; not set if it was not."""
+
+    def __init__(
+        self,
+        *,
+        grant_id: _builtins.str = ...,
+        account: _builtins.str = ...,
+        unit: Global___Unit.ValueType = ...,
+        amount: _builtins.int = ...,
+        priority: _builtins.int = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        recurrence: Global___Window.ValueType = ...,
+        refund_grace: _duration_pb2.Duration | None = ...,
+        source: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        void_time: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___GrantState.ValueType = ...,
+        reserved: _builtins.int = ...,
+        committed: _builtins.int = ...,
+        refunded: _builtins.int = ...,
+        available: _builtins.int = ...,
+        expired: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "effective_time", b"effective_time", "expire_time", b"expire_time", "refund_grace", b"refund_grace", "void_time", b"void_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "available", b"available", "committed", b"committed", "create_time", b"create_time", "effective_time", b"effective_time", "expire_time", b"expire_time", "expired", b"expired", "grant_id", b"grant_id", "priority", b"priority", "recurrence", b"recurrence", "refund_grace", b"refund_grace", "refunded", b"refunded", "reserved", b"reserved", "source", b"source", "state", b"state", "unit", b"unit", "void_time", b"void_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Grant: _TypeAlias = Grant  # noqa: Y015
+
+@_typing.final
+class GrantReceipt(_message.Message):
+    """What a reservation took from one grant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_START_TIME_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    CHARGED_FIELD_NUMBER: _builtins.int
+    REFUNDED_FIELD_NUMBER: _builtins.int
+    grant_id: _builtins.str
+    """The grant."""
+    unit: Global___Unit.ValueType
+    """What the amounts count."""
+    reserved: _builtins.int
+    """What Reserve and Extend took."""
+    held: _builtins.int
+    """What is still set aside."""
+    charged: _builtins.int
+    """What commits charged."""
+    refunded: _builtins.int
+    """What refunds gave back."""
+    @_builtins.property
+    def period_start_time(self) -> _timestamp_pb2.Timestamp:
+        """Start of the period that it was taken from; not set for a grant without recurrence."""
+
+    def __init__(
+        self,
+        *,
+        grant_id: _builtins.str = ...,
+        period_start_time: _timestamp_pb2.Timestamp | None = ...,
+        unit: Global___Unit.ValueType = ...,
+        reserved: _builtins.int = ...,
+        held: _builtins.int = ...,
+        charged: _builtins.int = ...,
+        refunded: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period_start_time", b"period_start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charged", b"charged", "grant_id", b"grant_id", "held", b"held", "period_start_time", b"period_start_time", "refunded", b"refunded", "reserved", b"reserved", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantReceipt: _TypeAlias = GrantReceipt  # noqa: Y015
+
+@_typing.final
 class ReservationLeg(_message.Message):
     """The numbers of a reservation in one unit."""
 
@@ -474,6 +677,8 @@ class Reservation(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     SETTLE_TIME_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """The id that Reserve answered, such as `acme/0199a0b2-...`; the part before the slash is the tenant."""
     account: _builtins.str
@@ -484,6 +689,8 @@ class Reservation(_message.Message):
     """Which of the Reserve's options was held, counted from 0."""
     late: _builtins.bool
     """True if it was committed after it had expired."""
+    receipt: _builtins.str
+    """What the last commit told of the provider's own record, such as a request id."""
     @_builtins.property
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLeg]:
         """Its numbers, one entry for each unit."""
@@ -504,6 +711,10 @@ class Reservation(_message.Message):
     def settle_time(self) -> _timestamp_pb2.Timestamp:
         """When it left HELD; not set before."""
 
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantReceipt]:
+        """What it took from which grant, in the order in which it was taken; what is not needed goes back in reverse order."""
+
     def __init__(
         self,
         *,
@@ -517,10 +728,12 @@ class Reservation(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         settle_time: _timestamp_pb2.Timestamp | None = ...,
+        grants: _abc.Iterable[Global___GrantReceipt] | None = ...,
+        receipt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "settle_time", b"settle_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "expire_time", b"expire_time", "labels", b"labels", "late", b"late", "legs", b"legs", "option_index", b"option_index", "reservation_id", b"reservation_id", "settle_time", b"settle_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "expire_time", b"expire_time", "grants", b"grants", "labels", b"labels", "late", b"late", "legs", b"legs", "option_index", b"option_index", "receipt", b"receipt", "reservation_id", b"reservation_id", "settle_time", b"settle_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

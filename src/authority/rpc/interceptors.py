@@ -13,7 +13,9 @@ import uuid_utils
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
+from authority.domain.callers import ROOT
 from authority.domain.errors import InvalidRequest, NotSignedIn, OutOfTime, PaymasterError
+from authority.rpc.caller import enter_call
 from authority.rpc.status import abort, internal_status
 
 # Health is asked by probes that hold no token, reflection by tools that only read the proto.
@@ -72,6 +74,7 @@ def _guarded(inner: Any, method: str, signed_in: bool) -> Any:
     async def handle(request: Any, context: Context) -> Any:
         try:
             _admit(request, signed_in)
+            enter_call(ROOT)
             async with asyncio.timeout(_CALL_SECONDS_MAX):
                 return await inner(request, context)
         except Exception as error:  # noqa: BLE001 - every error ends here
@@ -84,6 +87,7 @@ def _guarded_stream(inner: Any, method: str, signed_in: bool) -> Any:
     async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
         try:
             _admit(request, signed_in)
+            enter_call(ROOT)
             async for message in inner(request, context):
                 yield message
         except Exception as error:  # noqa: BLE001 - every error ends here

@@ -1,0 +1,65 @@
+"""Who calls: what a credential stands for, what it may do, and whose things it may name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from authority.domain.ids import PLATFORM
+
+
+class Scope(StrEnum):
+    """What a caller may do."""
+
+    SPEND = "SPEND"
+    SUBMIT = "SUBMIT"
+    READ = "READ"
+    ADMIN = "ADMIN"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever made the call under way.
+
+    `tenant` is the one that the caller is bound to; `platform` is bound to none.
+    """
+
+    id: str
+    display_name: str
+    tenant: str
+    scopes: frozenset[Scope]
+
+    @property
+    def bound_to(self) -> str:
+        """The only tenant whose things the caller may name; '' if it may name all."""
+        return "" if self.tenant == PLATFORM else self.tenant
+
+    @property
+    def actor(self) -> str:
+        """The caller as the record of changes names it."""
+        return f"{self.display_name} ({self.id})" if self.display_name else self.id
+
+    def may(self, scope: Scope) -> bool:
+        """Say whether the caller has a scope; ADMIN includes READ."""
+        return scope in self.scopes or (scope is Scope.READ and Scope.ADMIN in self.scopes)
+
+
+ROOT = Caller("root", "root token", PLATFORM, frozenset(Scope))
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A credential, without its secret."""
+
+    api_key_id: str
+    tenant: str
+    scopes: frozenset[Scope]
+    display_name: str
+    create_time: datetime
+    expire_time: datetime | None = None
+    revoke_time: datetime | None = None
+
+    def caller(self) -> Caller:
+        """Return whom the key lets in."""
+        return Caller(self.api_key_id, self.display_name, self.tenant, self.scopes)

@@ -1,0 +1,20 @@
+"""Who made the call that is under way, for whatever runs on its behalf."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from authority.domain.callers import Caller
+
+# Set by rpc/interceptors.py before the servicer is entered; tasks that the call starts inherit it.
+_caller: ContextVar[Caller] = ContextVar("caller")
+
+
+def current_caller() -> Caller:
+    """Return who made the call under way. Raises LookupError outside of one."""
+    return _caller.get()
+
+
+def enter_call(caller: Caller) -> None:
+    """Say who made the call that the running task serves."""
+    _caller.set(caller)

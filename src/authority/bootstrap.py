@@ -22,6 +22,7 @@ from authority.config import AuthoritySettings
 from authority.domain.errors import Unavailable
 from authority.hotstate.clock import HotClock
 from authority.hotstate.store import HotStore, connect
+from authority.ledger.api_keys import PostgresApiKeys
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool, wait_for_postgres
 from authority.ledger.generations import PostgresGenerations
@@ -39,7 +40,10 @@ from authority.rpc.budget_servicer import BudgetServicer
 from authority.rpc.generation_servicer import GenerationServicer
 from authority.rpc.server import RpcServer
 from authority.rpc.shield import Shield
+from authority.rpc.tls import BadCertificate, TlsFiles
+from authority.usecases.api_keys import ApiKeys
 from authority.usecases.context import Context
+from authority.usecases.credentials import Credentials
 from authority.usecases.generations import GenerationContext
 from authority.usecases.locate import Locator
 from authority.usecases.policies import Policies
@@ -208,7 +212,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
     """Serve until the block ends; then let calls finish and write what is left.
 
     Raises:
-        StartError: a store is away or its schema is old.
+        StartError: a store is away, its schema is old, or a file can't be used.
         PortInUse: another process listens there.
 
     """
@@ -218,21 +222,28 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
     except BadLocation as error:
         raise StartError(f"PAYMASTER_ARTIFACTS: {error}") from None
     async with running_core(settings) as core:
+        store = PostgresApiKeys(core.database)
+        root_token = settings.token.get_secret_value()
+        credentials = Credentials(store, root_token, core.context.clock.now_ms)
+        api_keys = ApiKeys(core.context, store, credentials)
 
         def register(server: grpc.aio.Server) -> None:
             budgets = BudgetServicer(core.context, core.locator, shield)
-            admin = AdminServicer(core.context, core.audit, core.status)
+            admin = AdminServicer(core.context, core.audit, core.status, api_keys)
             budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
             makes = GenerationServicer(core.generations, artifacts)
             generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
 
         server = RpcServer(
-            token=settings.token.get_secret_value(),
+            credentials=credentials,
             reuse_port=settings.reuse_port,
             register=register,
         )
-        port = await server.start(settings.host, settings.port)
+        try:
+            port = await server.start(settings.host, settings.port, _tls_files(settings))
+        except BadCertificate as error:
+            raise StartError(str(error)) from None
         tasks = [
             asyncio.create_task(core.sweeper.run(), name="sweeper"),
             asyncio.create_task(_report_health(core, server), name="health"),
@@ -244,6 +255,12 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             await shield.drain()
             for task in tasks:
                 await _cancelled(task)
+
+
+def _tls_files(settings: AuthoritySettings) -> TlsFiles | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
 
 
 async def _report_health(core: Core, server: RpcServer) -> None:

@@ -33,7 +33,10 @@ def _url_of(*schemes: str) -> AfterValidator:
 class AuthoritySettings(BaseSettings):
     """Every setting of the authority, with its variable, default and meaning."""
 
-    model_config = SettingsConfigDict(env_prefix="AUTHORITY_", extra="ignore")
+    # A variable that is set to nothing is one that is not set.
+    model_config = SettingsConfigDict(
+        env_prefix="AUTHORITY_", extra="ignore", env_ignore_empty=True
+    )
 
     database_url: Annotated[SecretStr, _url_of("postgresql", "postgres")] = Field(
         validation_alias="DATABASE_URL", description="Postgres, which remembers."
@@ -44,12 +47,22 @@ class AuthoritySettings(BaseSettings):
     token: SecretStr = Field(
         default=SecretStr(""),
         validation_alias="PAYMASTER_TOKEN",
-        description="The bearer token that every call must carry; none is asked for if empty.",
+        description="The root token, which may do everything, such as make the first API key.",
     )
     token_file: Path | None = Field(
         default=None,
         validation_alias="PAYMASTER_TOKEN_FILE",
-        description="A file that holds the token, in place of PAYMASTER_TOKEN.",
+        description="A file that holds the root token, in place of PAYMASTER_TOKEN.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="The server's certificate and its chain, in PEM; switches TLS on.",
+    )
+    tls_key: Path | None = Field(
+        default=None, description="The private key of AUTHORITY_TLS_CERTIFICATE, in PEM."
+    )
+    tls_client_ca: Path | None = Field(
+        default=None, description="The CA that every caller must show a certificate of, in PEM."
     )
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=7460, ge=0, le=65535, description="The port; 0 chooses a free one.")
@@ -82,6 +95,16 @@ class AuthoritySettings(BaseSettings):
                 self.token = SecretStr(self.token_file.read_text().strip())
             except (OSError, UnicodeDecodeError) as error:
                 raise ValueError(f"PAYMASTER_TOKEN_FILE can't be read: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("AUTHORITY_TLS_CERTIFICATE and AUTHORITY_TLS_KEY: set both or neither")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError(
+                "AUTHORITY_TLS_CLIENT_CA: set AUTHORITY_TLS_CERTIFICATE and AUTHORITY_TLS_KEY too"
+            )
         return self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from authority.domain.ids import PLATFORM
 
@@ -63,3 +64,31 @@ class ApiKey:
     def caller(self) -> Caller:
         """Return whom the key lets in."""
         return Caller(self.api_key_id, self.display_name, self.tenant, self.scopes)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoredKey:
+    """A credential as it is kept."""
+
+    key: ApiKey
+    secret_hash: bytes
+
+
+class ApiKeyStore(Protocol):
+    """Where API keys are kept. Every method raises Unavailable."""
+
+    async def insert(self, key: ApiKey, secret_hash: bytes) -> None:
+        """Add an API key."""
+        ...
+
+    async def find(self, api_key_id: str) -> StoredKey | None:
+        """Return an API key with the hash of its secret."""
+        ...
+
+    async def list(self, tenant: str, after: str, limit: int) -> list[ApiKey]:
+        """Return a page in the order of the ids; of all tenants if `tenant` is ''."""
+        ...
+
+    async def revoke(self, api_key_id: str, revoke_time: datetime) -> ApiKey | None:
+        """End an API key and return it; None if there is none."""
+        ...

@@ -3,6 +3,7 @@
     PaymasterError
     ├── InvalidRequest        a field is missing, malformed or out of range
     ├── NotSignedIn           the call has no valid token
+    ├── NotAllowed            the caller lacks a scope, or names something of another tenant
     ├── NotFound              the named thing does not exist
     ├── AlreadyExists         the thing to be made exists
     ├── IdempotencyKeyReused  the key was used for another request
@@ -71,6 +72,12 @@ class NotSignedIn(PaymasterError):
     """The call has no valid token."""
 
     reason = "NOT_SIGNED_IN"
+
+
+class NotAllowed(PaymasterError):
+    """The caller lacks a scope, or names something of another tenant."""
+
+    reason = "NOT_ALLOWED"
 
 
 class NotFound(PaymasterError):

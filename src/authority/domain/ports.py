@@ -224,8 +224,10 @@ class Ledger(Protocol):
         """Return a page of accounts in the order of their ids; of all tenants if `tenant` is ''."""
         ...
 
-    async def list_budgets(self, account: str, after: tuple[str, str], limit: int) -> list[Budget]:
-        """Return a page of budgets by account and id; of all accounts if `account` is ''."""
+    async def list_budgets(
+        self, tenant: str, account: str, after: tuple[str, str], limit: int
+    ) -> list[Budget]:
+        """Return a page of budgets by account and id; of all where `tenant` or `account` is ''."""
         ...
 
 

@@ -155,7 +155,9 @@ WHERE account = %(account)s AND budget = %(budget)s RETURNING *;
 
 -- name: list_budgets
 SELECT * FROM budget WHERE (account, budget) > (%(account_after)s, %(budget_after)s)
-  AND (%(account)s = '' OR account = %(account)s) ORDER BY account, budget LIMIT %(limit)s;
+  AND (%(account)s = '' OR account = %(account)s)
+  AND (%(tenant)s = '' OR split_part(account, '/', 1) = %(tenant)s)
+ORDER BY account, budget LIMIT %(limit)s;
 
 -- name: audit_windows
 -- What the entries say of each window.

@@ -189,10 +189,13 @@ class LedgerStore:
         rows = await self.rows("list_accounts", tenant=tenant, after=after, limit=limit)
         return [_account(row) for row in rows]
 
-    async def list_budgets(self, account: str, after: tuple[str, str], limit: int) -> list[Budget]:
-        """Return a page of budgets by account and id; of all accounts if `account` is ''."""
+    async def list_budgets(
+        self, tenant: str, account: str, after: tuple[str, str], limit: int
+    ) -> list[Budget]:
+        """Return a page of budgets by account and id; of all where `tenant` or `account` is ''."""
         rows = await self.rows(
             "list_budgets",
+            tenant=tenant,
             account=account,
             account_after=after[0],
             budget_after=after[1],

@@ -14,10 +14,13 @@ from authority.domain.ids import PLATFORM, is_account, tenant_of
 from authority.domain.money import Unit
 from authority.domain.windows import Window
 from authority.recovery.audit import Report
+from authority.rpc.api_key_servicing import ApiKeyServicing
+from authority.rpc.caller import current_caller
 from authority.rpc.convert import account_to_proto, budget_to_proto
 from authority.rpc.pages import make_page_token, read_page_token
 from authority.rpc.requests import Reader, enum_name
 from authority.usecases import accounts
+from authority.usecases.api_keys import ApiKeys
 from authority.usecases.context import Context
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import admin_service_pb2_grpc, resources_pb2
@@ -27,7 +30,7 @@ _DISPLAY_NAME_LENGTH_MAX = 128
 _NOT_YET = datetime.fromtimestamp(0, UTC)
 
 
-class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
+class AdminServicer(ApiKeyServicing, admin_service_pb2_grpc.AdminServiceServicer):
     """What the owners and the operators of budgets do."""
 
     def __init__(
@@ -35,7 +38,9 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         context: Context,
         audit: Callable[[str], Awaitable[Report]],
         status: Callable[[], Awaitable[messages.GetStatusResponse]],
+        api_keys: ApiKeys,
     ) -> None:
+        super().__init__(api_keys)
         self._context = context
         self._audit = audit
         self._status = status
@@ -144,7 +149,9 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             await self._context.policies.of(request.account)
         scope = ["budgets", request.account]
         account, budget = read_page_token(request.page_token, scope, ["", ""])
-        rows = await self._context.ledger.list_budgets(request.account, (account, budget), size + 1)
+        rows = await self._context.ledger.list_budgets(
+            current_caller().bound_to, request.account, (account, budget), size + 1
+        )
         page = rows[:size]
         more = ""
         if len(rows) > size:

@@ -1,11 +1,11 @@
-"""What happens around every call: sign-in, the request id, and errors turned into statuses."""
+"""What happens around every call: sign-in, scope, tenant, and errors turned into statuses."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias, cast
+from contextlib import aclosing
+from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
 import structlog
@@ -13,17 +13,20 @@ import uuid_utils
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
-from authority.domain.callers import ROOT
-from authority.domain.errors import InvalidRequest, NotSignedIn, OutOfTime, PaymasterError
+from authority.domain.errors import InvalidRequest, OutOfTime, PaymasterError
+from authority.rpc.access import check_scope, check_tenant
 from authority.rpc.caller import enter_call
 from authority.rpc.status import abort, internal_status
+from authority.usecases.credentials import Credentials
 
 # Health is asked by probes that hold no token, reflection by tools that only read the proto.
 _OPEN_TO_ALL = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 # For callers that set no deadline. What they asked for goes on; they may ask again with the same
-# key.
+# key. Streams last as long as their caller wants.
 _CALL_SECONDS_MAX = 30.0
+
+_BEARER = "Bearer "
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,66 +35,149 @@ log = structlog.get_logger(__name__)
 
 
 class Calls(grpc.aio.ServerInterceptor):
-    """Asks for the token, and lets nothing but well-formed statuses out."""
+    """Lets callers in to what is theirs, and nothing but well-formed statuses out."""
 
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode() if token else b""
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wrap the handler of one call."""
+        """Wrap the handler of one call, of whichever of the four kinds it is."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or method.startswith(_OPEN_TO_ALL):
             return handler
-        signed_in = self._signed_in(handler_call_details)
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                _guarded_stream(handler.unary_stream, method, signed_in),
-                _reader(handler.request_deserializer),
-                handler.response_serializer,
+        metadata = cast("list[tuple[str, str | bytes]]", handler_call_details.invocation_metadata)
+        gate = Gate(self._credentials, method, dict(metadata).get("authorization", ""))
+        codec = (_reader(handler.request_deserializer), handler.response_serializer)
+        match handler.request_streaming, handler.response_streaming:
+            case False, False:
+                single = _single(handler.unary_unary, gate)
+                return grpc.unary_unary_rpc_method_handler(single, *codec)
+            case False, True:
+                watched = _watched(handler.unary_stream, gate)
+                return grpc.unary_stream_rpc_method_handler(watched, *codec)
+            case True, False:
+                gathered = _gathered(handler.stream_unary, gate)
+                return grpc.stream_unary_rpc_method_handler(gathered, *codec)
+            case _:
+                session = _session(handler.stream_stream, gate)
+                return grpc.stream_stream_rpc_method_handler(session, *codec)
+
+
+class Gate:
+    """What one call's messages have to pass.
+
+    The token is asked for at every message: a stream does not outlive its key by more than that.
+    """
+
+    def __init__(self, credentials: Credentials, method: str, authorization: str | bytes) -> None:
+        self.method = method
+        self._credentials = credentials
+        text = authorization if isinstance(authorization, str) else ""
+        self._token = text.removeprefix(_BEARER) if text.startswith(_BEARER) else ""
+        self._refusal: Exception | None = None
+
+    async def sign_in(self) -> None:
+        """Let the caller in. Raises NotSignedIn, NotAllowed (the scope), Unavailable."""
+        self._caller = await self._credentials.caller(self._token)
+        check_scope(self.method, self._caller)
+        enter_call(self._caller)
+
+    async def admit(self, request: Any) -> None:
+        """Let a message in. Raises what `sign_in` does, InvalidRequest, NotAllowed (the tenant)."""
+        await self.sign_in()
+        if request is None:
+            raise InvalidRequest.of(
+                "request", "is not the message of this method; text in it must be UTF-8"
             )
-        return grpc.unary_unary_rpc_method_handler(
-            _guarded(handler.unary_unary, method, signed_in),
-            _reader(handler.request_deserializer),
-            handler.response_serializer,
-        )
+        check_tenant(request, self._caller)
 
-    def _signed_in(self, details: grpc.HandlerCallDetails) -> bool:
-        if not self._expected:
-            return True
-        metadata = cast("list[tuple[str, str | bytes]]", details.invocation_metadata)
-        given = dict(metadata).get("authorization", b"")
-        return hmac.compare_digest(
-            given.encode() if isinstance(given, str) else given, self._expected
-        )
+    async def admitted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Yield the messages of a caller's stream, each one checked before it is seen."""
+        try:
+            async for request in requests:
+                await self.admit(request)
+                yield request
+        except PaymasterError as refusal:
+            self._refusal = refusal
+            raise
+
+    def check_refusal(self) -> None:
+        """Raise what a message of the stream was refused for, whatever its reader made of it."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    async def answer(self, error: Exception, context: Context) -> NoReturn:
+        """End the call with the status of an error."""
+        error = self._refusal or error
+        if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
+            raise error
+        if isinstance(error, TimeoutError):
+            error = OutOfTime(
+                "The call took too long; the outcome is unknown. Ask again, same key."
+            )
+        if isinstance(error, PaymasterError):
+            await abort(context, error)
+        request_id = str(uuid_utils.uuid7())
+        log.error("call_failed", method=self.method, request_id=request_id, exc_info=error)
+        status = rpc_status.to_status(internal_status(request_id))
+        await context.abort(status.code, status.details, status.trailing_metadata)
+        raise AssertionError("abort raises")
 
 
-def _guarded(inner: Any, method: str, signed_in: bool) -> Any:
+def _single(inner: Any, gate: Gate) -> Any:
     async def handle(request: Any, context: Context) -> Any:
         try:
-            _admit(request, signed_in)
-            enter_call(ROOT)
             async with asyncio.timeout(_CALL_SECONDS_MAX):
+                await gate.admit(request)
                 return await inner(request, context)
         except Exception as error:  # noqa: BLE001 - every error ends here
-            await _answer_error(error, method, context)
+            await gate.answer(error, context)
 
     return handle
 
 
-def _guarded_stream(inner: Any, method: str, signed_in: bool) -> Any:
+def _watched(inner: Any, gate: Gate) -> Any:
     async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
         try:
-            _admit(request, signed_in)
-            enter_call(ROOT)
-            async for message in inner(request, context):
-                yield message
+            await gate.admit(request)
+            async with aclosing(inner(request, context)) as answers:
+                async for message in answers:
+                    await gate.sign_in()
+                    yield message
         except Exception as error:  # noqa: BLE001 - every error ends here
-            await _answer_error(error, method, context)
+            await gate.answer(error, context)
+
+    return handle
+
+
+def _gathered(inner: Any, gate: Gate) -> Any:
+    async def handle(requests: AsyncIterator[Any], context: Context) -> Any:
+        try:
+            await gate.sign_in()
+            result = await inner(gate.admitted(requests), context)
+            gate.check_refusal()
+        except Exception as error:  # noqa: BLE001 - every error ends here
+            await gate.answer(error, context)
+        return result
+
+    return handle
+
+
+def _session(inner: Any, gate: Gate) -> Any:
+    async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        try:
+            await gate.sign_in()
+            async with aclosing(inner(gate.admitted(requests), context)) as answers:
+                async for message in answers:
+                    yield message
+            gate.check_refusal()
+        except Exception as error:  # noqa: BLE001 - every error ends here
+            await gate.answer(error, context)
 
     return handle
 
@@ -106,28 +192,3 @@ def _reader(deserialize: Any) -> Any:
             return None
 
     return read
-
-
-def _admit(request: Any, signed_in: bool) -> None:
-    if not signed_in:
-        raise NotSignedIn(
-            "The call has no valid token; send `authorization: Bearer TOKEN`, for instance with "
-            "PAYMASTER_TOKEN_FILE naming the file that holds it."
-        )
-    if request is None:
-        raise InvalidRequest.of(
-            "request", "is not the message of this method; text in it must be UTF-8"
-        )
-
-
-async def _answer_error(error: Exception, method: str, context: Context) -> None:
-    if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
-        raise error
-    if isinstance(error, TimeoutError):
-        error = OutOfTime("The call took too long; the outcome is unknown. Ask again, same key.")
-    if isinstance(error, PaymasterError):
-        await abort(context, error)
-    request_id = str(uuid_utils.uuid7())
-    log.error("call_failed", method=method, request_id=request_id, exc_info=error)
-    status = rpc_status.to_status(internal_status(request_id))
-    await context.abort(status.code, status.details, status.trailing_metadata)

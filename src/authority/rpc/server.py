@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import grpc
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from authority.rpc.interceptors import Calls
+from authority.rpc.tls import TlsFiles, is_loopback, server_credentials
+from authority.usecases.credentials import Credentials
 from authority.v1 import admin_service_pb2, budget_service_pb2, generation_service_pb2
 
 _MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -22,6 +26,8 @@ _SERVICES = tuple(
 )
 
 Register = Callable[[grpc.aio.Server], None]
+
+log = structlog.get_logger(__name__)
 
 
 class PortInUse(Exception):
@@ -37,9 +43,9 @@ class PortInUse(Exception):
 class RpcServer:
     """Serves until stopped."""
 
-    def __init__(self, *, token: str, reuse_port: bool, register: Register) -> None:
+    def __init__(self, *, credentials: Credentials, reuse_port: bool, register: Register) -> None:
         self._server = grpc.aio.server(
-            interceptors=[Calls(token)],
+            interceptors=[Calls(credentials)],
             options=[
                 ("grpc.so_reuseport", int(reuse_port)),
                 ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
@@ -55,10 +61,18 @@ class RpcServer:
         names = (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen and return the port. Raises PortInUse."""
+    async def start(self, host: str, port: int, tls: TlsFiles | None) -> int:
+        """Listen and return the port. Raises PortInUse and BadCertificate."""
+        place = f"{host}:{port}"
+        if tls is None and not is_loopback(host):
+            log.warning("plain_text_served", host=host, way_out="set AUTHORITY_TLS_CERTIFICATE")
+        secure = await asyncio.to_thread(server_credentials, tls) if tls else None
         try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
+            bound = (
+                self._server.add_secure_port(place, secure)
+                if secure
+                else self._server.add_insecure_port(place)
+            )
         except RuntimeError:
             raise PortInUse(host, port) from None
         # Until the stores have been asked, nobody is told that all is well.

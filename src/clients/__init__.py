@@ -24,6 +24,7 @@ from clients.errors import (
     InternalError,
     InvalidRequest,
     ModelRetired,
+    NotAllowed,
     NotFound,
     NotSignedIn,
     PaymasterError,
@@ -35,7 +36,9 @@ from clients.errors import (
 )
 from clients.generation_client import GenerationClient
 from clients.generation_types import Artifact, Generation, GenerationState, Kind, Model
+from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.retry import RetryPolicy
+from clients.tls import tls_credentials, tls_from_environment
 from clients.types import (
     Account,
     AccountState,
@@ -63,6 +66,7 @@ __all__ = [
     "AdminClient",
     "AlreadyCommitted",
     "AlreadyExists",
+    "ApiKey",
     "Artifact",
     "ArtifactDamaged",
     "AuditDifference",
@@ -87,6 +91,8 @@ __all__ = [
     "LimitingBudget",
     "Model",
     "ModelRetired",
+    "NewApiKey",
+    "NotAllowed",
     "NotFound",
     "NotSignedIn",
     "Option",
@@ -98,6 +104,7 @@ __all__ = [
     "ReservationState",
     "ReservationStateError",
     "RetryPolicy",
+    "Scope",
     "Status",
     "Unavailable",
     "Unit",
@@ -108,6 +115,8 @@ __all__ = [
     "credits",
     "images",
     "messages",
+    "tls_credentials",
+    "tls_from_environment",
     "usd",
     "videos",
 ]

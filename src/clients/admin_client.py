@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -13,15 +14,19 @@ from clients.amounts import Unit
 from clients.channel import Client
 from clients.convert import (
     account_from_proto,
+    api_key_from_proto,
     budget_from_proto,
     report_from_proto,
     status_from_proto,
 )
+from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.requests import (
     enforcement_to_proto,
     message,
     policy_to_proto,
+    scopes_to_proto,
     state_to_proto,
+    time_to_proto,
     unit_to_proto,
     window_to_proto,
 )
@@ -181,6 +186,47 @@ class AdminClient(Client):
             token = response.next_page_token
             if not token:
                 return
+
+    async def create_api_key(
+        self,
+        tenant: str,
+        scopes: Sequence[Scope],
+        *,
+        display_name: str = "",
+        expire_time: datetime | None = None,
+        reason: str = "",
+    ) -> NewApiKey:
+        """Make an API key of a tenant, or of `platform`; what it answers can't be read again."""
+        wanted = message(
+            messages.ApiKey,
+            tenant=tenant,
+            scopes=scopes_to_proto(scopes),
+            display_name=display_name,
+            expire_time=time_to_proto(expire_time),
+        )
+        request = message(messages.CreateApiKeyRequest, api_key=wanted, reason=reason)
+        response = await self._call(self._stub.CreateApiKey, request, repeatable=False)
+        return NewApiKey(api_key_from_proto(response.api_key), response.token)
+
+    async def list_api_keys(self, *, tenant: str = "") -> AsyncIterator[ApiKey]:
+        """Yield all API keys, or those of one tenant, in the order of their ids."""
+        token = ""
+        while True:
+            request = message(
+                messages.ListApiKeysRequest, page_size=_PAGE_SIZE, page_token=token, tenant=tenant
+            )
+            response = await self._call(self._stub.ListApiKeys, request)
+            for key in response.api_keys:
+                yield api_key_from_proto(key)
+            token = response.next_page_token
+            if not token:
+                return
+
+    async def revoke_api_key(self, api_key_id: str, *, reason: str = "") -> ApiKey:
+        """End an API key; every process refuses it within seconds."""
+        request = message(messages.RevokeApiKeyRequest, api_key_id=api_key_id, reason=reason)
+        response = await self._call(self._stub.RevokeApiKey, request)
+        return api_key_from_proto(response.api_key)
 
     async def audit(self, *, tenant: str = "", timeout: float = _AUDIT_SECONDS) -> AuditReport:
         """Recompute every number of a tenant, or of all, from the ledger's entries."""

@@ -14,7 +14,7 @@ from authority.v1 import (
     generation_service_pb2,
     resources_pb2,
 )
-from clients import generation_types, types
+from clients import generation_types, key_types, types
 from clients.amounts import Unit
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -64,6 +64,22 @@ def account_from_proto(message: resources_pb2.Account) -> types.Account:
             message.overage_policy,
         ),
         create_time=_time(message.create_time),
+    )
+
+
+def api_key_from_proto(message: admin_service_pb2.ApiKey) -> key_types.ApiKey:
+    """Return the API key."""
+    return key_types.ApiKey(
+        api_key_id=message.api_key_id,
+        tenant=message.tenant,
+        scopes=tuple(
+            word(key_types.Scope, admin_service_pb2.Scope, "SCOPE_", number)
+            for number in message.scopes
+        ),
+        display_name=message.display_name,
+        create_time=_time(message.create_time),
+        expire_time=_time(message.expire_time),
+        revoke_time=_time(message.revoke_time),
     )
 
 

@@ -5,6 +5,7 @@
     │   ├── ModelRetired           the model was retired; `substitute` names another
     │   └── Unpriced               the catalogue has no price for the model
     ├── NotSignedIn                the call has no valid token
+    ├── NotAllowed                 the token lacks a scope, or is of another tenant
     ├── NotFound                   the named thing does not exist
     ├── AlreadyExists              the account or budget to be made exists
     ├── IdempotencyKeyReused       the key was used for another request
@@ -114,6 +115,18 @@ class NotSignedIn(PaymasterError):
 
     reason = "NOT_SIGNED_IN"
     code = grpc.StatusCode.UNAUTHENTICATED
+
+
+class NotAllowed(PaymasterError):
+    """The token lacks the scope that the call needs, or names something of another tenant."""
+
+    reason = "NOT_ALLOWED"
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+    @property
+    def scope(self) -> str:
+        """The scope that the call needs; empty if that is not what is missing."""
+        return self.metadata.get("scope", "")
 
 
 class NotFound(PaymasterError):

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 import uuid_utils
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from authority.v1 import budget_service_pb2, generation_service_pb2, resources_pb2
+from authority.v1 import (
+    admin_service_pb2,
+    budget_service_pb2,
+    generation_service_pb2,
+    resources_pb2,
+)
 from clients.amounts import Leg, Option, Unit
 from clients.errors import InvalidRequest, Violation
 from clients.generation_types import Kind
+from clients.key_types import Scope
 from clients.types import AccountState, Enforcement, OveragePolicy, Window
 
 _Fields = ParamSpec("_Fields")
@@ -92,6 +99,15 @@ def duration_to_proto(span: timedelta | None) -> Duration | None:
     return duration
 
 
+def time_to_proto(moment: datetime | None) -> Timestamp | None:
+    """Return the proto's message; None stays None. A time without a zone is one of UTC."""
+    if moment is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
+
+
 def unit_to_proto(unit: Unit) -> resources_pb2.Unit.ValueType:
     """Return the proto's value."""
     return resources_pb2.Unit.Value(f"UNIT_{unit}")
@@ -120,3 +136,8 @@ def policy_to_proto(policy: OveragePolicy | None) -> resources_pb2.OveragePolicy
 def state_to_proto(state: AccountState | None) -> resources_pb2.AccountState.ValueType:
     """Return the proto's value; None is not set."""
     return resources_pb2.AccountState.Value(f"ACCOUNT_STATE_{state or 'UNSPECIFIED'}")
+
+
+def scopes_to_proto(scopes: Sequence[Scope]) -> list[admin_service_pb2.Scope.ValueType]:
+    """Return the proto's values."""
+    return [admin_service_pb2.Scope.Value(f"SCOPE_{scope}") for scope in scopes]

@@ -24,6 +24,7 @@ _BY_REASON: dict[str, type[errors.PaymasterError]] = {
         errors.ModelRetired,
         errors.Unpriced,
         errors.NotSignedIn,
+        errors.NotAllowed,
         errors.NotFound,
         errors.AlreadyExists,
         errors.IdempotencyKeyReused,
@@ -43,6 +44,7 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.PaymasterError]] = {
     for error in (
         errors.InvalidRequest,
         errors.NotSignedIn,
+        errors.NotAllowed,
         errors.NotFound,
         errors.Unavailable,
         errors.DeadlineExceeded,

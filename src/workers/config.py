@@ -28,7 +28,8 @@ class WorkerSettings(BaseSettings):
     Those of the providers are in workers/providers.
     """
 
-    model_config = SettingsConfigDict(env_prefix="WORKERS_", extra="ignore")
+    # A variable that is set to nothing is one that is not set.
+    model_config = SettingsConfigDict(env_prefix="WORKERS_", extra="ignore", env_ignore_empty=True)
 
     database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] = Field(
         validation_alias="DATABASE_URL", description="Postgres, where the generations are."
@@ -44,12 +45,27 @@ class WorkerSettings(BaseSettings):
     token: SecretStr = Field(
         default=SecretStr(""),
         validation_alias="PAYMASTER_TOKEN",
-        description="The authority's bearer token; none is sent if empty.",
+        description="A token of the authority's, with the scope SPEND for all tenants.",
     )
     token_file: Path | None = Field(
         default=None,
         validation_alias="PAYMASTER_TOKEN_FILE",
         description="A file that holds the token, in place of PAYMASTER_TOKEN.",
+    )
+    tls_ca: Path | None = Field(
+        default=None,
+        validation_alias="PAYMASTER_TLS_CA",
+        description="The CA of the authority's certificate, in PEM; switches TLS on.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        validation_alias="PAYMASTER_TLS_CERTIFICATE",
+        description="What an authority is shown that asks for a certificate, in PEM.",
+    )
+    tls_key: Path | None = Field(
+        default=None,
+        validation_alias="PAYMASTER_TLS_KEY",
+        description="The private key of PAYMASTER_TLS_CERTIFICATE, in PEM.",
     )
     artifacts: str = Field(
         default="artifacts",

@@ -20,7 +20,7 @@ from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from clients import AuthorityClient
+from clients import AuthorityClient, tls_credentials
 from generations.artifacts import ArtifactStore, BadLocation
 from generations.catalogue import Catalogue
 from generations.models import Kind
@@ -145,7 +145,16 @@ async def open_worker(
 def _open_authority(settings: WorkerSettings) -> AuthorityClient:
     token = settings.token.get_secret_value()
     try:
-        return AuthorityClient(settings.address, token=token, timeout=_AUTHORITY_SECONDS)
+        credentials = tls_credentials(settings.tls_ca, settings.tls_certificate, settings.tls_key)
+    except ValueError as error:
+        raise StartError(str(error)) from None
+    try:
+        return AuthorityClient(
+            settings.address,
+            token=token,
+            timeout=_AUTHORITY_SECONDS,
+            channel_credentials=credentials,
+        )
     except ValueError as error:
         raise StartError(f"PAYMASTER_ADDRESS or PAYMASTER_TOKEN: {error}") from None
 

@@ -37,6 +37,7 @@ BUDGET = resources.Budget(
 BALANCE = resources.BudgetBalance(
     budget=BUDGET, reserved=1, committed=40_800, refunded=0, available=459_199
 )
+API_KEY = admin.ApiKey(api_key_id="abcdefghijkl", tenant="acme", scopes=[admin.SCOPE_SPEND])
 MODEL = generations.Model(
     provider="sandbox",
     model="sandbox-image",
@@ -65,6 +66,9 @@ ANSWERS = {
     "GetBudget": admin.GetBudgetResponse(budget=BUDGET),
     "CreateBudget": admin.CreateBudgetResponse(budget=BUDGET),
     "UpdateBudget": admin.UpdateBudgetResponse(budget=BUDGET),
+    "ListApiKeys": admin.ListApiKeysResponse(api_keys=[API_KEY]),
+    "CreateApiKey": admin.CreateApiKeyResponse(api_key=API_KEY, token="pm_the_token"),
+    "RevokeApiKey": admin.RevokeApiKeyResponse(api_key=API_KEY),
     "ListModels": generations.ListModelsResponse(models=[MODEL]),
     "GetStatus": STATUS,
     "Audit": admin.AuditResponse(tenant_count=1, operation_count=2),
@@ -80,6 +84,9 @@ COMMANDS = {
     ("budgets", "get", "acme", "usd-day"): ({"budget", "balance"}, "account"),
     ("budgets", "create", "acme", *NEW_BUDGET): ({"budget"}, "account"),
     ("budgets", "set", "acme", "usd-day", "--limit", "2"): ({"budget"}, "account"),
+    ("keys", "list", "--tenant", "acme"): ({"api_keys"}, "api_key_id"),
+    ("keys", "create", "acme", "--scope", "spend"): ({"api_key", "token"}, "api_key_id"),
+    ("keys", "revoke", "abcdefghijkl"): ({"api_key"}, "api_key_id"),
     ("models",): ({"models"}, "model"),
     ("status",): ({"version", "epoch", "hot_store_ok", "ledger_ok", "workers"}, "part"),
     ("audit",): ({"balanced", "differences", "operation_count"}, "tenant"),
@@ -136,6 +143,7 @@ def test_amounts_and_texts_are_fit_for_a_line(authority):
     [
         (Refusal(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"), 5, "It is so."),
         (Refusal(grpc.StatusCode.UNAUTHENTICATED, "NOT_SIGNED_IN"), 4, "PAYMASTER_TOKEN_FILE"),
+        (Refusal(grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED"), 6, "It is so."),
         (Refusal(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"), 69, "paymaster dev"),
         (Refusal(grpc.StatusCode.ALREADY_EXISTS, "RESOURCE_EXISTS"), 1, "It is so."),
         (Refusal(grpc.StatusCode.INTERNAL, "INTERNAL"), 1, "It is so."),
@@ -277,7 +285,7 @@ def _commands(group, *path):
 
 def test_every_command_takes_json_and_explains_itself():
     found = dict(_commands(paymaster))
-    assert len(found) == 17
+    assert len(found) == 20
     for path, made in found.items():
         assert any("--json" in param.opts for param in made.params), path
         assert made.help, path

@@ -22,6 +22,7 @@ from clients.status import error_from_rpc
 REASONS = {
     "INVALID_FIELD": ("INVALID_ARGUMENT", errors.InvalidRequest),
     "NOT_SIGNED_IN": ("UNAUTHENTICATED", errors.NotSignedIn),
+    "NOT_ALLOWED": ("PERMISSION_DENIED", errors.NotAllowed),
     "NOT_FOUND": ("NOT_FOUND", errors.NotFound),
     "IDEMPOTENCY_KEY_REUSED": ("ALREADY_EXISTS", errors.IdempotencyKeyReused),
     "RESOURCE_EXISTS": ("ALREADY_EXISTS", errors.AlreadyExists),

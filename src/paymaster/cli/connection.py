@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from clients import AdminClient, AuthorityClient, GenerationClient
+import grpc
+
+from clients import AdminClient, AuthorityClient, GenerationClient, tls_from_environment
 from clients.errors import Unavailable
 from paymaster.cli.exits import CommandFailed, ExitCode
 from paymaster.stack.state import default_data_directory, read_state
@@ -26,6 +28,7 @@ class Endpoint(NamedTuple):
     address: str
     token: str
     source: str
+    tls: grpc.ChannelCredentials | None = None
 
 
 class Connection(NamedTuple):
@@ -43,7 +46,7 @@ def find_endpoint(data_dir: Path | None) -> Endpoint:
     """
     address = os.environ.get(ADDRESS_VARIABLE)
     if data_dir is None and address:
-        return Endpoint(address, _token(), ADDRESS_VARIABLE)
+        return Endpoint(address, _token(), ADDRESS_VARIABLE, _tls())
     directory = (data_dir or default_data_directory()).expanduser().resolve()
     state = read_state(directory)
     if state is None:
@@ -57,12 +60,20 @@ def find_endpoint(data_dir: Path | None) -> Endpoint:
 
 
 @asynccontextmanager
-async def connect(address: str, token: str) -> AsyncIterator[Connection]:
+async def connect(
+    address: str, token: str, tls: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[Connection]:
     """Connect to an authority. Raises ValueError for an address or token that can't be."""
     async with (
-        AuthorityClient(address, token=token, timeout=_TIMEOUT_SECONDS) as authority,
-        AdminClient(address, token=token, timeout=_TIMEOUT_SECONDS) as admin,
-        GenerationClient(address, token=token, timeout=_TIMEOUT_SECONDS) as generations,
+        AuthorityClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as authority,
+        AdminClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as admin,
+        GenerationClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as generations,
     ):
         yield Connection(authority, admin, generations)
 
@@ -77,7 +88,9 @@ async def connected(data_dir: Path | None) -> AsyncIterator[Connection]:
     endpoint = find_endpoint(data_dir)
     async with AsyncExitStack() as exits:
         try:
-            connection = await exits.enter_async_context(connect(endpoint.address, endpoint.token))
+            connection = await exits.enter_async_context(
+                connect(endpoint.address, endpoint.token, endpoint.tls)
+            )
         except ValueError as error:
             raise CommandFailed(f"{endpoint.source}: {error}", ExitCode.USAGE) from None
         try:
@@ -88,6 +101,13 @@ async def connected(data_dir: Path | None) -> AsyncIterator[Connection]:
                 f" `{_dev_command(data_dir)}`.",
                 ExitCode.UNREACHABLE,
             ) from error
+
+
+def _tls() -> grpc.ChannelCredentials | None:
+    try:
+        return tls_from_environment()
+    except ValueError as error:
+        raise CommandFailed(str(error), ExitCode.USAGE) from None
 
 
 def _token() -> str:

@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     DENIED = 3
     NOT_SIGNED_IN = 4
     NOT_FOUND = 5
+    NOT_ALLOWED = 6
     UNREACHABLE = 69
     INTERRUPTED = 130
 
@@ -25,8 +26,9 @@ MEANINGS = {
     ExitCode.ERROR: "error; also a generation that failed, or an audit that found differences",
     ExitCode.USAGE: "a wrong option, value or setting",
     ExitCode.DENIED: "denied by a budget",
-    ExitCode.NOT_SIGNED_IN: "not signed in: the token is missing or wrong",
+    ExitCode.NOT_SIGNED_IN: "not signed in: the token is missing, wrong, revoked or expired",
     ExitCode.NOT_FOUND: "not found: an account, budget or other thing named",
+    ExitCode.NOT_ALLOWED: "not allowed: the token lacks a scope, or is of another tenant",
     ExitCode.UNREACHABLE: "the authority can't be reached, or one of its stores is away",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
 }

@@ -14,6 +14,7 @@ _EXIT_CODES: dict[type[Exception], ExitCode] = {
     errors.InvalidRequest: ExitCode.USAGE,
     errors.BudgetDenied: ExitCode.DENIED,
     errors.NotSignedIn: ExitCode.NOT_SIGNED_IN,
+    errors.NotAllowed: ExitCode.NOT_ALLOWED,
     errors.NotFound: ExitCode.NOT_FOUND,
     errors.Unavailable: ExitCode.UNREACHABLE,
     errors.DeadlineExceeded: ExitCode.UNREACHABLE,
@@ -43,7 +44,7 @@ def _text(error: Exception) -> str:
         return "\n".join(f"{item.field}: {item.description}" for item in error.violations)
     if isinstance(error, errors.NotSignedIn):
         return (
-            f"{error}\nSet PAYMASTER_TOKEN_FILE or PAYMASTER_TOKEN to the authority's token, or use"
-            " --data-dir of a stack on this machine."
+            f"{error}\nSet PAYMASTER_TOKEN_FILE or PAYMASTER_TOKEN to an API key of the"
+            " authority's, or use --data-dir of a stack on this machine."
         )
     return str(error)

@@ -20,6 +20,7 @@ from redis.exceptions import (
 
 from authority.config import AuthoritySettings
 from authority.domain.errors import Unavailable
+from authority.domain.tokens import Token
 from authority.hotstate.clock import HotClock
 from authority.hotstate.store import HotStore, connect
 from authority.ledger.api_keys import PostgresApiKeys
@@ -224,6 +225,11 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
     async with running_core(settings) as core:
         store = PostgresApiKeys(core.database)
         root_token = settings.token.get_secret_value()
+        if Token.parse(root_token):
+            raise StartError(
+                "PAYMASTER_TOKEN holds an API key, which can't be the root token too: unset it, or "
+                "set a secret of its own."
+            )
         credentials = Credentials(store, root_token, core.context.clock.now_ms)
         api_keys = ApiKeys(core.context, store, credentials)
 

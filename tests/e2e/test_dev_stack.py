@@ -258,6 +258,38 @@ async def test_more_parts_join_a_running_stack_but_no_second_stack(stack):
     assert await stack.send(signal.SIGINT) == 0
 
 
+async def test_a_stack_has_keys_of_its_own_and_no_root_token(stack):
+    # What the environment has for another authority is no way into this one.
+    await stack.start("--ephemeral", PAYMASTER_TOKEN="root-of-another")
+    address = {"PAYMASTER_ADDRESS": stack.document["address"]}
+    assert (await stack.run("status", PAYMASTER_TOKEN="root-of-another", **address)).code == 4
+    keys = (await stack.run("keys", "list", "--json")).document["api_keys"]
+    by_name = {key["display_name"]: key for key in keys}
+    assert by_name.keys() == {"paymaster dev", "worker"}
+    assert {key["tenant"] for key in keys} == {"platform"}
+    assert by_name["worker"]["scopes"] == ["SPEND"]
+    files = [stack.directory / name for name in ("token", "worker-token", "stack.json")]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    spender = {"PAYMASTER_TOKEN_FILE": str(files[1]), **address}
+    assert (await stack.run("status", **spender)).code == 6
+    old = files[0].read_text().strip()
+    assert await stack.send(signal.SIGINT) == 0
+    logs = [file.read_text() for file in stack.directory.rglob("process.log*")]
+    assert not any(old.split("_", 2)[2] in log for log in logs)
+
+
+async def test_a_revoked_key_is_replaced(stack, database_url, redis_url):
+    urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    await stack.start(**urls)
+    old = (stack.directory / "token").read_text().strip()
+    assert (await stack.run("keys", "revoke", old.split("_")[1])).code == 0
+    assert await stack.send(signal.SIGINT) == 0
+    await stack.start(**urls)
+    assert (stack.directory / "token").read_text().strip() != old
+    assert (await stack.run("status")).code == 0
+    assert await stack.send(signal.SIGINT) == 0
+
+
 async def test_stores_of_ones_own_replace_the_embedded_ones(stack, database_url, redis_url):
     urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     await stack.start(**urls)

@@ -24,7 +24,8 @@ from authority.telemetry import configure_logging as configure_authority_logging
 from paymaster.cli.base import command
 from paymaster.cli.exits import CommandFailed, ExitCode
 from paymaster.cli.output import Column, Output, Table, one_line, right
-from paymaster.stack.state import default_data_directory, read_state
+from paymaster.stack.stack import NOT_OURS
+from paymaster.stack.state import StackState, default_data_directory, read_state
 from paymaster.stack.stores import DATABASE_VARIABLE, REDIS_VARIABLE, external_urls, shown
 from workers.config import WorkerSettings
 from workers.config import describe as describe_worker
@@ -69,7 +70,8 @@ async def serve(
 @command(name="worker", loop_factory=uvloop.new_event_loop, epilog=_STORES_HELP)
 async def worker(*, output: Output, data_dir: Path | None) -> None:
     """Run a worker in the foreground."""
-    _join_stack(data_dir)
+    if state := _join_stack(data_dir):
+        _set("PAYMASTER_TOKEN", state.worker_token)
     try:
         settings, provider_settings = WorkerSettings(), ProviderSettings()
     except ValidationError as error:
@@ -103,13 +105,15 @@ async def migrate(*, output: Output, data_dir: Path | None) -> None:
     output.show({"applied": applied}, Table([Column("applied")], rows))
 
 
-def _join_stack(data_dir: Path | None) -> None:
+def _join_stack(data_dir: Path | None) -> StackState | None:
     """Take the places of a running stack's parts where the environment names no stores.
 
+    Return the stack, or None if none is joined. What the environment says of tokens and of TLS is
+    for another authority, and is left out.
     Raises CommandFailed if there is no such stack, and BadState.
     """
     if data_dir is None and os.environ.get(DATABASE_VARIABLE):
-        return
+        return None
     directory = (data_dir or default_data_directory()).expanduser().resolve()
     state = read_state(directory)
     if state is None:
@@ -121,8 +125,10 @@ def _join_stack(data_dir: Path | None) -> None:
     _set(DATABASE_VARIABLE, state.database_url)
     _set(REDIS_VARIABLE, state.redis_url)
     _set("PAYMASTER_ADDRESS", state.address)
-    _set("PAYMASTER_TOKEN", state.token)
     _set("PAYMASTER_ARTIFACTS", state.artifacts)
+    for variable in NOT_OURS:
+        _set(variable, "")
+    return state
 
 
 def _set(variable: str, value: str | int | None) -> None:

@@ -20,11 +20,13 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import psycopg
 
+from authority.domain.callers import Scope
 from authority.embedded import DataDirectory, EmbeddedError, ports, processes, write_private
-from authority.embedded.directory import kept_password, make_directory
+from authority.embedded.directory import make_directory
 from authority.ledger.migrate import MigrationError, migrate
 from paymaster.stack.children import Child, end_orphans
 from paymaster.stack.errors import NotReady, StackFailed
+from paymaster.stack.keys import kept_token
 from paymaster.stack.readiness import worker_ready
 from paymaster.stack.restarts import keep_child, keep_server
 from paymaster.stack.state import STATE_FILE, StackState
@@ -34,6 +36,18 @@ Result = TypeVar("Result")
 
 HOST = "127.0.0.1"
 _EPHEMERAL = "ephemeral"
+# Of the environment of whoever starts a stack, what says who calls another authority and how. The
+# stack's own has no root token, and is reached on this machine alone.
+NOT_OURS = (
+    "PAYMASTER_TOKEN",
+    "PAYMASTER_TOKEN_FILE",
+    "PAYMASTER_TLS_CA",
+    "PAYMASTER_TLS_CERTIFICATE",
+    "PAYMASTER_TLS_KEY",
+    "AUTHORITY_TLS_CERTIFICATE",
+    "AUTHORITY_TLS_KEY",
+    "AUTHORITY_TLS_CLIENT_CA",
+)
 # Our programs in the order in which they are stopped, with their directories.
 _MODULES = {"workers": "worker", "authority": "authority"}
 _START_SECONDS_MAX = 60
@@ -61,6 +75,7 @@ class Stack:
         worker_environment: Mapping[str, str] | None = None,
     ) -> None:
         self._data = DataDirectory(directory)
+        self._clock = clock
         self._start_time = clock().isoformat(timespec="seconds")
         self._announce = announce
         self._urls = urls
@@ -68,6 +83,7 @@ class Stack:
         self._worker_environment = worker_environment or {}
         self._exits = AsyncExitStack()
         self._environment: dict[str, str] = {}
+        self._token = self._worker_token = ""
         self._state: StackState | None = None
         self._stores: Stores | None = None
         self.authority = Child("authority", self.root / _MODULES["authority"])
@@ -88,7 +104,7 @@ class Stack:
 
     @property
     def token_file(self) -> Path:
-        """The file that has the authority's token, and keeps it from one run to the next."""
+        """The file with the API key of the commands, which may do everything."""
         return self.directory / "token"
 
     @property
@@ -154,7 +170,7 @@ class Stack:
             self._exits.callback(self._remove_ephemeral)
             make_directory(self.root)
         self._stores = await self._exits.enter_async_context(running_stores(self.root, self._urls))
-        await self._migrate()
+        await self._prepare_database()
         # Chosen here, so that the worker can be started without waiting for the authority, and so
         # that an authority that is started again listens where others look for it.
         port = os.environ.get("AUTHORITY_PORT") or "0"
@@ -163,13 +179,12 @@ class Stack:
         self._environment = {
             DATABASE_VARIABLE: self.stores.database_url,
             REDIS_VARIABLE: self.stores.redis_url,
-            "PAYMASTER_TOKEN": kept_password(self.token_file),
-            "PAYMASTER_TOKEN_FILE": str(self.token_file),
             "PAYMASTER_ARTIFACTS": str(self.root / "artifacts"),
             "PAYMASTER_ADDRESS": f"{HOST}:{port}",
             "AUTHORITY_HOST": HOST,
             "AUTHORITY_PORT": port,
             "AUTHORITY_PORT_FILE": str(self._port_file),
+            **dict.fromkeys(NOT_OURS, ""),
         }
         self._exits.push_async_callback(self._stop, self.authority)
         self._exits.push_async_callback(self._stop, self.worker)
@@ -180,9 +195,14 @@ class Stack:
         self._exits.callback((self.directory / STATE_FILE).unlink, missing_ok=True)
         self._write_state()
 
-    async def _migrate(self) -> None:
+    async def _prepare_database(self) -> None:
+        """Bring the schema up to date, and let the commands and the worker in."""
+        url, now = self.stores.database_url, self._clock()
+        worker_file = self.directory / "worker-token"
         try:
-            await migrate(self.stores.database_url)
+            await migrate(url)
+            self._token = await kept_token(url, self.token_file, "paymaster dev", Scope, now)
+            self._worker_token = await kept_token(url, worker_file, "worker", [Scope.SPEND], now)
         except psycopg.Error as error:
             raise StackFailed(
                 f"Postgres at {shown(self.stores.database_url)} can't be used: {error}"
@@ -196,13 +216,17 @@ class Stack:
         await self._started(self.authority, _written(self._port_file))
 
     async def _spawn_worker(self) -> None:
-        drain = {"WORKERS_COMPLETION_WAIT_S": str(_WORKER_DRAIN_SECONDS)}
-        await self.worker.start(drain | self._environment | dict(self._worker_environment))
+        own = {
+            "WORKERS_COMPLETION_WAIT_S": str(_WORKER_DRAIN_SECONDS),
+            **self._environment,
+            "PAYMASTER_TOKEN": self._worker_token,
+        }
+        await self.worker.start(own | dict(self._worker_environment))
 
     async def _worker_ready(self) -> None:
         ready = worker_ready(
             self._environment["PAYMASTER_ADDRESS"],
-            self._environment["PAYMASTER_TOKEN"],
+            self._token,
             self.worker.pid,
         )
         self.providers = (await self._started(self.worker, ready)).providers
@@ -245,7 +269,8 @@ class Stack:
             start_time=self._start_time,
             ephemeral=self._ephemeral,
             address=self._environment["PAYMASTER_ADDRESS"],
-            token=self._environment["PAYMASTER_TOKEN"],
+            token=self._token,
+            worker_token=self._worker_token,
             database_url=self._environment["DATABASE_URL"],
             redis_url=self._environment["REDIS_URL"],
             artifacts=self._environment["PAYMASTER_ARTIFACTS"],

@@ -25,7 +25,8 @@ class StackState:
     start_time: str  # As in 2026-12-01T08:00:00+00:00.
     ephemeral: bool
     address: str  # The authority's, as host:port.
-    token: str
+    token: str  # Of the commands: it may do everything.
+    worker_token: str
     database_url: str
     redis_url: str
     artifacts: str

@@ -39,6 +39,7 @@ from authority.recovery.tenants import Tenants
 from authority.rpc.admin_servicer import AdminServicer
 from authority.rpc.budget_servicer import BudgetServicer
 from authority.rpc.generation_servicer import GenerationServicer
+from authority.rpc.operations import Operations
 from authority.rpc.server import RpcServer
 from authority.rpc.shield import Shield
 from authority.rpc.tls import BadCertificate, TlsFiles
@@ -137,7 +138,7 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
 
 
 def _wire(database: Database, hot: HotStore, jobs: QueuedJobs) -> Core:
-    ledger = LedgerStore(database)
+    ledger = LedgerStore(database, hot.clock)
     outbox = Outbox(hot)
     journal = Journal(database, outbox.trim)
     epochs = Epochs(hot, database)
@@ -234,8 +235,9 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
         api_keys = ApiKeys(core.context, store, credentials)
 
         def register(server: grpc.aio.Server) -> None:
-            budgets = BudgetServicer(core.context, core.locator, shield)
-            admin = AdminServicer(core.context, core.audit, core.status, api_keys)
+            operations = Operations(core.context, core.locator, shield)
+            budgets = BudgetServicer(core.context, operations)
+            admin = AdminServicer(core.context, core.audit, core.status, api_keys, shield)
             budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
             makes = GenerationServicer(core.generations, artifacts)

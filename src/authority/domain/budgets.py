@@ -1,15 +1,15 @@
-"""Accounts, budgets, and the policy of a tenant: what a Reserve is checked against."""
+"""Accounts and budgets: who may spend how much over which window."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from authority.domain.money import Unit
-from authority.domain.windows import Window, WindowSpan, window_at
+from authority.domain.windows import Window, WindowSpan
 
 BUDGETS_PER_ACCOUNT_MAX = 16
 ACCOUNT_DEPTH_MAX = 8
@@ -50,6 +50,8 @@ class Account:
     state: AccountState
     overage_policy: OveragePolicy
     create_time: datetime
+    per_request_limits: Mapping[Unit, int] = field(default_factory=dict)
+    reserves_per_minute: int = 0  # 0 for no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,37 +97,3 @@ class WindowRef(NamedTuple):
         """Read what `str` wrote."""
         key, start, unit = text.split(":")
         return cls(int(key), int(start), Unit(unit))
-
-
-@dataclass(frozen=True, slots=True)
-class TenantPolicy:
-    """A tenant's accounts and budgets as of one version, cached by every authority process."""
-
-    tenant: str
-    version: int
-    accounts: Mapping[str, Account]
-    budgets: Mapping[str, tuple[Budget, ...]]
-
-    def chain(self, account: str) -> Iterator[Account]:
-        """Yield the account and those above it within the tenant, from the inside out."""
-        at = self.accounts.get(account)
-        while at is not None:
-            yield at
-            at = self.accounts.get(at.parent)
-
-    def windows(self, account: str, now_ms: int) -> list[BudgetWindow]:
-        """Return every budget that binds `account` in its window of now, from the inside out."""
-        return [
-            self.window_of(budget, now_ms)
-            for node in self.chain(account)
-            for budget in self.budgets.get(node.account, ())
-        ]
-
-    def window_of(self, budget: Budget, moment_ms: int) -> BudgetWindow:
-        """Return the window of a budget that was or is in force at a moment."""
-        time_zone = self.accounts[budget.account].time_zone
-        return BudgetWindow(budget, window_at(budget.window, time_zone, moment_ms))
-
-    def budget_by_key(self) -> dict[int, Budget]:
-        """Return all budgets by the ledger's number for them."""
-        return {budget.key: budget for of in self.budgets.values() for budget in of}

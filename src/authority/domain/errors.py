@@ -166,7 +166,8 @@ class ReserveDenied(PaymasterError):
     def __init__(self, operation: Operation, *, replayed: bool) -> None:
         assert operation.denied is not None
         super().__init__(
-            f"Reserve for {operation.account!r} was denied: {operation.denied.reason}.",
+            f"{operation.kind.capitalize()} for {operation.account!r} was denied: "
+            f"{operation.denied.reason}.",
             denial_reason=operation.denied.reason,
             replayed=str(replayed).lower(),
         )

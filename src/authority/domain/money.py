@@ -18,6 +18,8 @@ class Unit(StrEnum):
     IMAGES = "IMAGES"
     VIDEOS = "VIDEOS"
     MESSAGES = "MESSAGES"
+    # Open reservations. Every reservation holds one, so no leg names it; a budget in it caps them.
+    RESERVATIONS = "RESERVATIONS"
 
 
 # A leg in one of these must be metered by a budget; a count that nothing meters is only recorded.

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple, Self
 
 from authority.domain.budgets import WindowRef
+from authority.domain.grants import Grant
 from authority.domain.ids import tenant_of
 from authority.domain.money import Unit
 from authority.domain.reservations import Reservation
@@ -23,6 +24,10 @@ class Kind(StrEnum):
     RELEASE = "RELEASE"
     REFUND = "REFUND"
     EXPIRE = "EXPIRE"
+    EXTEND = "EXTEND"
+    ADJUST = "ADJUST"
+    GRANT = "GRANT"
+    VOID = "VOID"
 
 
 class DenialReason(StrEnum):
@@ -33,10 +38,15 @@ class DenialReason(StrEnum):
     ACCOUNT_FROZEN = "ACCOUNT_FROZEN"
     ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
     NO_BUDGET = "NO_BUDGET"
+    PER_REQUEST_CAP = "PER_REQUEST_CAP"
+    CONCURRENCY_CAP = "CONCURRENCY_CAP"
+    RATE_LIMITED = "RATE_LIMITED"
+    INSUFFICIENT_GRANTS = "INSUFFICIENT_GRANTS"
+    DEBT_OUTSTANDING = "DEBT_OUTSTANDING"
 
 
 class WindowDelta(NamedTuple):
-    """What an operation added to a window's three counts."""
+    """What an operation added to the three counts of a window or a lot."""
 
     ref: WindowRef
     reserved: int
@@ -62,6 +72,7 @@ class LimitingWindow(NamedTuple):
     committed: int
     refunded: int
     requested: int
+    in_debt: int  # 1 where more was charged than the limit, by an account that may be in debt
 
     @property
     def short_by(self) -> int:
@@ -72,18 +83,50 @@ class LimitingWindow(NamedTuple):
     @property
     def reason(self) -> DenialReason:
         """Return BUDGET_BUSY where only open reservations are in the way."""
+        if self.ref.unit is Unit.RESERVATIONS:
+            return DenialReason.CONCURRENCY_CAP
+        if self.in_debt:
+            return DenialReason.DEBT_OUTSTANDING
         if self.short_by <= self.reserved:
             return DenialReason.BUDGET_BUSY
         return DenialReason.BUDGET_EXHAUSTED
 
 
+class Shortage(NamedTuple):
+    """A unit in which the grants did not cover a Reserve; `debt` is what has to be levelled."""
+
+    unit: Unit
+    requested: int
+    available: int
+    reserved: int
+    debt: int
+
+    @property
+    def reason(self) -> DenialReason:
+        """Return DEBT_OUTSTANDING where it is debt that is in the way."""
+        if self.available + self.debt >= self.requested:
+            return DenialReason.DEBT_OUTSTANDING
+        return DenialReason.INSUFFICIENT_GRANTS
+
+
+class Restored(NamedTuple):
+    """A grant made by a refund to one that had expired, for a time of grace."""
+
+    grant_id: str  # the part behind the slash, as the next
+    expired_grant_id: str
+    amount: int
+    expire_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The answer of a denied Reserve."""
+    """The answer of a denied Reserve or Extend."""
 
     reason: DenialReason
     limiting: tuple[LimitingWindow, ...]
+    shortages: tuple[Shortage, ...]
     next_expiry_ms: int  # when the earliest open reservation may end; 0 if there is none
+    retry_ms: int  # when the rate allows another one; 0 if the rate was not in the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +149,8 @@ class Operation:
     reservation: Reservation | None
     deltas: tuple[WindowDelta, ...]
     moves: tuple[Move, ...]
+    restored: tuple[Restored, ...]
+    grant: Grant | None  # of GRANT: what was made; of VOID: what was voided
     denied: Denied | None
 
     @property
@@ -113,6 +158,8 @@ class Operation:
         """Return the account that the operation was for."""
         if self.reservation is not None:
             return self.reservation.account
+        if self.grant is not None:
+            return self.grant.account
         return str(json.loads(self.request)["account"])
 
     @classmethod
@@ -122,10 +169,15 @@ class Operation:
         decided: Mapping[str, Any] = json.loads(result)
         held = decided.get("reservation")
         reservation = Reservation.decode(held, json.loads(held["labels"])) if held else None
-        owner = reservation.reservation_id if reservation else asked["account"]
+        grant = Grant.decode(decided["grant"]) if "grant" in decided else None
+        owners = (
+            reservation and reservation.reservation_id,
+            grant and grant.grant_id,
+            asked.get("account"),
+        )
         return cls(
             operation_id=decided["operation"],
-            tenant=tenant_of(owner),
+            tenant=tenant_of(next(filter(None, owners))),
             sequence=int(decided["sequence"]),
             epoch=int(decided["epoch"]),
             decide_ms=int(decided["now"]),
@@ -136,6 +188,11 @@ class Operation:
             reservation=reservation,
             deltas=tuple(_delta(row) for row in decided.get("deltas") or ()),
             moves=tuple(_move(row) for row in decided.get("moves") or ()),
+            restored=tuple(
+                Restored(new, old, int(amount), int(expires))
+                for new, old, amount, expires in decided.get("restored") or ()
+            ),
+            grant=grant,
             denied=_denied(decided["denied"]) if "denied" in decided else None,
         )
 
@@ -156,9 +213,25 @@ def _denied(fields: Mapping[str, Any]) -> Denied:
         for ref, *amounts in fields["limiting"] or ()
     )
     limiting = tuple(sorted(rows, key=_tightness))
-    # A denial by a budget takes the reason of the tightest one; any other is given by the account.
-    reason = DenialReason(fields["reason"]) if fields["reason"] else limiting[0].reason
-    return Denied(reason, limiting, int(fields["next_expiry"]))
+    shortages = tuple(
+        Shortage(Unit(unit), *map(int, amounts)) for unit, *amounts in fields["shortages"] or ()
+    )
+    return Denied(
+        _reason(fields["reason"], limiting, shortages),
+        limiting,
+        shortages,
+        int(fields["next_expiry"]),
+        int(fields["retry"]),
+    )
+
+
+def _reason(
+    given: str, limiting: Sequence[LimitingWindow], shortages: Sequence[Shortage]
+) -> DenialReason:
+    """Return the script's reason, else that of the tightest budget, else that of the grants."""
+    if given:
+        return DenialReason(given)
+    return limiting[0].reason if limiting else shortages[0].reason
 
 
 def _tightness(row: LimitingWindow) -> tuple[bool, Fraction]:

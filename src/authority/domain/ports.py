@@ -15,12 +15,13 @@ from authority.domain.budgets import (
     BudgetWindow,
     Enforcement,
     OveragePolicy,
-    TenantPolicy,
     WindowRef,
 )
-from authority.domain.money import Leg, Option
+from authority.domain.grants import Grant, Lot
+from authority.domain.money import Leg, Option, Unit
 from authority.domain.operations import DenialReason, Operation
-from authority.domain.reservations import Reservation
+from authority.domain.policies import TenantPolicy
+from authority.domain.reservations import Reservation, ReserveMode
 
 
 class Clock(Protocol):
@@ -39,6 +40,7 @@ class Verdict(StrEnum):
     """What a script answered."""
 
     DONE = "DONE"
+    CHECKED = "CHECKED"
     REPLAYED = "REPLAYED"
     REUSED = "REUSED"
     NOT_LOADED = "NOT_LOADED"
@@ -46,17 +48,19 @@ class Verdict(StrEnum):
     STALE_POLICY = "STALE_POLICY"
     MOVED = "MOVED"
     MISSING = "MISSING"
+    MISPLACED = "MISPLACED"
     RECLAIM = "RECLAIM"
     STATE = "STATE"
     EXCEEDS = "EXCEEDS"
+    NOT_HELD = "NOT_HELD"
     NOT_DUE = "NOT_DUE"
 
 
 class Decision(NamedTuple):
     """A script's answer.
 
-    `operation` is set for DONE and REPLAYED; `entry` names its place in the outbox, '' if it is no
-    longer there. `detail` is what else the verdict carries, as the script's header says.
+    `operation` is set for DONE, CHECKED and REPLAYED; `entry` names its place in the outbox, '' if
+    it is no longer there. `detail` is what else the verdict carries, as the script's header says.
     """
 
     verdict: Verdict
@@ -82,25 +86,86 @@ class ReserveCommand:
     account: str
     reservation_id: str
     options: Sequence[Option]
-    metered: Sequence[bool]
+    refusals: Sequence[DenialReason | None]  # each option's own
     windows: Sequence[BudgetWindow]
+    money: Money
+    debtors: frozenset[str]  # the accounts that may be in debt
+    rates: Mapping[str, int]  # Reserves a minute, by account
     policy_version: int
-    refusal: DenialReason | None
+    refusal: DenialReason | None  # the account's own
     ttl_ms: int
     labels: Mapping[str, str]
+    mode: ReserveMode
     may_reclaim: bool
+
+
+class Money(NamedTuple):
+    """The grants of an account: what it may spend, in order, and what must be covered by it."""
+
+    lots: Sequence[Lot]
+    prepaid: frozenset[Unit]
+
+
+class HeldOn(NamedTuple):
+    """What never changes about a reservation but by Extend: its windows and lots, in order."""
+
+    reservation_id: str
+    windows: Sequence[WindowRef]
+    lots: Sequence[WindowRef]
 
 
 @dataclass(frozen=True, slots=True)
 class CommitCommand:
     """A Commit. `limits` has one entry for each window, None where none binds."""
 
-    reservation_id: str
-    windows: Sequence[WindowRef]
+    held: HeldOn
     limits: Sequence[int | None]
-    overage: str
+    money: Money
+    overage: OveragePolicy
     policy_version: int
     actual: Sequence[Leg]
+    final: bool
+    force: bool
+    receipt: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendCommand:
+    """An Extend. `limits` has one entry for each window, None where none denies."""
+
+    held: HeldOn
+    limits: Sequence[int | None]
+    money: Money
+    policy_version: int
+    ttl_ms: int
+    legs: Sequence[Leg]
+
+
+class Restore(NamedTuple):
+    """How a refund to a lot is restored, should the lot have expired at `expire_ms`."""
+
+    expire_ms: int
+    grace_ms: int
+    grant_id: str  # of the grant that is made then, the part behind the slash
+
+
+@dataclass(frozen=True, slots=True)
+class RefundCommand:
+    """A Refund; of all that is left if no leg is named."""
+
+    held: HeldOn
+    legs: Sequence[Leg]
+    restores: Mapping[WindowRef, Restore]
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustCommand:
+    """An Adjust, of amounts that may be below zero."""
+
+    windows: Sequence[BudgetWindow]
+    money: Money
+    policy_version: int
+    legs: Sequence[Leg]
 
 
 class WindowCounts(NamedTuple):
@@ -131,19 +196,27 @@ class HotState(Protocol):
         """Settle a reservation with its actual cost."""
         ...
 
-    async def release(self, keyed: Keyed, reservation: str, refs: Sequence[WindowRef]) -> Decision:
+    async def release(self, keyed: Keyed, held: HeldOn) -> Decision:
         """Give an uncommitted reservation back."""
         ...
 
-    async def refund(
-        self, keyed: Keyed, reservation: str, refs: Sequence[WindowRef], legs: Sequence[Leg]
-    ) -> Decision:
+    async def refund(self, keyed: Keyed, command: RefundCommand) -> Decision:
         """Give a charge back."""
         ...
 
-    async def expire(
-        self, reservation: str, refs: Sequence[WindowRef], operation_id: str
-    ) -> Decision:
+    async def extend(self, keyed: Keyed, command: ExtendCommand) -> Decision:
+        """Hold longer, and more."""
+        ...
+
+    async def adjust(self, keyed: Keyed, command: AdjustCommand) -> Decision:
+        """Charge more or less than was committed."""
+        ...
+
+    async def record(self, keyed: Keyed, fields: Mapping[str, object]) -> Decision:
+        """Claim the key for an operation whose effect is the ledger's alone."""
+        ...
+
+    async def expire(self, held: HeldOn, operation_id: str) -> Decision:
         """Give a reservation back whose time has passed."""
         ...
 
@@ -183,7 +256,21 @@ class Ledger(Protocol):
         ...
 
     async def policy(self, tenant: str) -> TenantPolicy | None:
-        """Return the tenant's accounts and budgets; None if there is no such tenant."""
+        """Return the tenant's accounts, budgets and grants; None if there is no such tenant."""
+        ...
+
+    async def raise_policy_version(self, tenant: str) -> int:
+        """Make all cached policies of the tenant stale; return the new version."""
+        ...
+
+    async def grant(self, grant_id: str) -> Grant | None:
+        """Return a grant, whatever its state."""
+        ...
+
+    async def list_grants(
+        self, account: str, unit: Unit | None, before: str, limit: int
+    ) -> list[Grant]:
+        """Return a page of an account's grants, the latest first, of those before an id."""
         ...
 
     async def insert_account(self, account: Account) -> int:

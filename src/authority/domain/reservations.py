@@ -8,11 +8,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 from authority.domain.budgets import WindowRef
+from authority.domain.grants import GrantReceipt
 from authority.domain.money import Unit
 
 TTL_MS_MIN = 1_000
 TTL_MS_DEFAULT = 600_000
 TTL_MS_MAX = 86_400_000
+# However often it is extended, a reservation lives no longer than this from its creation.
+LIFE_MS_MAX = 7 * 86_400_000
 
 
 class ReservationState(StrEnum):
@@ -22,6 +25,14 @@ class ReservationState(StrEnum):
     COMMITTED = "COMMITTED"
     RELEASED = "RELEASED"
     EXPIRED = "EXPIRED"
+
+
+class ReserveMode(StrEnum):
+    """What a Reserve does if nothing fits, and whether it holds at all."""
+
+    NORMAL = "NORMAL"
+    CHECK_ONLY = "CHECK_ONLY"
+    BEST_EFFORT = "BEST_EFFORT"
 
 
 class ReservationLeg(NamedTuple):
@@ -49,6 +60,7 @@ class Reservation:
     state: ReservationState
     legs: tuple[ReservationLeg, ...]
     windows: tuple[WindowRef, ...]
+    grants: tuple[GrantReceipt, ...]
     option_index: int
     late: bool
     labels: Mapping[str, str]
@@ -56,13 +68,14 @@ class Reservation:
     expire_ms: int
     settle_ms: int
     commit_key: str
+    receipt: str
 
     @classmethod
     def decode(cls, fields: Mapping[str, Any], labels: Mapping[str, str]) -> Self:
         """Read a reservation from the flat strings that the scripts keep.
 
         `legs` is `UNIT:reserved:held:actual:charged:refunded` joined by `;`; `windows` is a list
-        of window references joined by blanks.
+        of window references joined by blanks, `grants` one of receipts (domain/grants.py).
         """
         return cls(
             reservation_id=fields["id"],
@@ -70,6 +83,7 @@ class Reservation:
             state=ReservationState(fields["state"]),
             legs=tuple(_leg(text) for text in fields["legs"].split(";") if text),
             windows=tuple(WindowRef.parse(text) for text in fields["windows"].split()),
+            grants=tuple(GrantReceipt.parse(text) for text in fields["grants"].split()),
             option_index=int(fields["option"]),
             late=fields["late"] == "1",
             labels=labels,
@@ -77,6 +91,7 @@ class Reservation:
             expire_ms=int(fields["expires"]),
             settle_ms=int(fields["settled"]),
             commit_key=fields["commit_key"],
+            receipt=fields["receipt"],
         )
 
     @property
@@ -91,6 +106,11 @@ class Reservation:
     def windows_text(self) -> str:
         """Return the windows in the form that `decode` reads."""
         return " ".join(map(str, self.windows))
+
+    @property
+    def grants_text(self) -> str:
+        """Return the receipts in the form that `decode` reads."""
+        return " ".join(map(str, self.grants))
 
 
 def _leg(text: str) -> ReservationLeg:

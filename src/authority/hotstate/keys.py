@@ -42,5 +42,9 @@ class TenantKeys(NamedTuple):
         return f"pm:{{{self.tenant}}}:{self.epoch}:reservation:{uuid_of(reservation_id)}"
 
     def window(self, ref: WindowRef) -> str:
-        """Return the key of a budget's counts in one window."""
+        """Return the key of the counts of a budget in one window, or of a lot."""
         return f"pm:{{{self.tenant}}}:{self.epoch}:window:{ref}"
+
+    def rate(self, account: str) -> str:
+        """Return the key of an account's rate limit."""
+        return f"pm:{{{self.tenant}}}:{self.epoch}:rate:{account}"

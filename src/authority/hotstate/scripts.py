@@ -20,11 +20,26 @@ class Script(StrEnum):
     RELEASE = "release"
     REFUND = "refund"
     EXPIRE = "expire"
+    EXTEND = "extend"
+    ADJUST = "adjust"
+    RECORD = "record"
     READ = "read"
     LOAD = "load"
     FENCE = "fence"
     OPEN = "open"
     POLICY = "policy"
+
+
+# What a script needs besides the prelude.
+_SHARED: Mapping[Script, tuple[str, ...]] = {
+    Script.RESERVE: ("_holds", "_limits"),
+    Script.EXTEND: ("_holds", "_limits"),
+    Script.COMMIT: ("_holds",),
+    Script.RELEASE: ("_holds",),
+    Script.REFUND: ("_holds",),
+    Script.EXPIRE: ("_holds",),
+    Script.ADJUST: ("_holds",),
+}
 
 
 class ScriptSet(NamedTuple):
@@ -43,7 +58,10 @@ def _text(name: str) -> str:
 def script_set(epoch: int) -> ScriptSet:
     """Return the scripts of an epoch. The epoch is in the text, and so in the hash."""
     head = f"local EPOCH = '{epoch}'\n{_text('_prelude')}\n"
-    texts = {script: head + _text(script) for script in Script}
+    texts = {
+        script: "".join((head, *(_text(part) for part in _SHARED.get(script, ())), _text(script)))
+        for script in Script
+    }
     hashes = {
         script: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         for script, text in texts.items()

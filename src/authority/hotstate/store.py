@@ -7,7 +7,7 @@ every failure is Unavailable: the caller repeats the operation with its idempote
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -18,19 +18,31 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from authority.domain.budgets import WindowRef
 from authority.domain.errors import Unavailable
 from authority.domain.ids import tenant_of
-from authority.domain.money import Leg
 from authority.domain.operations import Operation
 from authority.domain.ports import (
+    AdjustCommand,
     CommitCommand,
     Decision,
+    ExtendCommand,
+    HeldOn,
     HotReading,
     Keyed,
+    RefundCommand,
     ReserveCommand,
     Verdict,
     WindowCounts,
 )
 from authority.domain.reservations import Reservation
 from authority.hotstate.clock import HotClock
+from authority.hotstate.commands import (
+    adjust_command,
+    commit_command,
+    compact,
+    extend_command,
+    further_lots,
+    refund_command,
+    reserve_command,
+)
 from authority.hotstate.keys import TenantKeys
 from authority.hotstate.scripts import Script, ScriptSet, script_set
 
@@ -131,87 +143,90 @@ class HotStore:
     ) -> Decision:
         verdict, *detail = await self.call(script, keys, arguments)
         verdict = Verdict(verdict)
-        if verdict in {Verdict.DONE, Verdict.REPLAYED}:
+        if verdict in {Verdict.DONE, Verdict.CHECKED, Verdict.REPLAYED}:
             result, entry = detail
             return Decision(verdict, Operation.decode(request, result), entry)
         return Decision(verdict, detail=tuple(detail))
 
-    def _keyed(
-        self, keyed: Keyed, reservation_id: str, refs: Sequence[WindowRef]
-    ) -> tuple[list[str], list[str | int]]:
-        """Return the keys and the first arguments that all operations with a key share."""
+    async def _decide_keyed(
+        self, script: Script, keyed: Keyed, keys: Sequence[str], *command: str
+    ) -> Decision:
+        checked = "1" if keyed.checked else "0"
+        arguments: list[str | int] = [
+            self.clock.offset_ms,
+            checked,
+            keyed.operation_id,
+            keyed.request,
+            *command,
+        ]
+        return await self._decide(script, keys, arguments, keyed.request)
+
+    def _keys_of(
+        self, keyed: Keyed, reservation_id: str, refs: Iterable[WindowRef], *more: str
+    ) -> list[str]:
         keys = self.keys(keyed.tenant)
-        names = [
+        return [
             keys.meta,
             keys.answer(keyed.key),
             keys.reservation(reservation_id),
             keys.expiries,
             keys.outbox,
             *(keys.window(ref) for ref in refs),
+            *more,
         ]
-        checked = "1" if keyed.checked else "0"
-        return names, [self.clock.offset_ms, checked, keyed.operation_id, keyed.request]
+
+    def _held_keys(self, keyed: Keyed, held: HeldOn, more: Iterable[WindowRef] = ()) -> list[str]:
+        return self._keys_of(keyed, held.reservation_id, (*held.windows, *held.lots, *more))
 
     async def reserve(self, keyed: Keyed, command: ReserveCommand) -> Decision:
         """Hold the first option that fits, or deny."""
-        refs = [window.ref for window in command.windows]
-        keys, arguments = self._keyed(keyed, command.reservation_id, refs)
-        arguments += [
-            command.policy_version,
-            command.account,
-            command.reservation_id,
-            command.ttl_ms,
-            json.dumps(command.labels, ensure_ascii=False, separators=(",", ":")),
-            command.refusal or "",
-            "1" if command.may_reclaim else "0",
-            len(command.windows),
-        ]
-        for (budget, span), ref in zip(command.windows, refs, strict=True):
-            arguments += [
-                str(ref),
-                budget.unit,
-                budget.limit,
-                budget.enforcement,
-                span.start_ms,
-                span.end_ms,
-            ]
-        arguments.append(len(command.options))
-        for option, metered in zip(command.options, command.metered, strict=True):
-            arguments += ["1" if metered else "0", *_legs(option.legs)]
-        return await self._decide(Script.RESERVE, keys, arguments, keyed.request)
+        refs = [window.ref for window in command.windows] + [lot.ref for lot in command.money.lots]
+        rates = map(self.keys(keyed.tenant).rate, command.rates)
+        keys = self._keys_of(keyed, command.reservation_id, refs, *rates)
+        return await self._decide_keyed(Script.RESERVE, keyed, keys, reserve_command(command))
 
     async def commit_reservation(self, keyed: Keyed, command: CommitCommand) -> Decision:
         """Settle a reservation with its actual cost."""
-        keys, arguments = self._keyed(keyed, command.reservation_id, command.windows)
-        arguments += [command.policy_version, command.overage, keyed.key, len(command.limits)]
-        arguments += ["" if limit is None else limit for limit in command.limits]
-        arguments += _legs(command.actual)
-        return await self._decide(Script.COMMIT, keys, arguments, keyed.request)
+        keys = self._held_keys(keyed, command.held, further_lots(command.money, command.held))
+        text = commit_command(command, keyed.key)
+        return await self._decide_keyed(Script.COMMIT, keyed, keys, text)
 
-    async def release(self, keyed: Keyed, reservation: str, refs: Sequence[WindowRef]) -> Decision:
+    async def release(self, keyed: Keyed, held: HeldOn) -> Decision:
         """Give an uncommitted reservation back."""
-        keys, arguments = self._keyed(keyed, reservation, refs)
-        return await self._decide(Script.RELEASE, keys, arguments, keyed.request)
+        return await self._decide_keyed(Script.RELEASE, keyed, self._held_keys(keyed, held))
 
-    async def refund(
-        self, keyed: Keyed, reservation: str, refs: Sequence[WindowRef], legs: Sequence[Leg]
-    ) -> Decision:
+    async def refund(self, keyed: Keyed, command: RefundCommand) -> Decision:
         """Give a charge back."""
-        keys, arguments = self._keyed(keyed, reservation, refs)
-        arguments += _legs(legs)
-        return await self._decide(Script.REFUND, keys, arguments, keyed.request)
+        keys = self._held_keys(keyed, command.held)
+        return await self._decide_keyed(Script.REFUND, keyed, keys, refund_command(command))
 
-    async def expire(
-        self, reservation: str, refs: Sequence[WindowRef], operation_id: str
-    ) -> Decision:
+    async def extend(self, keyed: Keyed, command: ExtendCommand) -> Decision:
+        """Hold longer, and more."""
+        keys = self._held_keys(keyed, command.held, further_lots(command.money, command.held))
+        return await self._decide_keyed(Script.EXTEND, keyed, keys, extend_command(command))
+
+    async def adjust(self, keyed: Keyed, command: AdjustCommand) -> Decision:
+        """Charge more or less than was committed."""
+        keys = self.keys(keyed.tenant)
+        refs = [window.ref for window in command.windows] + [lot.ref for lot in command.money.lots]
+        names = [keys.meta, keys.answer(keyed.key), keys.outbox, *map(keys.window, refs)]
+        return await self._decide_keyed(Script.ADJUST, keyed, names, adjust_command(command))
+
+    async def record(self, keyed: Keyed, fields: Mapping[str, object]) -> Decision:
+        """Claim the key for an operation whose effect is the ledger's alone."""
+        keys = self.keys(keyed.tenant)
+        names = [keys.meta, keys.answer(keyed.key), keys.outbox]
+        return await self._decide_keyed(Script.RECORD, keyed, names, compact(fields))
+
+    async def expire(self, held: HeldOn, operation_id: str) -> Decision:
         """Give a reservation back whose time has passed."""
-        keys = self.keys(tenant_of(reservation))
+        keys = self.keys(tenant_of(held.reservation_id))
         names = [
             keys.meta,
-            keys.reservation(reservation),
+            keys.reservation(held.reservation_id),
             keys.expiries,
             keys.outbox,
-            *(keys.window(ref) for ref in refs),
+            *(keys.window(ref) for ref in (*held.windows, *held.lots)),
         ]
         arguments: list[str | int] = [self.clock.offset_ms, operation_id, _EXPIRE_REQUEST]
         return await self._decide(Script.EXPIRE, names, arguments, _EXPIRE_REQUEST)
@@ -262,13 +277,6 @@ class HotStore:
         return bool(answer[0] == Verdict.DONE)
 
 
-def _legs(legs: Sequence[Leg]) -> list[str | int]:
-    flat: list[str | int] = [len(legs)]
-    for unit, amount in legs:
-        flat += [unit, amount]
-    return flat
-
-
 def _counts(row: tuple[str, str, str]) -> WindowCounts | None:
     return WindowCounts(*map(int, row)) if row[0] else None
 
@@ -280,11 +288,13 @@ def _reservation_fields(reservation: Reservation) -> dict[str, str]:
         "state": reservation.state,
         "legs": reservation.legs_text,
         "windows": reservation.windows_text,
+        "grants": reservation.grants_text,
         "option": str(reservation.option_index),
         "late": "1" if reservation.late else "0",
-        "labels": json.dumps(reservation.labels, ensure_ascii=False, separators=(",", ":")),
+        "labels": compact(reservation.labels),
         "created": str(reservation.create_ms),
         "expires": str(reservation.expire_ms),
         "settled": str(reservation.settle_ms),
         "commit_key": reservation.commit_key,
+        "receipt": reservation.receipt,
     }

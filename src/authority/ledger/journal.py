@@ -25,6 +25,7 @@ from authority.domain.entries import entries_of
 from authority.domain.errors import Unavailable
 from authority.domain.operations import Operation
 from authority.ledger.database import Database
+from authority.ledger.effects import columns, grant_effects
 from authority.ledger.queries import statements
 
 BATCH_MAX = 500
@@ -187,6 +188,7 @@ class Journal:
                 ("insert_entries", _entry_columns(new)),
                 ("upsert_reservations", _reservation_columns(new)),
                 ("add_window_totals", _window_columns(new)),
+                *grant_effects(new),
             ):
                 if columns:
                     await connection.execute(self._sql[name], columns)
@@ -198,13 +200,8 @@ def _fail(batch: Iterable[_Waiting], error: Unavailable) -> None:
             item.done.set_exception(error)
 
 
-def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Turn rows into the arrays that `unnest` takes; empty if there are none."""
-    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
-
-
 def _operation_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
-    return _columns(
+    return columns(
         [
             {
                 "operation_id": item.operation_id,
@@ -229,7 +226,6 @@ def _entry_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
     rows = []
     for item in operations:
         for line, entry in enumerate(entries_of(item)):
-            assert item.reservation is not None
             rows.append(
                 {
                     "operation_id": item.operation_id,
@@ -237,7 +233,7 @@ def _entry_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
                     "tenant": item.tenant,
                     "sequence": item.sequence,
                     "account": item.account,
-                    "reservation_id": item.reservation.reservation_id,
+                    "reservation_id": item.reservation and item.reservation.reservation_id,
                     "book": entry.book,
                     "budget_key": entry.ref and entry.ref.budget_key,
                     "window_start_ms": entry.ref.start_ms if entry.ref else None,
@@ -246,7 +242,7 @@ def _entry_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
                     "decide_ms": item.decide_ms,
                 }
             )
-    return _columns(rows)
+    return columns(rows)
 
 
 def _reservation_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
@@ -275,9 +271,11 @@ def _reservation_columns(operations: Sequence[Operation]) -> dict[str, list[Any]
                 "create_ms": held.create_ms,
                 "expire_ms": held.expire_ms,
                 "settle_ms": held.settle_ms,
+                "grants": held.grants_text,
+                "receipt": held.receipt,
             }
         )
-    return _columns(rows)
+    return columns(rows)
 
 
 def _window_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
@@ -286,7 +284,7 @@ def _window_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
         for ref, *amounts in item.deltas:
             totals = sums[ref, item.tenant]
             totals[:] = [total + amount for total, amount in zip(totals, amounts, strict=True)]
-    return _columns(
+    return columns(
         [
             {
                 "budget_key": ref.budget_key,

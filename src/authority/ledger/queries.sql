@@ -45,16 +45,17 @@ FROM unnest(%(operation_id)s::uuid[], %(line)s::smallint[], %(tenant)s::text[], 
 -- name: upsert_reservations
 -- The rows come in the order of their ids, so that two processes never wait for one another.
 INSERT INTO reservation (reservation_id, tenant, account, state, sequence, legs, windows, option_index,
-                         late, labels, commit_key, create_ms, expire_ms, settle_ms)
+                         late, labels, commit_key, create_ms, expire_ms, settle_ms, grants, receipt)
 SELECT * FROM unnest(
     %(reservation_id)s::text[], %(tenant)s::text[], %(account)s::text[], %(state)s::text[],
     %(sequence)s::bigint[], %(legs)s::text[], %(windows)s::text[], %(option_index)s::smallint[],
     %(late)s::boolean[], %(labels)s::jsonb[], %(commit_key)s::text[], %(create_ms)s::bigint[],
-    %(expire_ms)s::bigint[], %(settle_ms)s::bigint[])
+    %(expire_ms)s::bigint[], %(settle_ms)s::bigint[], %(grants)s::text[], %(receipt)s::text[])
 ON CONFLICT (reservation_id) DO UPDATE SET
     state = excluded.state, sequence = excluded.sequence, legs = excluded.legs,
     windows = excluded.windows, late = excluded.late, commit_key = excluded.commit_key,
-    expire_ms = excluded.expire_ms, settle_ms = excluded.settle_ms
+    expire_ms = excluded.expire_ms, settle_ms = excluded.settle_ms, grants = excluded.grants,
+    receipt = excluded.receipt
 WHERE reservation.sequence < excluded.sequence;
 
 -- name: add_window_totals
@@ -90,12 +91,67 @@ WHERE (budget_key, window_start_ms) IN
 SELECT policy_version, loaded_epoch, hot_store.epoch FROM tenant, hot_store WHERE tenant = %(tenant)s;
 
 -- name: read_accounts
-SELECT account, parent, display_name, time_zone, state, overage_policy, create_time
+SELECT account, parent, display_name, time_zone, state, overage_policy, create_time,
+       per_request_limits, reserves_per_minute
 FROM account WHERE tenant = %(tenant)s;
 
 -- name: read_budgets
 SELECT budget.* FROM budget JOIN account USING (account) WHERE account.tenant = %(tenant)s
 ORDER BY budget.account, budget.budget;
+
+-- name: read_grants
+-- Leaves out what has been spent, and what ended a month ago; never what is owed.
+SELECT account_grant.* FROM account_grant
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(reserved), 0) AS reserved, coalesce(sum(committed - refunded), 0) AS spent
+    FROM window_total WHERE budget_key = grant_key
+) AS counts ON recurrence = 'TOTAL'
+WHERE tenant = %(tenant)s AND (
+    coalesce(counts.spent, 0) > amount
+    OR ((counts.spent IS NULL OR counts.spent < amount OR counts.reserved <> 0)
+        AND (void_ms = 0 OR void_ms > %(ended_ms)s) AND (expire_ms = 0 OR expire_ms > %(ended_ms)s))
+)
+ORDER BY grant_key;
+
+-- name: read_prepaid_units
+SELECT DISTINCT account, unit FROM account_grant WHERE tenant = %(tenant)s;
+
+-- name: read_grant
+SELECT * FROM account_grant WHERE grant_id = %(grant_id)s;
+
+-- name: list_grants
+SELECT * FROM account_grant
+WHERE account = %(account)s AND (%(before)s = '' OR grant_id < %(before)s)
+  AND (%(unit)s = '' OR unit = %(unit)s)
+ORDER BY grant_id DESC LIMIT %(limit)s;
+
+-- name: insert_grants
+INSERT INTO account_grant (grant_id, tenant, account, unit, amount, priority, effective_ms, expire_ms,
+                           recurrence, refund_grace_ms, source, create_ms)
+SELECT * FROM unnest(
+    %(grant_id)s::text[], %(tenant)s::text[], %(account)s::text[], %(unit)s::text[], %(amount)s::bigint[],
+    %(priority)s::smallint[], %(effective_ms)s::bigint[], %(expire_ms)s::bigint[], %(recurrence)s::text[],
+    %(refund_grace_ms)s::bigint[], %(source)s::text[], %(create_ms)s::bigint[]);
+
+-- name: insert_restored_grants
+-- A grant of what was refunded to one that had expired, on the same terms.
+INSERT INTO account_grant (grant_id, tenant, account, unit, amount, priority, effective_ms, expire_ms,
+                           recurrence, refund_grace_ms, source, create_ms)
+SELECT restored.grant_id, old.tenant, old.account, old.unit, restored.amount, old.priority, restored.create_ms,
+       restored.expire_ms, 'TOTAL', 0, 'refund', restored.create_ms
+FROM unnest(%(grant_id)s::text[], %(expired_grant_id)s::text[], %(amount)s::bigint[], %(expire_ms)s::bigint[],
+            %(create_ms)s::bigint[])
+     AS restored (grant_id, expired_grant_id, amount, expire_ms, create_ms)
+JOIN account_grant AS old ON old.grant_id = restored.expired_grant_id;
+
+-- name: void_grants
+UPDATE account_grant SET void_ms = given.void_ms
+FROM unnest(%(grant_id)s::text[], %(void_ms)s::bigint[]) AS given (grant_id, void_ms)
+WHERE account_grant.grant_id = given.grant_id AND account_grant.void_ms = 0;
+
+-- name: raise_policy_versions
+UPDATE tenant SET policy_version = policy_version + 1, policy_time = now()
+WHERE tenant = ANY(%(tenant)s::text[]);
 
 -- name: insert_tenant
 INSERT INTO tenant (tenant) VALUES (%(tenant)s) ON CONFLICT DO NOTHING;
@@ -137,10 +193,12 @@ VALUES (%(account)s, %(tenant)s, %(parent)s, %(display_name)s, %(time_zone)s, %(
 UPDATE account SET display_name = coalesce(%(display_name)s, display_name),
     state = coalesce(%(state)s, state), overage_policy = coalesce(%(overage_policy)s, overage_policy)
 WHERE account = %(account)s AND (state <> 'CLOSED' OR coalesce(%(state)s, 'CLOSED') = 'CLOSED')
-RETURNING account, parent, display_name, time_zone, state, overage_policy, create_time;
+RETURNING account, parent, display_name, time_zone, state, overage_policy, create_time, per_request_limits,
+          reserves_per_minute;
 
 -- name: list_accounts
-SELECT account, parent, display_name, time_zone, state, overage_policy, create_time FROM account
+SELECT account, parent, display_name, time_zone, state, overage_policy, create_time,
+       per_request_limits, reserves_per_minute FROM account
 WHERE account > %(after)s AND (%(tenant)s = '' OR tenant = %(tenant)s) ORDER BY account LIMIT %(limit)s;
 
 -- name: insert_budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg.rows import DictRow
 
@@ -14,27 +14,33 @@ from authority.domain.budgets import (
     Budget,
     Enforcement,
     OveragePolicy,
-    TenantPolicy,
     WindowRef,
 )
 from authority.domain.errors import AlreadyExists
+from authority.domain.grants import Grant
 from authority.domain.ids import tenant_of
 from authority.domain.money import Unit
 from authority.domain.operations import Operation
-from authority.domain.ports import WindowCounts
+from authority.domain.policies import TenantPolicy
+from authority.domain.ports import Clock, WindowCounts
 from authority.domain.reservations import Reservation
 from authority.domain.windows import Window
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
 
 ZERO = WindowCounts(0, 0, 0)
+# A late refund may still come for a grant that ended less than a month ago.
+_ENDED_MS = 30 * 86_400_000
+
+_Item = TypeVar("_Item")
 
 
 class LedgerStore:
     """Implements `domain.ports.Ledger`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
+        self._clock = clock
         self._sql = statements()
 
     async def rows(self, name: str, **parameters: Any) -> list[DictRow]:
@@ -76,15 +82,38 @@ class LedgerStore:
             accounts = [_account(row) for row in await cursor.fetchall()]
             cursor = await connection.execute(self._sql["read_budgets"], parameters)
             budgets = [_budget(row) for row in await cursor.fetchall()]
-        by_account: dict[str, tuple[Budget, ...]] = {}
-        for budget in budgets:
-            by_account[budget.account] = (*by_account.get(budget.account, ()), budget)
+            ended = {"ended_ms": self._clock.now_ms() - _ENDED_MS}
+            cursor = await connection.execute(self._sql["read_grants"], parameters | ended)
+            grants = [grant_of(row) for row in await cursor.fetchall()]
+            cursor = await connection.execute(self._sql["read_prepaid_units"], parameters)
+            prepaid = [(row["account"], Unit(row["unit"])) for row in await cursor.fetchall()]
         return TenantPolicy(
             tenant,
             head["policy_version"],
             {account.account: account for account in accounts},
-            by_account,
+            _grouped((budget.account, budget) for budget in budgets),
+            _grouped((grant.account, grant) for grant in grants),
+            {account: frozenset(units) for account, units in _grouped(prepaid).items()},
         )
+
+    async def raise_policy_version(self, tenant: str) -> int:
+        """Make all cached policies of the tenant stale; return the new version."""
+        rows = await self.rows("raise_policy_version", tenant=tenant)
+        return int(rows[0]["policy_version"])
+
+    async def grant(self, grant_id: str) -> Grant | None:
+        """Return a grant, whatever its state."""
+        rows = await self.rows("read_grant", grant_id=grant_id)
+        return grant_of(rows[0]) if rows else None
+
+    async def list_grants(
+        self, account: str, unit: Unit | None, before: str, limit: int
+    ) -> list[Grant]:
+        """Return a page of an account's grants, the latest first, of those before an id."""
+        rows = await self.rows(
+            "list_grants", account=account, unit=unit or "", before=before, limit=limit
+        )
+        return [grant_of(row) for row in rows]
 
     async def _change(
         self, account: str, name: str, **parameters: Any
@@ -236,14 +265,42 @@ def reservation_of(row: DictRow) -> Reservation:
         "state": row["state"],
         "legs": row["legs"],
         "windows": row["windows"],
+        "grants": row["grants"],
         "option": row["option_index"],
         "late": "1" if row["late"] else "0",
         "created": row["create_ms"],
         "expires": row["expire_ms"],
         "settled": row["settle_ms"],
         "commit_key": row["commit_key"],
+        "receipt": row["receipt"],
     }
     return Reservation.decode(fields, row["labels"])
+
+
+def grant_of(row: DictRow) -> Grant:
+    """Return the grant in a row."""
+    return Grant(
+        grant_id=row["grant_id"],
+        key=row["grant_key"],
+        account=row["account"],
+        unit=Unit(row["unit"]),
+        amount=row["amount"],
+        priority=row["priority"],
+        effective_ms=row["effective_ms"],
+        expire_ms=row["expire_ms"],
+        recurrence=Window(row["recurrence"]),
+        refund_grace_ms=row["refund_grace_ms"],
+        source=row["source"],
+        create_ms=row["create_ms"],
+        void_ms=row["void_ms"],
+    )
+
+
+def _grouped(pairs: Iterable[tuple[str, _Item]]) -> dict[str, tuple[_Item, ...]]:
+    groups: dict[str, tuple[_Item, ...]] = {}
+    for name, item in pairs:
+        groups[name] = (*groups.get(name, ()), item)
+    return groups
 
 
 def _account(row: DictRow) -> Account:
@@ -255,6 +312,8 @@ def _account(row: DictRow) -> Account:
         AccountState(row["state"]),
         OveragePolicy(row["overage_policy"]),
         row["create_time"],
+        {Unit(unit): int(amount) for unit, amount in row["per_request_limits"].items()},
+        row["reserves_per_minute"],
     )
 
 

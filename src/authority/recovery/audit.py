@@ -179,10 +179,15 @@ def _reservation(tenant: str, books: Books, reservation: Reservation) -> Iterato
             (f"{leg.unit} actual", actual, leg.actual),
         ]
     by_unit = {leg.unit: leg for leg in reservation.legs}
-    for ref in reservation.windows:
+    counted = {
+        ref: WindowCounts(leg.held, leg.charged, leg.refunded)
+        for ref in reservation.windows
+        for leg in [by_unit[ref.unit]]
+    }
+    for receipt in reservation.grants:
+        counted[receipt.ref] = WindowCounts(receipt.held, receipt.charged, receipt.refunded)
+    for ref, found in counted.items():
         counts = books.holds.get((reservation_id, ref), _ZERO)
-        leg = by_unit[ref.unit]
-        found = WindowCounts(leg.held, leg.charged, leg.refunded)
         pairs += [
             (f"window {ref} {name}", right, value)
             for name, right, value in zip(WindowCounts._fields, counts, found, strict=True)

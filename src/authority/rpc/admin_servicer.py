@@ -17,20 +17,22 @@ from authority.recovery.audit import Report
 from authority.rpc.api_key_servicing import ApiKeyServicing
 from authority.rpc.caller import current_caller
 from authority.rpc.convert import account_to_proto, budget_to_proto
+from authority.rpc.grant_servicing import GrantServicing
 from authority.rpc.pages import make_page_token, read_page_token
 from authority.rpc.requests import Reader, enum_name
+from authority.rpc.shield import Shield
 from authority.usecases import accounts
 from authority.usecases.api_keys import ApiKeys
 from authority.usecases.context import Context
 from authority.v1 import admin_service_pb2 as messages
-from authority.v1 import admin_service_pb2_grpc, resources_pb2
+from authority.v1 import resources_pb2
 
 Call = grpc.aio.ServicerContext[Any, Any]
 _DISPLAY_NAME_LENGTH_MAX = 128
 _NOT_YET = datetime.fromtimestamp(0, UTC)
 
 
-class AdminServicer(ApiKeyServicing, admin_service_pb2_grpc.AdminServiceServicer):
+class AdminServicer(ApiKeyServicing, GrantServicing):
     """What the owners and the operators of budgets do."""
 
     def __init__(
@@ -39,9 +41,11 @@ class AdminServicer(ApiKeyServicing, admin_service_pb2_grpc.AdminServiceServicer
         audit: Callable[[str], Awaitable[Report]],
         status: Callable[[], Awaitable[messages.GetStatusResponse]],
         api_keys: ApiKeys,
+        shield: Shield,
     ) -> None:
         super().__init__(api_keys)
         self._context = context
+        self._shield = shield
         self._audit = audit
         self._status = status
 

@@ -7,10 +7,13 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from authority.domain.budgets import Account, AccountState, Budget, Enforcement, OveragePolicy
+from authority.domain.grants import GrantReceipt
+from authority.domain.ids import tenant_of
 from authority.domain.money import Unit
 from authority.domain.operations import DenialReason
 from authority.domain.reservations import Reservation, ReservationState
 from authority.domain.windows import Window
+from authority.usecases.grants import GrantBalance
 from authority.usecases.read import Balance
 from authority.v1 import errors_pb2, resources_pb2
 
@@ -102,8 +105,64 @@ def balance_to_proto(balance: Balance) -> resources_pb2.BudgetBalance:
     return message
 
 
+def _receipt(tenant: str, receipt: GrantReceipt) -> resources_pb2.GrantReceipt:
+    message = resources_pb2.GrantReceipt(
+        grant_id=f"{tenant}/{receipt.grant_id}",
+        unit=unit_to_proto(receipt.ref.unit),
+        reserved=receipt.reserved,
+        held=receipt.held,
+        charged=receipt.charged,
+        refunded=receipt.refunded,
+    )
+    set_time(message.period_start_time, receipt.ref.start_ms)
+    return message
+
+
+def grant_to_proto(balance: GrantBalance) -> resources_pb2.Grant:
+    """Return the proto's message."""
+    grant, (reserved, committed, refunded) = balance.lot.grant, balance.counts
+    message = resources_pb2.Grant(
+        grant_id=grant.grant_id,
+        account=grant.account,
+        unit=unit_to_proto(grant.unit),
+        amount=grant.amount,
+        priority=grant.priority,
+        recurrence=_recurrence(grant.recurrence),
+        source=grant.source,
+        state=_grant_state(balance),
+        reserved=reserved,
+        committed=committed,
+        refunded=refunded,
+        # What is owed stays owed; what is left of a grant that has ended can't be spent.
+        available=balance.left if balance.is_active else min(balance.left, 0),
+        expired=max(balance.left, 0) if balance.has_ended else 0,
+    )
+    set_time(message.effective_time, grant.effective_ms)
+    set_time(message.expire_time, grant.expire_ms)
+    set_time(message.create_time, grant.create_ms)
+    set_time(message.void_time, grant.void_ms)
+    if grant.refund_grace_ms:
+        message.refund_grace.FromMilliseconds(grant.refund_grace_ms)
+    return message
+
+
+def _recurrence(window: Window) -> resources_pb2.Window.ValueType:
+    return resources_pb2.WINDOW_UNSPECIFIED if window is Window.TOTAL else window_to_proto(window)
+
+
+def _grant_state(balance: GrantBalance) -> resources_pb2.GrantState.ValueType:
+    if balance.lot.grant.void_ms:
+        return resources_pb2.GRANT_STATE_VOIDED
+    if balance.has_ended:
+        return resources_pb2.GRANT_STATE_EXPIRED
+    if balance.is_active:
+        return resources_pb2.GRANT_STATE_ACTIVE
+    return resources_pb2.GRANT_STATE_PENDING
+
+
 def reservation_to_proto(reservation: Reservation) -> resources_pb2.Reservation:
     """Return the proto's message."""
+    tenant = tenant_of(reservation.account)
     message = resources_pb2.Reservation(
         reservation_id=reservation.reservation_id,
         account=reservation.account,
@@ -119,7 +178,10 @@ def reservation_to_proto(reservation: Reservation) -> resources_pb2.Reservation:
                 refunded=leg.refunded,
             )
             for leg in reservation.legs
+            if leg.unit is not Unit.RESERVATIONS  # every reservation is one
         ],
+        grants=[_receipt(tenant, receipt) for receipt in reservation.grants],
+        receipt=reservation.receipt,
         option_index=reservation.option_index,
         late=reservation.late,
         labels=reservation.labels,

@@ -39,6 +39,16 @@ def denial_details(denial: ReserveDenied) -> Iterator[Message]:
         account=denial.operation.account,
         limiting_budgets=[_limiting(row, window) for row, window in rows[:_LISTED_MAX]],
         limiting_budget_count=len(denial.denied.limiting),
+        grant_shortages=[
+            errors_pb2.GrantShortage(
+                unit=unit_to_proto(row.unit),
+                requested=row.requested,
+                available=row.available,
+                reserved=row.reserved,
+                short_by=row.requested - row.available,
+            )
+            for row in denial.denied.shortages
+        ],
     )
 
 
@@ -50,8 +60,11 @@ def _retry_delay_ms(denial: ReserveDenied, windows: list[BudgetWindow]) -> int |
     """
     if any(row.requested > row.limit for row in denial.denied.limiting):
         return None
+    passed_ms = denial.now_ms - denial.operation.decide_ms
     match denial.denied.reason:
-        case DenialReason.BUDGET_BUSY:
+        case DenialReason.RATE_LIMITED:
+            return max(denial.denied.retry_ms - passed_ms, 1)
+        case DenialReason.BUDGET_BUSY | DenialReason.CONCURRENCY_CAP:
             return max(denial.denied.next_expiry_ms - denial.now_ms, 1)
         case DenialReason.BUDGET_EXHAUSTED:
             exhausted = {

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from authority.domain.errors import InvalidRequest, Violation
@@ -22,8 +23,9 @@ from authority.domain.ids import (
     tenant_of,
 )
 from authority.domain.money import AMOUNT_MAX, LEGS_MAX, Leg, Option, Unit
-from authority.domain.reservations import TTL_MS_DEFAULT, TTL_MS_MAX, TTL_MS_MIN
+from authority.domain.reservations import TTL_MS_DEFAULT, TTL_MS_MAX, TTL_MS_MIN, ReserveMode
 from authority.usecases.reserve import ReserveRequest
+from authority.usecases.settle import CommitRequest, ExtendRequest
 from authority.v1 import budget_service_pb2, resources_pb2
 
 OPTIONS_MAX = 8
@@ -32,12 +34,20 @@ LABELS_MAX = 16
 LABEL_KEY_LENGTH_MAX = 64
 LABEL_VALUE_LENGTH_MAX = 256
 REASON_LENGTH_MAX = 256
+RECEIPT_LENGTH_MAX = 256
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 1_000
 
 _SHOWN_LENGTH_MAX = 16
 
 _Word = TypeVar("_Word", bound=StrEnum)
+
+
+class Durability(StrEnum):
+    """When a Reserve is answered."""
+
+    LEDGER = "LEDGER"
+    HOT = "HOT"
 
 
 class Reader:
@@ -121,6 +131,13 @@ class Reader:
             )
         return amount
 
+    def unit(self, field: str, name: str | None) -> Unit:
+        """Read a unit that a leg may name."""
+        if name == "UNIT_RESERVATIONS":
+            self.wrong(field, "RESERVATIONS are counted by themselves; no leg names them")
+            return Unit.RESERVATIONS
+        return self.word(field, "UNIT", name, Unit, None)
+
     def legs(self, field: str, legs: Sequence[resources_pb2.Leg], *, least: int) -> tuple[Leg, ...]:
         """Read legs, each of another unit."""
         if len(legs) > LEGS_MAX:
@@ -129,12 +146,19 @@ class Reader:
         read: list[Leg] = []
         for index, leg in enumerate(legs):
             name = enum_name(resources_pb2.Unit, leg.unit)
-            unit = self.word(f"{field}[{index}].unit", "UNIT", name, Unit, None)
+            unit = self.unit(f"{field}[{index}].unit", name)
             amount = self.amount(f"{field}[{index}].amount", leg.amount, least=least)
             if any(leg.unit == other.unit for other in legs[:index]):
                 self.wrong(f"{field}[{index}].unit", f"names {unit} twice; add the amounts up")
             read.append(Leg(unit, amount))
         return tuple(read)
+
+    def ttl(self, ttl: Duration) -> int:
+        """Read a time to live, in milliseconds."""
+        ttl_ms = ttl.seconds * 1000 + ttl.nanos // 1_000_000
+        if not TTL_MS_MIN <= ttl_ms <= TTL_MS_MAX:
+            self.wrong("ttl", "must be from 1 second to 24 hours")
+        return ttl_ms
 
     def time_zone(self, field: str, name: str) -> str:
         """Read a time zone; UTC if empty."""
@@ -173,7 +197,8 @@ def enum_name(enum: Any, number: int) -> str | None:
 def read_reserve(message: budget_service_pb2.ReserveRequest) -> ReserveRequest:
     """Read a Reserve. Raises InvalidRequest."""
     reader = Reader()
-    key = reader.key(message.idempotency_key)
+    is_check = message.mode == budget_service_pb2.RESERVE_MODE_CHECK_ONLY
+    key = message.idempotency_key if is_check else reader.key(message.idempotency_key)
     account = reader.account(message.account)
     if not 1 <= len(message.options) <= OPTIONS_MAX:
         reader.wrong("options", f"must have 1 to {OPTIONS_MAX} options, not {len(message.options)}")
@@ -184,11 +209,13 @@ def read_reserve(message: budget_service_pb2.ReserveRequest) -> ReserveRequest:
             reader.wrong(f"{field}.legs", f"must have 1 to {LEGS_MAX} legs")
         name = reader.text(f"{field}.name", option.name, OPTION_NAME_LENGTH_MAX)
         options.append(Option(name, reader.legs(f"{field}.legs", option.legs, least=1)))
-    ttl_ms = TTL_MS_DEFAULT
-    if message.HasField("ttl"):
-        ttl_ms = message.ttl.seconds * 1000 + message.ttl.nanos // 1_000_000
-        if not TTL_MS_MIN <= ttl_ms <= TTL_MS_MAX:
-            reader.wrong("ttl", "must be from 1 second to 24 hours")
+    ttl_ms = reader.ttl(message.ttl) if message.HasField("ttl") else TTL_MS_DEFAULT
+    mode_name = enum_name(budget_service_pb2.ReserveMode, message.mode)
+    mode = reader.word("mode", "RESERVE_MODE", mode_name, ReserveMode, ReserveMode.NORMAL)
+    durability_name = enum_name(budget_service_pb2.Durability, message.durability)
+    durability = reader.word(
+        "durability", "DURABILITY", durability_name, Durability, Durability.LEDGER
+    )
     if len(message.labels) > LABELS_MAX:
         reader.wrong("labels", f"must be at most {LABELS_MAX}, not {len(message.labels)}")
     for name, value in message.labels.items():
@@ -197,4 +224,42 @@ def read_reserve(message: budget_service_pb2.ReserveRequest) -> ReserveRequest:
         reader.text("labels", name, LABEL_KEY_LENGTH_MAX)
         reader.text(f"labels[{name[:_SHOWN_LENGTH_MAX]!r}]", value, LABEL_VALUE_LENGTH_MAX)
     reader.finish()
-    return ReserveRequest(key, account, tuple(options), ttl_ms, dict(message.labels))
+    return ReserveRequest(
+        key,
+        account,
+        tuple(options),
+        ttl_ms,
+        dict(message.labels),
+        mode,
+        durable=durability is Durability.LEDGER,
+    )
+
+
+def read_commit(message: budget_service_pb2.CommitRequest) -> CommitRequest:
+    """Read a Commit. Raises InvalidRequest."""
+    reader = Reader()
+    request = CommitRequest(
+        idempotency_key=reader.key(message.idempotency_key),
+        reservation_id=reader.reservation_id(message.reservation_id),
+        actual=reader.legs("actual", message.actual, least=0),
+        final=message.final or not message.HasField("final"),
+        force=message.force,
+        receipt=reader.text("receipt", message.receipt, RECEIPT_LENGTH_MAX),
+    )
+    reader.finish()
+    return request
+
+
+def read_extend(message: budget_service_pb2.ExtendRequest) -> ExtendRequest:
+    """Read an Extend. Raises InvalidRequest."""
+    reader = Reader()
+    request = ExtendRequest(
+        idempotency_key=reader.key(message.idempotency_key),
+        reservation_id=reader.reservation_id(message.reservation_id),
+        ttl_ms=reader.ttl(message.ttl) if message.HasField("ttl") else 0,
+        legs=reader.legs("legs", message.legs, least=1),
+    )
+    if not request.ttl_ms and not request.legs:
+        reader.wrong("ttl", "must be set, or `legs`: there is nothing to extend")
+    reader.finish()
+    return request

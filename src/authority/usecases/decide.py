@@ -52,6 +52,8 @@ async def decide(
     request: Mapping[str, Any],
     call: Callable[[Keyed], Awaitable[Decision]],
     put_right: PutRight,
+    *,
+    durable: bool = True,
 ) -> Answer:
     """Run an operation to its answer.
 
@@ -61,7 +63,8 @@ async def decide(
         request: the canonical fields, with `kind` and `key`.
         call: calls the script.
         put_right: handles the verdicts that are the operation's own: STALE_POLICY, MOVED, MISSING,
-            RECLAIM, and raises for STATE and EXCEEDS.
+            MISPLACED, RECLAIM, and raises for STATE, EXCEEDS and NOT_HELD.
+        durable: whether to answer only once the operation is in the ledger.
 
     Raises:
         IdempotencyKeyReused: the key was used for another request.
@@ -79,10 +82,8 @@ async def decide(
     for _ in range(_ROUNDS_MAX):
         decision = await call(keyed)
         match decision.verdict:
-            case Verdict.DONE:
-                return await _remember(context, decision, replayed=False)
-            case Verdict.REPLAYED:
-                return await _remember(context, decision, replayed=True)
+            case Verdict.DONE | Verdict.REPLAYED:
+                return await _remember(context, decision, durable=durable)
             case Verdict.REUSED:
                 raise _reused(key, decision.detail[0], text)
             case Verdict.LOOK_UP:
@@ -124,10 +125,10 @@ async def _look_up(context: Context, keyed: Keyed) -> Operation | None:
     return known
 
 
-async def _remember(context: Context, decision: Decision, *, replayed: bool) -> Answer:
-    operation = decision.operation
+async def _remember(context: Context, decision: Decision, *, durable: bool) -> Answer:
+    operation, replayed = decision.operation, decision.verdict is Verdict.REPLAYED
     assert operation is not None
-    if operation.denied is not None:
+    if operation.denied is not None or not durable:
         # Nothing was moved that could be lost, so a denial is not waited for.
         if not replayed:
             context.journal.append_later(operation, decision.entry)

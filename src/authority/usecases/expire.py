@@ -22,7 +22,7 @@ async def expire(context: Context, locator: Locator, reservation_id: str) -> boo
     for _ in range(_ROUNDS_MAX):
         try:
             located = await locator.find(context, reservation_id)
-            decision = await context.hot.expire(reservation_id, located.windows, new_id())
+            decision = await context.hot.expire(located.held, new_id())
             match decision.verdict:
                 case Verdict.DONE:
                     assert decision.operation is not None
@@ -32,6 +32,8 @@ async def expire(context: Context, locator: Locator, reservation_id: str) -> boo
                     await context.open_tenant(tenant_of(reservation_id))
                 case Verdict.MISSING:
                     await locator.load(context, reservation_id)
+                case Verdict.MISPLACED:
+                    locator.forget(reservation_id)
                 case _:
                     return False
         except NotFound:

@@ -1,13 +1,13 @@
-"""Finds the windows of a reservation, and brings in what the hot store has not loaded."""
+"""Finds what a reservation is held on, and brings in what the hot store has not loaded."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import NamedTuple
 
-from authority.domain.budgets import WindowRef
 from authority.domain.errors import NotFound
 from authority.domain.ids import tenant_of
+from authority.domain.ports import HeldOn
 from authority.domain.reservations import Reservation
 from authority.usecases.context import Context
 
@@ -15,10 +15,10 @@ _KNOWN_MAX = 100_000
 
 
 class Located(NamedTuple):
-    """What never changes about a reservation: whose it is, and the windows that it belongs to."""
+    """Whose a reservation is, and the windows and lots that it belongs to."""
 
     account: str
-    windows: tuple[WindowRef, ...]
+    held: HeldOn
 
 
 class Locator:
@@ -29,14 +29,20 @@ class Locator:
 
     def learn(self, reservation: Reservation) -> Located:
         """Remember a reservation."""
-        located = Located(reservation.account, reservation.windows)
+        lots = tuple(receipt.ref for receipt in reservation.grants)
+        held = HeldOn(reservation.reservation_id, reservation.windows, lots)
+        located = Located(reservation.account, held)
         self._known[reservation.reservation_id] = located
         if len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
         return located
 
+    def forget(self, reservation_id: str) -> None:
+        """Find the reservation anew at the next call: other lots were taken since."""
+        self._known.pop(reservation_id, None)
+
     async def find(self, context: Context, reservation_id: str) -> Located:
-        """Return a reservation's account and windows, in the order that scripts take them.
+        """Return a reservation's account, and what it is held on, in the order of its keys.
 
         Raises:
             NotFound: there is no such reservation.
@@ -52,15 +58,15 @@ class Locator:
         return self.learn(await self._stored(context, reservation_id))
 
     async def load(self, context: Context, reservation_id: str) -> None:
-        """Bring a reservation and its windows from the ledger into the hot store."""
+        """Bring a reservation, its windows and its lots from the ledger into the hot store."""
         stored = await self._stored(context, reservation_id)
-        self.learn(stored)
-        counts = await context.ledger.window_counts(stored.windows)
+        held = self.learn(stored).held
+        counts = await context.ledger.window_counts((*held.windows, *held.lots))
         await context.hot.load(tenant_of(reservation_id), stored, counts)
 
     async def _stored(self, context: Context, reservation_id: str) -> Reservation:
         stored = await context.ledger.reservation(reservation_id)
         if stored is None:
-            self._known.pop(reservation_id, None)
+            self.forget(reservation_id)
             raise NotFound("reservation", reservation_id)
         return stored

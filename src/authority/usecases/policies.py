@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from authority.domain.budgets import Account, TenantPolicy
+from authority.domain.budgets import Account
 from authority.domain.errors import NotFound
 from authority.domain.ids import tenant_of
+from authority.domain.policies import TenantPolicy
 from authority.domain.ports import Ledger
 
 

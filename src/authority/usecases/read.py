@@ -10,6 +10,7 @@ from authority.domain.ids import tenant_of
 from authority.domain.ports import WindowCounts
 from authority.domain.reservations import Reservation
 from authority.usecases.context import Context
+from authority.usecases.grants import GrantBalance
 
 _ROUNDS_MAX = 6
 
@@ -38,8 +39,16 @@ async def get_reservation(context: Context, reservation_id: str) -> Reservation:
     return stored
 
 
-async def get_balance(context: Context, account: str) -> tuple[list[Balance], int]:
-    """Return every budget that binds an account, its own first, and the time of the reading in ms.
+class AccountBalance(NamedTuple):
+    """Every budget and grant that binds an account, its own budgets first, at one moment in ms."""
+
+    budgets: list[Balance]
+    grants: list[GrantBalance]
+    read_ms: int
+
+
+async def get_balance(context: Context, account: str) -> AccountBalance:
+    """Return what a Reserve by an account would be checked against.
 
     Raises:
         NotFound: there is no such account.
@@ -51,17 +60,26 @@ async def get_balance(context: Context, account: str) -> tuple[list[Balance], in
         # Read anew each time: unlike Reserve, no script tells whether the cached one is stale.
         context.policies.forget(tenant)
         policy = await context.policies.of(account)
-        windows = policy.windows(account, context.clock.now_ms())
-        refs = [window.ref for window in windows]
+        now_ms = context.clock.now_ms()
+        windows = policy.windows(account, now_ms)
+        lots = policy.lots(account, policy.prepaid_units(account), now_ms)
+        refs = [window.ref for window in windows] + [lot.ref for lot in lots]
+        spans = [window.span for window in windows] + [lot.span for lot in lots]
         reading = await context.hot.read(tenant, None, refs)
         if reading is None:
             await context.open_tenant(tenant)
-        elif any(not window.span.holds(reading.now_ms) for window in windows):
+        elif any(not span.holds(reading.now_ms) for span in spans):
             context.clock.observe(reading.now_ms)
         elif None in reading.counts:
             await context.hot.load(tenant, None, await context.ledger.window_counts(refs))
         else:
             counts = [row for row in reading.counts if row is not None]
-            pairs = zip(windows, counts, strict=True)
-            return [Balance(window, row) for window, row in pairs], reading.now_ms
+            return AccountBalance(
+                list(map(Balance, windows, counts)),
+                [
+                    GrantBalance(lot, row, reading.now_ms)
+                    for lot, row in zip(lots, counts[len(windows) :], strict=True)
+                ],
+                reading.now_ms,
+            )
     raise Unavailable("The hot state keeps changing; try again.")

@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from authority.domain.budgets import AccountState, BudgetWindow, TenantPolicy
-from authority.domain.errors import ReserveDenied
+from authority.domain.budgets import AccountState, BudgetWindow, OveragePolicy
+from authority.domain.errors import ReserveDenied, Unavailable
 from authority.domain.ids import tenant_of
 from authority.domain.money import MONEY_UNITS, Option, Unit
-from authority.domain.operations import DenialReason, Kind
-from authority.domain.ports import Decision, Keyed, ReserveCommand, Verdict
+from authority.domain.operations import DenialReason, Kind, Operation
+from authority.domain.policies import TenantPolicy
+from authority.domain.ports import Decision, Keyed, Money, ReserveCommand, Verdict
+from authority.domain.reservations import ReserveMode
 from authority.usecases.context import Context
-from authority.usecases.decide import Answer, decide, new_id, renew_policy
+from authority.usecases.decide import Answer, canonical, decide, new_id, renew_policy
 from authority.usecases.expire import expire
 from authority.usecases.locate import Locator
 
 # Expired reservations are reclaimed before a denial, 16 at a time; after that the sweeper's turn.
 _RECLAIMS_MAX = 4
+_CHECK_ROUNDS_MAX = 12
 
 
 @dataclass(frozen=True, slots=True)
 class ReserveRequest:
-    """A valid request. `ttl_ms` is in milliseconds."""
+    """A valid request. `ttl_ms` is in milliseconds; `durable` is false for durability HOT."""
 
     idempotency_key: str
     account: str
     options: Sequence[Option]
     ttl_ms: int
     labels: Mapping[str, str]
+    mode: ReserveMode = ReserveMode.NORMAL
+    durable: bool = True
 
 
 class _Reserve:
@@ -42,22 +47,41 @@ class _Reserve:
         self._reservation_id = f"{self._tenant}/{new_id()}"
         self._reclaims_left = _RECLAIMS_MAX
         self._windows: list[BudgetWindow] = []
+        self._money = Money((), frozenset())
 
     async def call(self, keyed: Keyed) -> Decision:
         request = self._request
         policy = await self._context.policies.of(request.account)
-        self._windows = policy.windows(request.account, self._context.clock.now_ms())
-        metered_units = {window.budget.unit for window in self._windows}
+        now_ms = self._context.clock.now_ms()
+        units = {leg.unit for option in request.options for leg in option.legs}
+        self._windows = policy.windows(request.account, now_ms)
+        self._money = money_of(policy, request.account, units, now_ms)
+        metered = {window.budget.unit for window in self._windows} | self._money.prepaid
         command = ReserveCommand(
             account=request.account,
             reservation_id=self._reservation_id,
             options=request.options,
-            metered=[_is_metered(option, metered_units) for option in request.options],
+            refusals=[
+                _option_refusal(policy, request.account, option, metered)
+                for option in request.options
+            ],
             windows=self._windows,
+            money=self._money,
+            debtors=frozenset(
+                node.account
+                for node in policy.chain(request.account)
+                if node.overage_policy is OveragePolicy.DEBT
+            ),
+            rates={
+                node.account: node.reserves_per_minute
+                for node in policy.chain(request.account)
+                if node.reserves_per_minute
+            },
             policy_version=policy.version,
             refusal=_refusal(policy, request.account),
             ttl_ms=request.ttl_ms,
             labels=request.labels,
+            mode=request.mode,
             may_reclaim=self._reclaims_left > 0,
         )
         return await self._context.hot.reserve(keyed, command)
@@ -71,6 +95,7 @@ class _Reserve:
                 context.clock.observe(int(decision.detail[0]))
             case Verdict.MISSING:
                 refs = [window.ref for window in self._windows]
+                refs += [lot.ref for lot in self._money.lots]
                 counts = await context.ledger.window_counts(refs)
                 await context.hot.load(self._tenant, None, counts)
             case Verdict.RECLAIM:
@@ -82,7 +107,7 @@ class _Reserve:
 
 
 async def reserve(context: Context, locator: Locator, request: ReserveRequest) -> Answer:
-    """Hold an amount.
+    """Hold an amount; for CHECK_ONLY, say what would be held.
 
     Raises:
         NotFound: there is no such account.
@@ -100,13 +125,19 @@ async def reserve(context: Context, locator: Locator, request: ReserveRequest) -
         "ttl_ms": request.ttl_ms,
         "labels": dict(request.labels),
     }
+    if request.mode is not ReserveMode.NORMAL:
+        fields["mode"] = request.mode
     tenant = tenant_of(request.account)
     # An unknown account is told before anything of its tenant is opened.
     await context.policies.of(request.account)
     try:
-        answer = await decide(context, tenant, fields, attempt.call, attempt.put_right)
+        if request.mode is ReserveMode.CHECK_ONLY:
+            return await _check(context, tenant, canonical(fields), attempt)
+        answer = await decide(
+            context, tenant, fields, attempt.call, attempt.put_right, durable=request.durable
+        )
     except ReserveDenied as denial:
-        await _describe(context, denial)
+        await describe(context, denial)
         raise
     held = answer.operation.reservation
     assert held is not None
@@ -114,7 +145,24 @@ async def reserve(context: Context, locator: Locator, request: ReserveRequest) -
     return answer
 
 
-async def _describe(context: Context, denial: ReserveDenied) -> None:
+async def _check(context: Context, tenant: str, text: str, attempt: _Reserve) -> Answer:
+    keyed = Keyed(tenant, "", text, new_id(), checked=True)
+    for _ in range(_CHECK_ROUNDS_MAX):
+        decision = await attempt.call(keyed)
+        if decision.verdict is Verdict.NOT_LOADED:
+            await context.open_tenant(tenant)
+        elif decision.verdict is Verdict.CHECKED:
+            operation = decision.operation
+            assert isinstance(operation, Operation)
+            if operation.denied is not None:
+                raise ReserveDenied(operation, replayed=False)
+            return Answer(operation, replayed=False)
+        else:
+            await attempt.put_right(decision)
+    raise Unavailable("The hot state keeps changing; try again.")
+
+
+async def describe(context: Context, denial: ReserveDenied) -> None:
     """Add to a denial which budgets, in which windows, were in the way."""
     refs = [row.ref for row in denial.denied.limiting]
     account = denial.operation.account
@@ -128,9 +176,25 @@ async def _describe(context: Context, denial: ReserveDenied) -> None:
     denial.now_ms = context.clock.now_ms()
 
 
-def _is_metered(option: Option, metered_units: set[Unit]) -> bool:
-    """Say whether a budget meters every money leg; a count that nothing meters is only recorded."""
-    return all(leg.unit in metered_units for leg in option.legs if leg.unit in MONEY_UNITS)
+def money_of(policy: TenantPolicy, account: str, units: set[Unit], now_ms: int) -> Money:
+    """Return what must be covered by grants in some units, and what may be spent of them."""
+    prepaid = policy.prepaid_units(account) & units
+    return Money(policy.lots(account, prepaid, now_ms), prepaid)
+
+
+def _option_refusal(
+    policy: TenantPolicy, account: str, option: Option, metered: set[Unit]
+) -> DenialReason | None:
+    """Return why an option may never be held, whatever is left."""
+    for node in policy.chain(account):
+        if any(
+            leg.amount > node.per_request_limits.get(leg.unit, leg.amount) for leg in option.legs
+        ):
+            return DenialReason.PER_REQUEST_CAP
+    # A count that nothing meters is only recorded; money that nothing meters is not to be spent.
+    if any(leg.unit in MONEY_UNITS and leg.unit not in metered for leg in option.legs):
+        return DenialReason.NO_BUDGET
+    return None
 
 
 def _refusal(policy: TenantPolicy, account: str) -> DenialReason | None:

@@ -1,28 +1,56 @@
-"""Commit, Release and Refund: the three ways to settle a reservation."""
+"""Commit, Release, Refund and Extend: what happens to a reservation after it was made."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from authority.domain.budgets import Enforcement, OveragePolicy, TenantPolicy, WindowRef
-from authority.domain.errors import AlreadyCommitted, RefundExceedsCharge, ReservationStateError
+from authority.domain.budgets import Enforcement, OveragePolicy, WindowRef
+from authority.domain.errors import (
+    AlreadyCommitted,
+    InvalidRequest,
+    RefundExceedsCharge,
+    ReservationStateError,
+    ReserveDenied,
+)
 from authority.domain.ids import tenant_of
 from authority.domain.money import Leg
 from authority.domain.operations import Kind
-from authority.domain.ports import CommitCommand, Decision, Keyed, Verdict
+from authority.domain.policies import TenantPolicy
+from authority.domain.ports import (
+    CommitCommand,
+    Decision,
+    ExtendCommand,
+    HeldOn,
+    Keyed,
+    RefundCommand,
+    Restore,
+    Verdict,
+)
 from authority.domain.reservations import ReservationState
 from authority.usecases.context import Context
-from authority.usecases.decide import Answer, decide, renew_policy
+from authority.usecases.decide import Answer, decide, new_id, renew_policy
 from authority.usecases.locate import Located, Locator
+from authority.usecases.reserve import describe, money_of
 
 _Call = Callable[[Keyed, Located], Awaitable[Decision]]
 
 
-async def commit_reservation(
-    context: Context, locator: Locator, key: str, reservation_id: str, actual: Sequence[Leg]
-) -> Answer:
-    """Settle a reservation with its actual cost.
+@dataclass(frozen=True, slots=True)
+class CommitRequest:
+    """A valid request."""
+
+    idempotency_key: str
+    reservation_id: str
+    actual: Sequence[Leg]
+    final: bool
+    force: bool
+    receipt: str
+
+
+async def commit_reservation(context: Context, locator: Locator, request: CommitRequest) -> Answer:
+    """Settle a reservation with its actual cost, or a part of it.
 
     Raises:
         NotFound: there is no such reservation.
@@ -34,15 +62,36 @@ async def commit_reservation(
     """
 
     async def call(keyed: Keyed, located: Located) -> Decision:
-        account, refs = located
+        account, held = located
         policy = await context.policies.of(account)
         overage = policy.accounts[account].overage_policy
+        units = {leg.unit for leg in request.actual}
+        in_debt = overage is OveragePolicy.DEBT
         command = CommitCommand(
-            reservation_id, refs, _limits(policy, refs, overage), overage, policy.version, actual
+            held=held,
+            limits=[None] * len(held.windows) if in_debt else _limits(policy, held.windows),
+            money=money_of(policy, account, units, context.clock.now_ms()),
+            overage=overage,
+            policy_version=policy.version,
+            actual=request.actual,
+            final=request.final,
+            force=request.force,
+            receipt=request.receipt,
         )
         return await context.hot.commit_reservation(keyed, command)
 
-    fields = {"kind": Kind.COMMIT, "key": key, "reservation_id": reservation_id, "actual": actual}
+    fields: dict[str, Any] = {
+        "kind": Kind.COMMIT,
+        "key": request.idempotency_key,
+        "reservation_id": request.reservation_id,
+        "actual": request.actual,
+    }
+    if not request.final:
+        fields["final"] = False
+    if request.force:
+        fields["force"] = True
+    if request.receipt:
+        fields["receipt"] = request.receipt
     return await _settle(context, locator, fields, call, "committed")
 
 
@@ -52,7 +101,7 @@ async def release(
     """Give an uncommitted reservation back. Raises as `commit_reservation` does."""
 
     async def call(keyed: Keyed, located: Located) -> Decision:
-        return await context.hot.release(keyed, reservation_id, located.windows)
+        return await context.hot.release(keyed, located.held)
 
     fields = {"kind": Kind.RELEASE, "key": key, "reservation_id": reservation_id, "reason": reason}
     return await _settle(context, locator, fields, call, "released")
@@ -72,7 +121,9 @@ async def refund(
     """
 
     async def call(keyed: Keyed, located: Located) -> Decision:
-        return await context.hot.refund(keyed, reservation_id, located.windows, legs)
+        policy = await context.policies.of(located.account)
+        command = RefundCommand(located.held, legs, _restores(policy, located.held))
+        return await context.hot.refund(keyed, command)
 
     fields = {
         "kind": Kind.REFUND,
@@ -81,7 +132,69 @@ async def refund(
         "legs": legs,
         "reason": reason,
     }
-    return await _settle(context, locator, fields, call, "refunded")
+    answer = await _settle(context, locator, fields, call, "refunded")
+    held = answer.operation.reservation
+    assert held is not None
+    policy = await context.policies.of(held.account)
+    known = policy.grant_by_key()
+    if answer.operation.restored or any(
+        receipt.refunded and receipt.ref.budget_key not in known for receipt in held.grants
+    ):
+        # A grant that was spent has something again, or a new one was made.
+        await bind_policy(context, tenant_of(reservation_id))
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendRequest:
+    """A valid request. `ttl_ms` is 0 to leave the expiry as it is."""
+
+    idempotency_key: str
+    reservation_id: str
+    ttl_ms: int
+    legs: Sequence[Leg]
+
+
+async def extend(context: Context, locator: Locator, request: ExtendRequest) -> Answer:
+    """Let a reservation live longer, and hold more.
+
+    Raises as `commit_reservation` does; InvalidRequest for a unit that it does not hold, and
+    ReserveDenied.
+    """
+
+    async def call(keyed: Keyed, located: Located) -> Decision:
+        account, held = located
+        policy = await context.policies.of(account)
+        units = {leg.unit for leg in request.legs}
+        command = ExtendCommand(
+            held=held,
+            limits=_limits(policy, held.windows),
+            money=money_of(policy, account, units, context.clock.now_ms()),
+            policy_version=policy.version,
+            ttl_ms=request.ttl_ms,
+            legs=request.legs,
+        )
+        return await context.hot.extend(keyed, command)
+
+    fields = {
+        "kind": Kind.EXTEND,
+        "key": request.idempotency_key,
+        "reservation_id": request.reservation_id,
+        "ttl_ms": request.ttl_ms,
+        "legs": request.legs,
+    }
+    try:
+        return await _settle(context, locator, fields, call, "extended")
+    except ReserveDenied as denial:
+        await describe(context, denial)
+        raise
+
+
+async def bind_policy(context: Context, tenant: str) -> None:
+    """Make every process read the tenant's policy anew. Raises Unavailable."""
+    version = await context.ledger.raise_policy_version(tenant)
+    context.policies.forget(tenant)
+    await context.hot.raise_policy_version(tenant, version)
 
 
 async def _settle(
@@ -90,26 +203,51 @@ async def _settle(
     reservation_id = str(fields["reservation_id"])
     tenant = tenant_of(reservation_id)
     # Also answers for an unknown tenant, before anything of it is opened.
-    located = await locator.find(context, reservation_id)
+    await locator.find(context, reservation_id)
 
     async def call_located(keyed: Keyed) -> Decision:
-        return await call(keyed, located)
+        return await call(keyed, await locator.find(context, reservation_id))
 
     async def put_right(decision: Decision) -> None:
         match decision.verdict:
             case Verdict.STALE_POLICY:
                 await renew_policy(context, tenant, decision)
             case Verdict.MISSING:
-                await locator.load(context, reservation_id)
+                await _load(context, locator, reservation_id)
+            case Verdict.MISPLACED:
+                locator.forget(reservation_id)
             case Verdict.STATE:
                 _raise_state(reservation_id, decision, verb)
             case Verdict.EXCEEDS:
                 unit, refundable = decision.detail
                 raise RefundExceedsCharge(unit, int(refundable))
+            case Verdict.NOT_HELD:
+                raise InvalidRequest.of(
+                    "legs", f"must be in units that the reservation holds, not {decision.detail[0]}"
+                )
             case _:
                 raise AssertionError(decision)
 
-    return await decide(context, tenant, fields, call_located, put_right)
+    answer = await decide(context, tenant, fields, call_located, put_right)
+    assert answer.operation.reservation is not None
+    if not answer.replayed:
+        locator.learn(answer.operation.reservation)
+    return answer
+
+
+async def _load(context: Context, locator: Locator, reservation_id: str) -> None:
+    """Bring in what the script missed: of the reservation, or of the grants of its account."""
+    account, held = await locator.find(context, reservation_id)
+    tenant = tenant_of(reservation_id)
+    reading = await context.hot.read(tenant, reservation_id, ())
+    if reading is None or reading.reservation is None:
+        await locator.load(context, reservation_id)
+        return
+    policy = await context.policies.of(account)
+    units = set(policy.prepaid_units(account))
+    money = money_of(policy, account, units, context.clock.now_ms())
+    refs = (*held.windows, *held.lots, *(lot.ref for lot in money.lots))
+    await context.hot.load(tenant, None, await context.ledger.window_counts(refs))
 
 
 def _raise_state(reservation_id: str, decision: Decision, verb: str) -> NoReturn:
@@ -119,17 +257,25 @@ def _raise_state(reservation_id: str, decision: Decision, verb: str) -> NoReturn
     raise ReservationStateError(reservation_id, state, verb)
 
 
-def _limits(
-    policy: TenantPolicy, refs: Sequence[WindowRef], overage: OveragePolicy
-) -> list[int | None]:
-    """Return what binds a charge above the hold: budgets that block, unless debt is allowed."""
+def _limits(policy: TenantPolicy, refs: Sequence[WindowRef]) -> list[int | None]:
+    """Return the limits of budgets that block."""
     budgets = policy.budget_by_key()
-    blocking = (budgets.get(ref.budget_key) for ref in refs)
+    found = (budgets.get(ref.budget_key) for ref in refs)
     return [
-        budget.limit
-        if budget is not None
-        and budget.enforcement is Enforcement.BLOCK
-        and overage is not OveragePolicy.DEBT
-        else None
-        for budget in blocking
+        budget.limit if budget is not None and budget.enforcement is Enforcement.BLOCK else None
+        for budget in found
     ]
+
+
+def _restores(policy: TenantPolicy, held: HeldOn) -> dict[WindowRef, Restore]:
+    """Return how a refund to each lot is restored, should it have expired."""
+    grants = policy.grant_by_key()
+    restores = {}
+    for ref in held.lots:
+        grant = grants.get(ref.budget_key)
+        if grant is None or not grant.refund_grace_ms or grant.void_ms:
+            continue
+        lot = grant.lot_at(policy.accounts[grant.account].time_zone, ref.start_ms)
+        if lot.expire_ms:
+            restores[ref] = Restore(lot.expire_ms, grant.refund_grace_ms, new_id())
+    return restores

@@ -1179,8 +1179,8 @@ class LedgerEntry(_message.Message):
     reservation_id: _builtins.str
     """The reservation, if it was about one."""
     book: _builtins.str
-    """The book: AVAILABLE, RESERVED, COMMITTED and REFUNDED of a window or a grant; CHARGED, ABSORBED, PROVIDER and ADJUSTED
-    of an account; ISSUED of a grant.
+    """The book: AVAILABLE, RESERVED, COMMITTED and REFUNDED of a window or a grant; CHARGED, ABSORBED, PROVIDER, GRANTED and
+    ISSUED of an account.
     """
     budget: _builtins.str
     """The budget that the window belongs to, as `account budget`; empty in other books."""

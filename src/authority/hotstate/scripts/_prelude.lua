@@ -1,4 +1,4 @@
--- Shared by every script: glued on in front at load, after a line `local EPOCH = '<number>'`.
+-- prelude(): what every script shares, glued on in front at load, after `local EPOCH = '<number>'`.
 --
 -- The epoch is part of the text, so it is part of the script's hash: a process that still holds an
 -- older epoch calls a script that the restarted store does not know, and can decide nothing.
@@ -9,7 +9,9 @@
 --   answer      hash    request, result, entry: the first answer of one idempotency key
 --   reservation hash    one reservation, flat strings as domain/reservations.py reads them
 --   expiries    zset    open reservations by the time at which they expire (ms)
---   window      hash    r, c, f: reserved, committed, refunded of one budget in one window
+--   window      hash    r, c, f: reserved, committed, refunded of one budget in one window, or of
+--                       one grant (in one period of it, if it recurs): a lot
+--   rate        string  when an account's rate limit is free again (microseconds)
 -- A key that is absent is loaded from the ledger before a script may use it: the answer is MISSING.
 --
 -- Amounts stay below 2^53, where Lua numbers are exact; they are written by fmt() alone, since
@@ -74,6 +76,12 @@ local function record(meta, answer_key, outbox_key, request, result)
   return { 'DONE', encoded, entry }
 end
 
+-- Answers what a decision would be, and writes nothing.
+local function check(meta, result)
+  result.sequence, result.now, result.epoch = '0', fmt(meta.now), EPOCH
+  return { 'CHECKED', cjson.encode(result), '' }
+end
+
 local function read_window(key)
   local values = redis.call('HMGET', key, 'r', 'c', 'f')
   if not values[1] then
@@ -85,101 +93,4 @@ end
 local function write_window(key, window)
   redis.call('HSET', key, 'r', fmt(window.r), 'c', fmt(window.c), 'f', fmt(window.f))
   redis.call('PEXPIRE', key, KEEP_MS)
-end
-
-local LEG_FIELDS = { 'reserved', 'held', 'actual', 'charged', 'refunded' }
-
--- Reads a reservation with its legs by unit, and its windows in the order of their keys.
-local function read_reservation(key)
-  local flat = redis.call('HGETALL', key)
-  if #flat == 0 then
-    return nil
-  end
-  local reservation = {}
-  for i = 1, #flat, 2 do
-    reservation[flat[i]] = flat[i + 1]
-  end
-  local legs, units = {}, {}
-  for unit, amounts in string.gmatch(reservation.legs, '(%u+):([%d:]+)') do
-    local leg, i = {}, 1
-    for amount in string.gmatch(amounts, '%d+') do
-      leg[LEG_FIELDS[i]] = tonumber(amount)
-      i = i + 1
-    end
-    legs[unit] = leg
-    units[#units + 1] = unit
-  end
-  local refs = {}
-  for ref in string.gmatch(reservation.windows, '%S+') do
-    refs[#refs + 1] = ref
-  end
-  return reservation, { by_unit = legs, units = units }, refs
-end
-
-local function write_reservation(key, reservation, legs)
-  local parts = {}
-  for i, unit in ipairs(legs.units) do
-    local leg = legs.by_unit[unit]
-    local amounts = { unit }
-    for j, field in ipairs(LEG_FIELDS) do
-      amounts[j + 1] = fmt(leg[field])
-    end
-    parts[i] = table.concat(amounts, ':')
-  end
-  reservation.legs = table.concat(parts, ';')
-  local flat = {}
-  for field, value in pairs(reservation) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = value
-  end
-  redis.call('HSET', key, unpack(flat))
-  redis.call('PEXPIRE', key, KEEP_MS)
-end
-
--- Reads the windows of a reservation. `keys` must be those of `refs`, in their order, from
--- `first` on; returns nil if one is not loaded.
-local function read_windows(keys, first, refs)
-  if #keys - first + 1 ~= #refs then
-    return nil
-  end
-  local windows = {}
-  for i, ref in ipairs(refs) do
-    local key = keys[first + i - 1]
-    if string.sub(key, -#ref - 1) ~= ':' .. ref then
-      return redis.error_reply('WRONGKEY ' .. key .. ' is not the window ' .. ref)
-    end
-    local window = read_window(key)
-    if not window then
-      return nil
-    end
-    window.key, window.ref, window.unit = key, ref, string.match(ref, '%u+$')
-    windows[i] = window
-  end
-  return windows
-end
-
--- Adds to a window's counts, writes it, and notes the change for the ledger.
-local function add(window, deltas, r, c, f)
-  window.r, window.c, window.f = window.r + r, window.c + c, window.f + f
-  write_window(window.key, window)
-  deltas[#deltas + 1] = { window.ref, fmt(r), fmt(c), fmt(f) }
-end
-
--- Gives back all that a reservation still holds and settles it in `state`.
-local function give_back(meta, keys, reservation, legs, windows, state)
-  local deltas = {}
-  for _, window in ipairs(windows) do
-    local held = legs.by_unit[window.unit].held
-    if held > 0 then
-      add(window, deltas, -held, 0, 0)
-    end
-  end
-  for _, leg in pairs(legs.by_unit) do
-    leg.held = 0
-  end
-  reservation.state = state
-  reservation.settled = fmt(meta.now)
-  write_reservation(keys.reservation, reservation, legs)
-  redis.call('ZREM', keys.expiries, reservation.id)
-  return deltas
 end

@@ -1,10 +1,12 @@
--- commit(meta, answer, reservation, expiries, outbox, window...;
---        offset_ms, checked, operation, request, policy, overage, key,
---        limits, limit..., legs, (unit, amount)...)
+-- commit(meta, answer, reservation, expiries, outbox, window..., lot..., further lot...;
+--        offset_ms, checked, operation, request, command)
 --
--- Settles a reservation with its actual cost. One `limit` for each window, '' where none binds a
--- charge above the hold: a budget that does not block, or an account that may be in debt.
--- Answers DONE, REPLAYED, REUSED, NOT_LOADED, LOOK_UP, STALE_POLICY, MISSING, STATE.
+-- Charges a reservation its actual cost: what it holds first, then by the overage policy.
+-- `command` is JSON: policy; key; overage; final, force; receipt; actual (amount by unit); limits
+-- (one for each window, false where none binds a charge above the hold); prepaid (units); lots
+-- (ref, id, unit, amount, effective, expires, in the order in which they are spent); more (refs of
+-- those that the reservation did not name).
+-- Answers DONE, REPLAYED, REUSED, NOT_LOADED, LOOK_UP, STALE_POLICY, MISSING, MISPLACED, STATE.
 
 local meta = open(KEYS[1], ARGV[1])
 if not meta then
@@ -18,101 +20,125 @@ end
 if must_look_up(meta, ARGV[2]) then
   return { 'LOOK_UP' }
 end
-local reservation, legs, refs = read_reservation(KEYS[3])
-if not reservation then
+local command = cjson.decode(ARGV[5])
+local held = read_reservation(KEYS[3])
+if not held then
   return { 'MISSING' }
 end
-if reservation.state == 'COMMITTED' or reservation.state == 'RELEASED' then
-  return { 'STATE', reservation.state, reservation.commit_key }
+local fields = held.fields
+if fields.state == 'COMMITTED' or (fields.state == 'RELEASED' and not command.force) then
+  return { 'STATE', fields.state, fields.commit_key }
 end
-if meta.policy ~= ARGV[5] then
+if meta.policy ~= command.policy then
   return { 'STALE_POLICY', meta.policy }
 end
-local windows = read_windows(KEYS, 6, refs)
-if not windows or windows.err then
-  return windows or { 'MISSING' }
+local problem = read_held(held, 6, command.more)
+if problem then
+  return problem
 end
+local pools = make_pools(meta, command.prepaid, command.lots, held.counted)
+local is_held = fields.state == 'HELD'
 
-local overage, at = ARGV[6], 8
-for i = 1, tonumber(ARGV[at]) do
-  windows[i].limit = tonumber(ARGV[at + i])
-end
-at = at + tonumber(ARGV[at]) + 1
-local actual = {}
-for _ = 1, tonumber(ARGV[at]) do
-  actual[ARGV[at + 1]] = tonumber(ARGV[at + 2])
-  at = at + 2
-end
 -- A cost in a unit that was not held has no window to be charged to: it is recorded as absorbed.
-for unit in pairs(actual) do
-  if not legs.by_unit[unit] then
-    legs.by_unit[unit] = { reserved = 0, held = 0, actual = 0, charged = 0, refunded = 0 }
-    legs.units[#legs.units + 1] = unit
+for unit in pairs(command.actual) do
+  if not held.legs[unit] then
+    held.legs[unit] = { reserved = 0, held = 0, actual = 0, charged = 0, refunded = 0 }
+    held.units[#held.units + 1] = unit
   end
 end
 
--- What may be charged in all: no count may pass the largest amount, neither by debt nor by late
--- commits of what had expired.
-local function countable(unit)
-  local least = AMOUNT_MAX
-  for _, window in ipairs(windows) do
-    if window.unit == unit then
-      least = math.min(least, AMOUNT_MAX - window.c)
-    end
-  end
-  return least
-end
-
--- What may be charged above the hold: what the tightest window of the unit still has free. Nothing
--- may be charged in a unit that no window meters.
-local function free(unit, leg, base)
-  local least, metered = AMOUNT_MAX, false
-  for _, window in ipairs(windows) do
+-- What may be charged in all, and what above the hold: what the tightest window, and the grants of
+-- a prepaid unit, have free. No count may pass the largest amount. Nothing may be charged in a unit
+-- that nothing meters.
+local function bounds(unit, leg, base)
+  local most, free, metered = AMOUNT_MAX, AMOUNT_MAX, pools[unit] ~= nil
+  for i, window in ipairs(held.windows) do
     if window.unit == unit then
       metered = true
-      if window.limit then
-        -- In this order no step that matters leaves the exact numbers.
-        local left = window.limit + (window.f - window.c) - (window.r - leg.held) - base
-        least = math.min(least, math.max(left, 0))
+      most = math.min(most, AMOUNT_MAX - window.c)
+      if command.limits[i] then
+        local limit = tonumber(command.limits[i])
+        local left = limit + (window.f - window.c) - (window.r - leg.held) - base
+        free = math.min(free, math.max(left, 0))
       end
     end
   end
-  return metered and least or 0
+  if pools[unit] and command.overage ~= 'DEBT' then
+    -- What comes late takes its hold from the lots once more.
+    free = math.min(free, math.max(free_of(pools[unit], free) - (is_held and 0 or base), 0))
+  end
+  return most, metered and free or 0
 end
 
-local deltas, moves, charges = {}, {}, {}
-for i, unit in ipairs(legs.units) do
-  local leg, cost = legs.by_unit[unit], actual[unit] or 0
+local deltas, moves = {}, {}
+
+-- Charges the lots: first what the reservation had taken, in the order in which it was taken, then
+-- what else there is. What nobody has is a debt of the last one.
+local function charge_lots(unit, base, extra)
+  for _, receipt in ipairs(held.lots) do
+    local lot = held.counted[receipt.ref]
+    if lot.unit == unit then
+      local own = is_held and receipt.held or math.max(receipt.reserved - receipt.charged, 0)
+      local part = math.min(own, base)
+      add(lot, deltas, is_held and -part or 0, part, 0)
+      receipt.charged = receipt.charged + part
+      receipt.held = is_held and receipt.held - part or 0
+      base = base - part
+    end
+  end
+  if extra > 0 and pools[unit] then
+    local last = held.lots[#held.lots] and held.counted[held.lots[#held.lots].ref]
+    local function take(lot, part)
+      add(lot, deltas, 0, part, 0)
+      local receipt = receipt_of(held, lot)
+      receipt.charged = receipt.charged + part
+    end
+    local owed = spend(pools[unit], extra, take)
+    local debtor = pools[unit].lots[#pools[unit].lots] or last
+    if owed > 0 and debtor and debtor.unit == unit then
+      take(debtor, owed)
+    end
+  end
+end
+
+for i, unit in ipairs(held.units) do
+  local leg, cost = held.legs[unit], tonumber(command.actual[unit] or '0')
   -- A late commit is charged its hold all the same: that money had been admitted.
-  local most = countable(unit)
-  local base, extra = math.min(cost, leg.reserved, most), 0
-  if overage ~= 'CAP' then
-    extra = math.min(cost - base, most - base, free(unit, leg, base))
+  local own = is_held and leg.held or math.max(leg.reserved - leg.charged, 0)
+  local base = math.min(cost, own, (bounds(unit, leg, 0)))
+  local extra = 0
+  if command.overage ~= 'CAP' then
+    local most, free = bounds(unit, leg, base)
+    extra = math.min(cost - base, most - base, free)
   end
-  leg.actual, leg.charged = cost, base + extra
-  charges[unit] = leg.charged
-  moves[i] = { unit, fmt(cost), fmt(leg.charged), '0' }
-end
-for _, window in ipairs(windows) do
-  local leg = legs.by_unit[window.unit]
-  if leg.held > 0 or charges[window.unit] > 0 then
-    add(window, deltas, -leg.held, charges[window.unit], 0)
+  charge_lots(unit, base, extra)
+  for _, window in ipairs(held.windows) do
+    if window.unit == unit then
+      add(window, deltas, is_held and -base or 0, base + extra, 0)
+    end
   end
-end
-for _, leg in pairs(legs.by_unit) do
-  leg.held = 0
+  leg.held = is_held and leg.held - base or 0
+  leg.actual, leg.charged = leg.actual + cost, leg.charged + base + extra
+  moves[i] = { unit, fmt(cost), fmt(base + extra), '0' }
 end
 
-local late = reservation.state == 'EXPIRED' or meta.now >= tonumber(reservation.expires)
-reservation.late = late and '1' or '0'
-reservation.state = 'COMMITTED'
-reservation.settled = fmt(meta.now)
-reservation.commit_key = ARGV[7]
-write_reservation(KEYS[3], reservation, legs)
-redis.call('ZREM', KEYS[4], reservation.id)
+if not is_held or meta.now >= tonumber(fields.expires) then
+  fields.late = '1'
+end
+if command.receipt ~= '' then
+  fields.receipt = command.receipt
+end
+if command.final then
+  fields.commit_key = command.key
+  for _, delta in ipairs(give_back(meta, { reservation = KEYS[3], expiries = KEYS[4] }, held, 'COMMITTED')) do
+    deltas[#deltas + 1] = delta
+  end
+else
+  write_reservation(KEYS[3], held)
+end
 return record(meta, KEYS[2], KEYS[5], request, {
   operation = ARGV[3],
-  reservation = reservation,
+  reservation = fields,
   deltas = deltas,
   moves = moves,
 })

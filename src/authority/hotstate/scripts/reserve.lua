@@ -1,143 +1,152 @@
--- reserve(meta, answer, reservation, expiries, outbox, window...;
---         offset_ms, checked, operation, request, policy, account, reservation_id, ttl_ms, labels,
---         refusal, may_reclaim, windows, (ref, unit, limit, enforcement, start_ms, end_ms)...,
---         options, (metered, legs, (unit, amount)...)...)
+-- reserve(meta, answer, reservation, expiries, outbox, window..., lot..., rate...;
+--         offset_ms, checked, operation, request, command)
 --
--- Holds the first option that fits on every window, or denies with every window in the way.
--- `refusal` is the account's own reason to be denied, or ''. `metered` is '0' for an option with a
--- money leg that no budget meters.
--- Answers DONE, REPLAYED, REUSED, NOT_LOADED, LOOK_UP, STALE_POLICY, MOVED (a window has ended),
--- MISSING (a window is not loaded), RECLAIM (expired reservations are in the way).
+-- Holds the first option that fits on every window and grant, or denies with all that is in the
+-- way. `command` is JSON, with amounts and times as strings:
+--   policy, id, account, ttl, labels, mode, may_reclaim
+--   refusal   the account's own reason to be denied, or ''; capped: no option may be asked for
+--   windows   ref, unit, limit, enforcement, may_owe, start, finish: of every budget in force
+--   lots      ref, id, unit, amount, effective, expires, start, finish: in the order of spending
+--   prepaid   the units that must be covered by grants
+--   rates     how many Reserves a minute, one for each rate key
+--   options   refusal (its own reason never to be held, or ''), units, amounts (by unit)
+-- Answers DONE, CHECKED, REPLAYED, REUSED, NOT_LOADED, LOOK_UP, STALE_POLICY, MOVED (a window has
+-- ended), MISSING (a window is not loaded), RECLAIM (expired reservations are in the way).
 
 local meta = open(KEYS[1], ARGV[1])
 if not meta then
   return { 'NOT_LOADED' }
 end
-local request = ARGV[4]
-local first = first_answer(KEYS[2], KEYS[5], request)
-if first then
-  return first
+local request, command = ARGV[4], cjson.decode(ARGV[5])
+local is_check = command.mode == 'CHECK_ONLY'
+if not is_check then
+  local first = first_answer(KEYS[2], KEYS[5], request)
+  if first then
+    return first
+  end
+  if must_look_up(meta, ARGV[2]) then
+    return { 'LOOK_UP' }
+  end
 end
-if must_look_up(meta, ARGV[2]) then
-  return { 'LOOK_UP' }
-end
-if meta.policy ~= ARGV[5] then
+if meta.policy ~= command.policy then
   return { 'STALE_POLICY', meta.policy }
 end
 
-local at = 12
-local function take()
-  at = at + 1
-  return ARGV[at - 1]
+-- Reads what stands at KEYS[at] for a row of the command; returns it, or why not.
+local function counted_of(row, at)
+  local finish = tonumber(row.finish)
+  if finish > 0 and (meta.now < tonumber(row.start) or meta.now >= finish) then
+    return nil, { 'MOVED', fmt(meta.now) }
+  end
+  local counted = read_counted(KEYS[at], row.ref)
+  return counted, not counted and { 'MISSING' } or nil
 end
 
--- The windows in force, with their numbers.
-local windows = {}
-for i = 1, tonumber(take()) do
-  local ref, unit, limit, enforcement = take(), take(), tonumber(take()), take()
-  local start_ms, end_ms = tonumber(take()), tonumber(take())
-  if end_ms > 0 and (meta.now < start_ms or meta.now >= end_ms) then
-    return { 'MOVED', fmt(meta.now) }
+local windows, by_ref = {}, {}
+for i, row in ipairs(command.windows) do
+  local window, problem = counted_of(row, 5 + i)
+  if problem then
+    return problem
   end
-  local key = KEYS[5 + i]
-  local window = read_window(key)
-  if not window then
-    return { 'MISSING' }
-  end
-  window.key, window.ref, window.unit = key, ref, unit
-  window.limit, window.enforcement = limit, enforcement
+  window.amount, window.enforcement = tonumber(row.limit), row.enforcement
+  window.may_owe = row.may_owe
   windows[i] = window
 end
-
-local options = {}
-for i = 1, tonumber(take()) do
-  local option = { metered = take() == '1', legs = {}, units = {} }
-  for j = 1, tonumber(take()) do
-    local unit, amount = take(), tonumber(take())
-    option.legs[unit], option.units[j] = amount, unit
+for i, row in ipairs(command.lots) do
+  local lot, problem = counted_of(row, 5 + #windows + i)
+  if problem then
+    return problem
   end
-  options[i] = option
+  by_ref[row.ref] = lot
 end
+local pools = make_pools(meta, command.prepaid, command.lots, by_ref)
 
--- Returns the windows that do not allow the option. Even a budget that never denies keeps its
--- counts exact, so nothing may pass the largest amount.
-local function limiting(option, is_last)
-  local rows = {}
-  for _, window in ipairs(windows) do
-    local amount = option.legs[window.unit]
-    if amount then
-      local denies = window.enforcement == 'BLOCK'
-        or (window.enforcement == 'DOWNGRADE' and not is_last)
-      local free = window.limit + (window.f - window.c) - window.r
-      local overflows = window.r + window.c + amount > AMOUNT_MAX
-      if (denies and amount > free) or overflows then
-        rows[#rows + 1] = {
-          window.ref, fmt(window.limit), fmt(window.r), fmt(window.c), fmt(window.f), fmt(amount),
-        }
+local last = command.options[#command.options]
+for _, option in ipairs(command.options) do
+  for unit, amount in pairs(option.amounts) do
+    option.amounts[unit] = tonumber(amount)
+  end
+end
+local open_one = limiting(windows, { RESERVATIONS = 1 }, true)
+local denied = { reason = '', limiting = {}, shortages = {}, retry = '0' }
+local chosen
+-- The order in which it is checked: the account, the request, open reservations, the rate, budgets, grants.
+if command.refusal ~= '' then
+  denied.reason = command.refusal
+elseif command.capped then
+  denied.reason = 'PER_REQUEST_CAP'
+elseif #open_one > 0 then
+  denied.reason, denied.limiting = 'CONCURRENCY_CAP', open_one
+else
+  local retry = rate(meta, 6 + #windows + #command.lots, command.rates, is_check)
+  if retry > 0 then
+    denied.reason, denied.retry = 'RATE_LIMITED', fmt(retry)
+  else
+    for i, option in ipairs(command.options) do
+      denied.limiting = limiting(windows, option.amounts, i == #command.options)
+      denied.shortages = shortages(pools, option.amounts)
+      if option.refusal == '' and #denied.limiting + #denied.shortages == 0 then
+        chosen = i
+        break
       end
     end
+    denied.reason = chosen and '' or last.refusal
   end
-  return rows
 end
 
-local chosen, blocked = nil, {}
-if ARGV[10] == '' then
-  for i, option in ipairs(options) do
-    blocked = limiting(option, i == #options)
-    if option.metered and #blocked == 0 then
-      chosen = i
-      break
-    end
-  end
+local amounts = chosen and command.options[chosen].amounts
+if not chosen and denied.reason == '' and command.mode == 'BEST_EFFORT' then
+  amounts = best_effort(windows, pools, last.amounts)
+  chosen = amounts and #command.options
 end
 
 if not chosen then
   local expired = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', fmt(meta.now), 'LIMIT', 0, 16)
-  if #expired > 0 and ARGV[11] == '1' and ARGV[10] == '' then
+  local is_in_the_way = denied.reason == '' or denied.reason == 'CONCURRENCY_CAP'
+  if #expired > 0 and command.may_reclaim and is_in_the_way then
     return { 'RECLAIM', unpack(expired) }
   end
-  local reason = ARGV[10]
-  if reason == '' and not options[#options].metered then
-    reason = 'NO_BUDGET'
-  end
-  local earliest = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
-  return record(meta, KEYS[2], KEYS[5], request, {
-    operation = ARGV[3],
-    denied = { reason = reason, limiting = blocked, next_expiry = earliest[2] or '0' },
-  })
+  denied.next_expiry = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2] or '0'
+  local result = { operation = ARGV[3], denied = denied }
+  return is_check and check(meta, result) or record(meta, KEYS[2], KEYS[5], request, result)
 end
 
-local option, deltas, refs = options[chosen], {}, {}
+local held = {
+  fields = {
+    id = command.id, account = command.account, state = 'HELD', option = fmt(chosen - 1),
+    labels = command.labels, late = '0', created = fmt(meta.now), settled = '0', commit_key = '',
+    expires = fmt(meta.now + tonumber(command.ttl)), receipt = '',
+  },
+  legs = {}, units = {}, lots = {},
+}
+for i, unit in ipairs(command.options[chosen].units) do
+  held.units[i] = unit
+end
+local on, refs = {}, {}
 for _, window in ipairs(windows) do
-  local amount = option.legs[window.unit]
-  if amount then
-    add(window, deltas, amount, 0, 0)
-    refs[#refs + 1] = window.ref
+  if window.unit == 'RESERVATIONS' and not amounts.RESERVATIONS then
+    amounts.RESERVATIONS, held.units[#held.units + 1] = 1, 'RESERVATIONS'
+  end
+  if amounts[window.unit] then
+    on[#on + 1], refs[#refs + 1] = window, window.ref
   end
 end
-local legs = { by_unit = {}, units = option.units }
-for unit, amount in pairs(option.legs) do
-  legs.by_unit[unit] = { reserved = amount, held = amount, actual = 0, charged = 0, refunded = 0 }
+for _, unit in ipairs(held.units) do
+  held.legs[unit] = { reserved = 0, held = 0, actual = 0, charged = 0, refunded = 0 }
 end
-local expires = fmt(meta.now + tonumber(ARGV[8]))
-local reservation = {
-  id = ARGV[7],
-  account = ARGV[6],
-  state = 'HELD',
-  option = fmt(chosen - 1),
-  labels = ARGV[9],
-  windows = table.concat(refs, ' '),
-  late = '0',
-  created = fmt(meta.now),
-  expires = expires,
-  settled = '0',
-  commit_key = '',
-}
-write_reservation(KEYS[3], reservation, legs)
-redis.call('PEXPIRE', KEYS[3], KEEP_MS + tonumber(ARGV[8]))
-redis.call('ZADD', KEYS[4], expires, reservation.id)
+held.fields.windows = table.concat(refs, ' ')
+if is_check then
+  for unit, amount in pairs(amounts) do
+    held.legs[unit].reserved = amount
+  end
+  return check(meta, { operation = ARGV[3], reservation = as_fields(held) })
+end
+local deltas = {}
+hold(held, on, pools, amounts, deltas)
+write_reservation(KEYS[3], held)
+redis.call('ZADD', KEYS[4], held.fields.expires, held.fields.id)
 return record(meta, KEYS[2], KEYS[5], request, {
   operation = ARGV[3],
-  reservation = reservation,
+  reservation = held.fields,
   deltas = deltas,
 })

@@ -2,7 +2,7 @@
 
 ALTER TABLE account
     ADD COLUMN per_request_limits jsonb NOT NULL DEFAULT '{}',
-    ADD COLUMN reserves_per_minute integer NOT NULL DEFAULT 0;
+    ADD COLUMN reserves_per_minute bigint NOT NULL DEFAULT 0;
 
 -- What was allowed stays allowed in all that follows; the checks are widened.
 -- squawk-ignore ban-drop-constraint
@@ -22,7 +22,7 @@ ALTER TABLE ledger_entry ALTER COLUMN reservation_id DROP NOT NULL;
 -- squawk-ignore ban-drop-constraint
 ALTER TABLE ledger_entry DROP CONSTRAINT ledger_entry_book_check;
 ALTER TABLE ledger_entry ADD CONSTRAINT ledger_entry_book_check CHECK (
-    book IN ('AVAILABLE', 'RESERVED', 'COMMITTED', 'REFUNDED', 'CHARGED', 'ABSORBED', 'PROVIDER', 'ADJUSTED', 'ISSUED')
+    book IN ('AVAILABLE', 'RESERVED', 'COMMITTED', 'REFUNDED', 'CHARGED', 'ABSORBED', 'PROVIDER', 'GRANTED', 'ISSUED')
 ) NOT VALID;
 
 -- What a reservation took from which grant, and the provider's own record of its cost.

@@ -1,0 +1,71 @@
+"""The policy of a tenant: what a Reserve is checked against, as of one version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from authority.domain.budgets import Account, Budget, BudgetWindow
+from authority.domain.grants import Grant, Lot
+from authority.domain.money import Unit
+from authority.domain.windows import window_at
+
+
+@dataclass(frozen=True, slots=True)
+class TenantPolicy:
+    """A tenant's accounts, budgets and grants, cached by every authority process.
+
+    `grants` are by account and leave out what was spent or has expired long ago; `prepaid` has the
+    units in which an account was ever granted anything.
+    """
+
+    tenant: str
+    version: int
+    accounts: Mapping[str, Account]
+    budgets: Mapping[str, tuple[Budget, ...]]
+    grants: Mapping[str, tuple[Grant, ...]]
+    prepaid: Mapping[str, frozenset[Unit]]
+
+    def chain(self, account: str) -> Iterator[Account]:
+        """Yield the account and those above it within the tenant, from the inside out."""
+        at = self.accounts.get(account)
+        while at is not None:
+            yield at
+            at = self.accounts.get(at.parent)
+
+    def windows(self, account: str, now_ms: int) -> list[BudgetWindow]:
+        """Return every budget that binds `account` in its window of now, from the inside out."""
+        return [
+            self.window_of(budget, now_ms)
+            for node in self.chain(account)
+            for budget in self.budgets.get(node.account, ())
+        ]
+
+    def window_of(self, budget: Budget, moment_ms: int) -> BudgetWindow:
+        """Return the window of a budget that was or is in force at a moment."""
+        time_zone = self.accounts[budget.account].time_zone
+        return BudgetWindow(budget, window_at(budget.window, time_zone, moment_ms))
+
+    def budget_by_key(self) -> dict[int, Budget]:
+        """Return all budgets by the ledger's number for them."""
+        return {budget.key: budget for of in self.budgets.values() for budget in of}
+
+    def prepaid_units(self, account: str) -> frozenset[Unit]:
+        """Return the units that must be covered by grants when `account` spends."""
+        nothing: frozenset[Unit] = frozenset()
+        return nothing.union(*(self.prepaid.get(node.account, ()) for node in self.chain(account)))
+
+    def lots(self, account: str, units: AbstractSet[Unit], now_ms: int) -> list[Lot]:
+        """Return what `account` may spend in some units, in the order in which it is spent."""
+        lots = [
+            grant.lot_at(node.time_zone, now_ms)
+            for node in self.chain(account)
+            for grant in self.grants.get(node.account, ())
+            if grant.unit in units
+        ]
+        return sorted(lots, key=lambda lot: lot.spending_order)
+
+    def grant_by_key(self) -> dict[int, Grant]:
+        """Return the grants by the ledger's number for them."""
+        return {grant.key: grant for of in self.grants.values() for grant in of}

@@ -1,0 +1,88 @@
+-- limits(): what Reserve and Extend share, glued on behind the holds.
+
+-- Returns the windows that do not allow the amounts. Even a budget that never denies keeps its
+-- counts exact, so nothing may pass the largest amount.
+local function limiting(windows, amounts, is_last)
+  local rows = {}
+  for _, window in ipairs(windows) do
+    local amount = amounts[window.unit]
+    if amount then
+      local denies = window.enforcement == 'BLOCK'
+        or (window.enforcement == 'DOWNGRADE' and not is_last)
+      local overflows = window.r + window.c + amount > AMOUNT_MAX
+      if (denies and amount > left_of(window)) or overflows then
+        local in_debt = window.may_owe and window.c - window.f > window.amount
+        rows[#rows + 1] = {
+          window.ref, fmt(window.amount), fmt(window.r), fmt(window.c), fmt(window.f), fmt(amount),
+          in_debt and '1' or '0',
+        }
+      end
+    end
+  end
+  return rows
+end
+
+-- Returns the prepaid units whose grants do not cover the amounts.
+local function shortages(pools, amounts)
+  local rows = {}
+  for unit, pool in pairs(pools) do
+    local amount = amounts[unit]
+    local free = amount and free_of(pool, amount) or 0
+    if amount and free < amount then
+      rows[#rows + 1] = { unit, fmt(amount), fmt(free), fmt(pool.reserved), fmt(pool.debt) }
+    end
+  end
+  return rows
+end
+
+-- Holds amounts on windows and lots, and notes in the reservation what was taken.
+local function hold(held, windows, pools, amounts, deltas)
+  for _, window in ipairs(windows) do
+    add(window, deltas, amounts[window.unit] or 0, 0, 0)
+  end
+  for unit, amount in pairs(amounts) do
+    local leg = held.legs[unit]
+    leg.reserved, leg.held = leg.reserved + amount, leg.held + amount
+    if pools[unit] then
+      spend(pools[unit], amount, function(lot, part)
+        local receipt = receipt_of(held, lot)
+        receipt.reserved, receipt.held = receipt.reserved + part, receipt.held + part
+        add(lot, deltas, part, 0, 0)
+      end)
+    end
+  end
+end
+
+-- Takes one from each rate limit, all or none. A key holds when its limit would be level again, in
+-- microseconds; a burst of a minute's worth is allowed. Returns when to try again, in ms, or 0.
+local function rate(meta, first, rates, is_check)
+  local now, retry, writes = meta.now * 1000, 0, {}
+  for i, per_minute in ipairs(rates) do
+    local key = KEYS[first + i - 1]
+    local each = math.floor(60000000 / tonumber(per_minute))
+    local level = math.max(tonumber(redis.call('GET', key) or '0'), now) + each
+    retry = math.max(retry, math.ceil((level - 60000000 - now) / 1000))
+    writes[i] = { key, fmt(level) }
+  end
+  for _, write in ipairs(retry == 0 and not is_check and writes or {}) do
+    redis.call('SET', write[1], write[2], 'PX', 120000)
+  end
+  return retry
+end
+
+-- What is left of the amounts, in every unit at least one; nil if there is less.
+local function best_effort(windows, pools, wanted)
+  local amounts = {}
+  for unit, amount in pairs(wanted) do
+    for _, window in ipairs(windows) do
+      if window.unit == unit and window.enforcement == 'BLOCK' then
+        amount = math.min(amount, left_of(window))
+      end
+    end
+    amounts[unit] = pools[unit] and free_of(pools[unit], amount) or amount
+    if amounts[unit] < 1 then
+      return nil
+    end
+  end
+  return #limiting(windows, amounts, true) == 0 and amounts or nil
+end

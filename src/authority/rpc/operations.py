@@ -1,0 +1,101 @@
+"""The operations as the proto has them: shared by unary calls, batches and sessions."""
+
+from __future__ import annotations
+
+from authority.domain.money import AMOUNT_MAX
+from authority.rpc.convert import reservation_to_proto
+from authority.rpc.requests import (
+    REASON_LENGTH_MAX,
+    Reader,
+    read_commit,
+    read_extend,
+    read_reserve,
+)
+from authority.rpc.shield import Shield
+from authority.usecases.adjust import adjust
+from authority.usecases.context import Context
+from authority.usecases.decide import Answer
+from authority.usecases.locate import Locator
+from authority.usecases.reserve import reserve
+from authority.usecases.settle import commit_reservation, extend, refund, release
+from authority.v1 import budget_service_pb2 as messages
+from authority.v1 import resources_pb2
+
+
+class Operations:
+    """Reads a request, runs its use case to the end whoever leaves, and writes the answer.
+
+    Every method raises the errors of its use case, and InvalidRequest.
+    """
+
+    def __init__(self, context: Context, locator: Locator, shield: Shield) -> None:
+        self._context = context
+        self._locator = locator
+        self._shield = shield
+
+    async def reserve(self, request: messages.ReserveRequest) -> messages.ReserveResponse:
+        """Set an amount aside."""
+        work = reserve(self._context, self._locator, read_reserve(request))
+        answer = await self._shield.run(work)
+        held = _held(answer)
+        if request.mode == messages.RESERVE_MODE_CHECK_ONLY:
+            for field in ("reservation_id", "state", "create_time", "expire_time"):
+                held.ClearField(field)
+        return messages.ReserveResponse(reservation=held, replayed=answer.replayed)
+
+    async def commit(self, request: messages.CommitRequest) -> messages.CommitResponse:
+        """Settle a reservation with its actual cost."""
+        work = commit_reservation(self._context, self._locator, read_commit(request))
+        answer = await self._shield.run(work)
+        return messages.CommitResponse(reservation=_held(answer), replayed=answer.replayed)
+
+    async def release(self, request: messages.ReleaseRequest) -> messages.ReleaseResponse:
+        """Give a reservation back."""
+        reader = Reader()
+        key = reader.key(request.idempotency_key)
+        reservation_id = reader.reservation_id(request.reservation_id)
+        reason = reader.text("reason", request.reason, REASON_LENGTH_MAX)
+        reader.finish()
+        work = release(self._context, self._locator, key, reservation_id, reason)
+        answer = await self._shield.run(work)
+        return messages.ReleaseResponse(reservation=_held(answer), replayed=answer.replayed)
+
+    async def refund(self, request: messages.RefundRequest) -> messages.RefundResponse:
+        """Give a charge back."""
+        reader = Reader()
+        key = reader.key(request.idempotency_key)
+        reservation_id = reader.reservation_id(request.reservation_id)
+        legs = reader.legs("legs", request.legs, least=1)
+        reason = reader.text("reason", request.reason, REASON_LENGTH_MAX)
+        reader.finish()
+        work = refund(self._context, self._locator, key, reservation_id, legs, reason)
+        answer = await self._shield.run(work)
+        return messages.RefundResponse(reservation=_held(answer), replayed=answer.replayed)
+
+    async def extend(self, request: messages.ExtendRequest) -> messages.ExtendResponse:
+        """Let a reservation live longer, and hold more."""
+        work = extend(self._context, self._locator, read_extend(request))
+        answer = await self._shield.run(work)
+        return messages.ExtendResponse(reservation=_held(answer), replayed=answer.replayed)
+
+    async def adjust(self, request: messages.AdjustRequest) -> messages.AdjustResponse:
+        """Correct what an account was charged."""
+        reader = Reader()
+        key = reader.key(request.idempotency_key)
+        account = reader.account(request.account)
+        legs = reader.legs("legs", request.legs, least=-AMOUNT_MAX)
+        if not legs or any(leg.amount == 0 for leg in legs):
+            reader.wrong("legs", "must have 1 to 8 legs, none of them 0")
+        reason = reader.text("reason", request.reason, REASON_LENGTH_MAX)
+        if not reason:
+            reader.wrong("reason", "must say why")
+        reader.finish()
+        answer = await self._shield.run(adjust(self._context, key, account, legs, reason))
+        return messages.AdjustResponse(
+            operation_id=answer.operation.operation_id, replayed=answer.replayed
+        )
+
+
+def _held(answer: Answer) -> resources_pb2.Reservation:
+    assert answer.operation.reservation is not None
+    return reservation_to_proto(answer.operation.reservation)

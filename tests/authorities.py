@@ -53,22 +53,26 @@ class Stubs:
         request = admin.CreateBudgetRequest(budget=message)
         return (await self.admin.CreateBudget(request, metadata=self.metadata)).budget
 
-    async def reserve(self, account, *options, key=None, ttl=None, labels=None):
+    async def reserve(self, account, *options, key=None, ttl=None, labels=None, **fields):
         """Reserve; each option is a dict of units and amounts."""
         request = budget.ReserveRequest(
             idempotency_key=key or new_key(),
             account=account,
             options=[budget.Option(legs=legs_of(option)) for option in options],
             labels=labels,
+            **fields,
         )
         if ttl is not None:
             request.ttl.FromMilliseconds(int(ttl * 1000))
         return await self.budget.Reserve(request, metadata=self.metadata)
 
-    async def commit(self, reservation_id, actual, *, key=None):
+    async def commit(self, reservation_id, actual, *, key=None, **fields):
         """Commit an actual cost."""
         request = budget.CommitRequest(
-            idempotency_key=key or new_key(), reservation_id=reservation_id, actual=legs_of(actual)
+            idempotency_key=key or new_key(),
+            reservation_id=reservation_id,
+            actual=legs_of(actual),
+            **fields,
         )
         return await self.budget.Commit(request, metadata=self.metadata)
 
@@ -87,6 +91,49 @@ class Stubs:
             legs=legs_of(legs or {}),
         )
         return await self.budget.Refund(request, metadata=self.metadata)
+
+    async def extend(self, reservation_id, legs=None, *, key=None, ttl=None):
+        """Extend."""
+        request = budget.ExtendRequest(
+            idempotency_key=key or new_key(),
+            reservation_id=reservation_id,
+            legs=legs_of(legs or {}),
+        )
+        if ttl is not None:
+            request.ttl.FromMilliseconds(int(ttl * 1000))
+        return await self.budget.Extend(request, metadata=self.metadata)
+
+    async def adjust(self, account, amounts, *, key=None, reason="a correction"):
+        """Adjust."""
+        request = budget.AdjustRequest(
+            idempotency_key=key or new_key(), account=account, legs=legs_of(amounts), reason=reason
+        )
+        return await self.budget.Adjust(request, metadata=self.metadata)
+
+    async def grant(self, account, unit, amount, *, key=None, every=None, **fields):
+        """Make a grant. Times are in Unix seconds."""
+        message = resources_pb2.Grant(account=account, unit=f"UNIT_{unit}", amount=amount)
+        if every:
+            message.recurrence = f"WINDOW_{every}"
+        for name, value in fields.items():
+            if name in {"effective_time", "expire_time"}:
+                getattr(message, name).FromMilliseconds(int(value * 1000))
+            elif name == "refund_grace":
+                message.refund_grace.FromMilliseconds(int(value * 1000))
+            else:
+                setattr(message, name, value)
+        request = admin.CreateGrantRequest(idempotency_key=key or new_key(), grant=message)
+        return (await self.admin.CreateGrant(request, metadata=self.metadata)).grant
+
+    async def get_grant(self, grant_id):
+        """Read a grant."""
+        request = admin.GetGrantRequest(grant_id=grant_id)
+        return (await self.admin.GetGrant(request, metadata=self.metadata)).grant
+
+    async def void_grant(self, grant_id, *, key=None):
+        """Void a grant."""
+        request = admin.VoidGrantRequest(idempotency_key=key or new_key(), grant_id=grant_id)
+        return (await self.admin.VoidGrant(request, metadata=self.metadata)).grant
 
     async def get(self, reservation_id):
         """Read a reservation."""

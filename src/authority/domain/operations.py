@@ -93,18 +93,17 @@ class LimitingWindow(NamedTuple):
 
 
 class Shortage(NamedTuple):
-    """A unit in which the grants did not cover a Reserve; `debt` is what has to be levelled."""
+    """A unit in which the grants did not cover a Reserve; `available` is less what is owed."""
 
     unit: Unit
     requested: int
     available: int
     reserved: int
-    debt: int
 
     @property
     def reason(self) -> DenialReason:
-        """Return DEBT_OUTSTANDING where it is debt that is in the way."""
-        if self.available + self.debt >= self.requested:
+        """Return DEBT_OUTSTANDING where there is more debt than there are grants."""
+        if self.available < 0:
             return DenialReason.DEBT_OUTSTANDING
         return DenialReason.INSUFFICIENT_GRANTS
 

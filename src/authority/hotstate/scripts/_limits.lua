@@ -29,7 +29,7 @@ local function shortages(pools, amounts)
     local amount = amounts[unit]
     local free = amount and free_of(pool, amount) or 0
     if amount and free < amount then
-      rows[#rows + 1] = { unit, fmt(amount), fmt(free), fmt(pool.reserved), fmt(pool.debt) }
+      rows[#rows + 1] = { unit, fmt(amount), fmt(free), fmt(pool.reserved) }
     end
   end
   return rows

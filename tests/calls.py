@@ -28,6 +28,9 @@ async def send_bytes(stubs: Any, request: type[Message], body: bytes) -> Any:
     method = METHODS[request.DESCRIPTOR]
     path = f"/{method.containing_service.full_name}/{method.name}"
     answer = GetMessageClass(method.output_type)
+    if method.client_streaming:
+        session = stubs.channel.stream_stream(path, None, answer.FromString)
+        return [message async for message in session(iter([body]), metadata=stubs.metadata)]
     if method.server_streaming:
         stream = stubs.channel.unary_stream(path, None, answer.FromString)
         return [message async for message in stream(body, metadata=stubs.metadata)]

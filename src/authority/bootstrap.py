@@ -207,6 +207,7 @@ class RunningAuthority:
     core: Core
     server: RpcServer
     port: int
+    draining: asyncio.Event
 
 
 @asynccontextmanager
@@ -218,7 +219,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
         PortInUse: another process listens there.
 
     """
-    shield = Shield()
+    shield, draining = Shield(), asyncio.Event()
     try:
         artifacts = await asyncio.to_thread(ArtifactStore, settings.artifacts)
     except BadLocation as error:
@@ -236,7 +237,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
 
         def register(server: grpc.aio.Server) -> None:
             operations = Operations(core.context, core.locator, shield)
-            budgets = BudgetServicer(core.context, operations)
+            budgets = BudgetServicer(core.context, operations, draining)
             admin = AdminServicer(core.context, core.audit, core.status, api_keys, shield)
             budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
@@ -257,8 +258,9 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             asyncio.create_task(_report_health(core, server), name="health"),
         ]
         try:
-            yield RunningAuthority(core, server, port)
+            yield RunningAuthority(core, server, port, draining)
         finally:
+            draining.set()
             await server.stop(settings.drain_seconds)
             await shield.drain()
             for task in tasks:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
 
-from authority.rpc.convert import balance_to_proto, grant_to_proto, reservation_to_proto, set_time
+from authority.rpc.batch_servicing import BatchServicing
+from authority.rpc.convert import account_balance_to_proto, reservation_to_proto
 from authority.rpc.operations import Operations
+from authority.rpc.outcomes import Outcomes
 from authority.rpc.requests import Reader
+from authority.rpc.session_servicing import SessionServicing
+from authority.rpc.watch_servicing import Watchers, WatchServicing
 from authority.usecases.context import Context
 from authority.usecases.read import get_balance, get_reservation
 from authority.v1 import budget_service_pb2 as messages
-from authority.v1 import budget_service_pb2_grpc
 
 Call = grpc.aio.ServicerContext[Any, Any]
 
 
-class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
-    """The budget authority over gRPC."""
+class BudgetServicer(BatchServicing, SessionServicing, WatchServicing):
+    """The budget authority over gRPC.
 
-    def __init__(self, context: Context, operations: Operations) -> None:
+    Once `draining` is set, streams end when what was begun in them is answered.
+    """
+
+    def __init__(self, context: Context, operations: Operations, draining: asyncio.Event) -> None:
         self._context = context
         self._operations = operations
+        self._outcomes = Outcomes()
+        self._draining = draining
+        self._watchers = Watchers()
 
     async def Reserve(
         self, request: messages.ReserveRequest, context: Call
@@ -69,10 +79,4 @@ class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
         reader = Reader()
         account = reader.account(request.account)
         reader.finish()
-        balance = await get_balance(self._context, account)
-        response = messages.GetBalanceResponse(
-            balances=map(balance_to_proto, balance.budgets),
-            grants=map(grant_to_proto, balance.grants),
-        )
-        set_time(response.read_time, balance.read_ms)
-        return response
+        return account_balance_to_proto(await get_balance(self._context, account))

@@ -14,8 +14,8 @@ from authority.domain.operations import DenialReason
 from authority.domain.reservations import Reservation, ReservationState
 from authority.domain.windows import Window
 from authority.usecases.grants import GrantBalance
-from authority.usecases.read import Balance
-from authority.v1 import errors_pb2, resources_pb2
+from authority.usecases.read import AccountBalance, Balance
+from authority.v1 import budget_service_pb2, errors_pb2, resources_pb2
 
 # Every enum's value is the domain's word behind the enum's name: Unit.USD is UNIT_USD.
 
@@ -190,3 +190,13 @@ def reservation_to_proto(reservation: Reservation) -> resources_pb2.Reservation:
     set_time(message.expire_time, reservation.expire_ms)
     set_time(message.settle_time, reservation.settle_ms)
     return message
+
+
+def account_balance_to_proto(balance: AccountBalance) -> budget_service_pb2.GetBalanceResponse:
+    """Return the proto's message."""
+    response = budget_service_pb2.GetBalanceResponse(
+        balances=map(balance_to_proto, balance.budgets),
+        grants=map(grant_to_proto, balance.grants),
+    )
+    set_time(response.read_time, balance.read_ms)
+    return response

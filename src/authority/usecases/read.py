@@ -47,8 +47,10 @@ class AccountBalance(NamedTuple):
     read_ms: int
 
 
-async def get_balance(context: Context, account: str) -> AccountBalance:
+async def get_balance(context: Context, account: str, *, renew: bool = True) -> AccountBalance:
     """Return what a Reserve by an account would be checked against.
+
+    Unless `renew` is true, limits may be those that this process has read last.
 
     Raises:
         NotFound: there is no such account.
@@ -57,8 +59,9 @@ async def get_balance(context: Context, account: str) -> AccountBalance:
     """
     tenant = tenant_of(account)
     for _ in range(_ROUNDS_MAX):
-        # Read anew each time: unlike Reserve, no script tells whether the cached one is stale.
-        context.policies.forget(tenant)
+        # Read anew: unlike Reserve, no script tells whether the cached one is stale.
+        if renew:
+            context.policies.forget(tenant)
         policy = await context.policies.of(account)
         now_ms = context.clock.now_ms()
         windows = policy.windows(account, now_ms)

@@ -27,6 +27,7 @@ from authority.ledger.api_keys import PostgresApiKeys
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool, wait_for_postgres
 from authority.ledger.generations import PostgresGenerations
+from authority.ledger.history import PostgresHistory
 from authority.ledger.journal import Journal
 from authority.ledger.migrate import pending
 from authority.ledger.store import LedgerStore
@@ -34,6 +35,7 @@ from authority.queue.jobs import QueuedJobs
 from authority.recovery.audit import Auditor, Report
 from authority.recovery.epoch import Epochs
 from authority.recovery.outbox import Outbox
+from authority.recovery.rebuild import Rebuilder
 from authority.recovery.sweep import Sweeper
 from authority.recovery.tenants import Tenants
 from authority.rpc.admin_servicer import AdminServicer
@@ -48,6 +50,7 @@ from authority.usecases.context import Context
 from authority.usecases.credentials import Credentials
 from authority.usecases.generations import GenerationContext
 from authority.usecases.locate import Locator
+from authority.usecases.past import Past
 from authority.usecases.policies import Policies
 from authority.v1 import (
     admin_service_pb2,
@@ -237,8 +240,18 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
 
         def register(server: grpc.aio.Server) -> None:
             operations = Operations(core.context, core.locator, shield)
-            budgets = BudgetServicer(core.context, operations, draining)
-            admin = AdminServicer(core.context, core.audit, core.status, api_keys, shield)
+            past = Past(core.context, PostgresHistory(core.database))
+            rebuilder = Rebuilder(core.epochs, core.tenants, core.ledger)
+            budgets = BudgetServicer(core.context, operations, past, draining)
+            admin = AdminServicer(
+                core.context,
+                core.audit,
+                core.status,
+                api_keys,
+                shield,
+                past,
+                rebuilder.rebuild,
+            )
             budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
             makes = GenerationServicer(core.generations, artifacts)

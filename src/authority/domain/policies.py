@@ -34,6 +34,14 @@ class TenantPolicy:
             yield at
             at = self.accounts.get(at.parent)
 
+    def below(self, account: str) -> list[str]:
+        """Return the ids of the account and of all below it."""
+        return [
+            name
+            for name in self.accounts
+            if any(node.account == account for node in self.chain(name))
+        ]
+
     def windows(self, account: str, now_ms: int) -> list[BudgetWindow]:
         """Return every budget that binds `account` in its window of now, from the inside out."""
         return [

@@ -32,13 +32,13 @@ class Script(StrEnum):
 
 # What a script needs besides the prelude.
 _SHARED: Mapping[Script, tuple[str, ...]] = {
-    Script.RESERVE: ("_holds", "_limits"),
-    Script.EXTEND: ("_holds", "_limits"),
-    Script.COMMIT: ("_holds",),
+    Script.RESERVE: ("_holds", "_lots", "_limits"),
+    Script.EXTEND: ("_holds", "_lots", "_limits"),
+    Script.COMMIT: ("_holds", "_lots"),
     Script.RELEASE: ("_holds",),
     Script.REFUND: ("_holds",),
     Script.EXPIRE: ("_holds",),
-    Script.ADJUST: ("_holds",),
+    Script.ADJUST: ("_holds", "_lots"),
 }
 
 

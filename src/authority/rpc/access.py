@@ -74,8 +74,10 @@ SCOPES = {
     for method, scopes in methods.items()
 }
 
-# What these answer is of no tenant, so that they are not for callers that are bound to one.
-PLATFORM_ONLY = frozenset({"/authority.v1.AdminService/GetStatus"})
+# What these answer or do is of no tenant, so that they are not for callers that are bound to one.
+PLATFORM_ONLY = frozenset(
+    {"/authority.v1.AdminService/GetStatus", "/authority.v1.AdminService/Rebuild"}
+)
 
 # The string fields of requests whose value begins with the tenant that it belongs to. The one field
 # that names a tenant's thing by another kind of id, `api_key_id`, is checked in its use case.

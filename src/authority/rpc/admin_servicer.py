@@ -14,16 +14,19 @@ from authority.domain.ids import PLATFORM, is_account, tenant_of
 from authority.domain.money import Unit
 from authority.domain.windows import Window
 from authority.recovery.audit import Report
+from authority.recovery.rebuild import Rebuilt
 from authority.rpc.api_key_servicing import ApiKeyServicing
 from authority.rpc.caller import current_caller
 from authority.rpc.convert import account_to_proto, budget_to_proto
 from authority.rpc.grant_servicing import GrantServicing
+from authority.rpc.ledger_servicing import LedgerServicing
 from authority.rpc.pages import make_page_token, read_page_token
 from authority.rpc.requests import Reader, enum_name
 from authority.rpc.shield import Shield
 from authority.usecases import accounts
 from authority.usecases.api_keys import ApiKeys
 from authority.usecases.context import Context
+from authority.usecases.past import Past
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
 
@@ -32,7 +35,7 @@ _DISPLAY_NAME_LENGTH_MAX = 128
 _NOT_YET = datetime.fromtimestamp(0, UTC)
 
 
-class AdminServicer(ApiKeyServicing, GrantServicing):
+class AdminServicer(ApiKeyServicing, GrantServicing, LedgerServicing):
     """What the owners and the operators of budgets do."""
 
     def __init__(
@@ -42,8 +45,12 @@ class AdminServicer(ApiKeyServicing, GrantServicing):
         status: Callable[[], Awaitable[messages.GetStatusResponse]],
         api_keys: ApiKeys,
         shield: Shield,
+        past: Past,
+        rebuild: Callable[[str], Awaitable[Rebuilt]],
     ) -> None:
         super().__init__(api_keys)
+        self._past = past
+        self._rebuild = rebuild
         self._context = context
         self._shield = shield
         self._audit = audit

@@ -7,16 +7,20 @@ from typing import Any
 
 import grpc
 
+from authority.domain.reservations import ReservationState
 from authority.rpc.batch_servicing import BatchServicing
 from authority.rpc.convert import account_balance_to_proto, reservation_to_proto
 from authority.rpc.operations import Operations
 from authority.rpc.outcomes import Outcomes
-from authority.rpc.requests import Reader
+from authority.rpc.pages import make_page_token, page_number, read_page_token
+from authority.rpc.requests import Reader, enum_name
 from authority.rpc.session_servicing import SessionServicing
 from authority.rpc.watch_servicing import Watchers, WatchServicing
 from authority.usecases.context import Context
+from authority.usecases.past import Past
 from authority.usecases.read import get_balance, get_reservation
 from authority.v1 import budget_service_pb2 as messages
+from authority.v1 import resources_pb2
 
 Call = grpc.aio.ServicerContext[Any, Any]
 
@@ -27,8 +31,11 @@ class BudgetServicer(BatchServicing, SessionServicing, WatchServicing):
     Once `draining` is set, streams end when what was begun in them is answered.
     """
 
-    def __init__(self, context: Context, operations: Operations, draining: asyncio.Event) -> None:
+    def __init__(
+        self, context: Context, operations: Operations, past: Past, draining: asyncio.Event
+    ) -> None:
         self._context = context
+        self._past = past
         self._operations = operations
         self._outcomes = Outcomes()
         self._draining = draining
@@ -78,5 +85,34 @@ class BudgetServicer(BatchServicing, SessionServicing, WatchServicing):
     ) -> messages.GetBalanceResponse:
         reader = Reader()
         account = reader.account(request.account)
+        moment_ms = reader.time("as_of_time", request)
         reader.finish()
+        if moment_ms:
+            return account_balance_to_proto(await self._past.balance(account, moment_ms))
         return account_balance_to_proto(await get_balance(self._context, account))
+
+    async def ListReservations(
+        self, request: messages.ListReservationsRequest, context: Call
+    ) -> messages.ListReservationsResponse:
+        reader = Reader()
+        account = reader.account(request.account)
+        state = None
+        if request.state:
+            name = enum_name(resources_pb2.ReservationState, request.state)
+            state = reader.word("state", "RESERVATION_STATE", name, ReservationState, None)
+        size = reader.page_size(request.page_size)
+        latest_first = reader.is_descending(request.order_by, "create_time", default=True)
+        reader.finish()
+        scope = ["reservations", account, state or "", str(latest_first)]
+        create_ms, last_id = read_page_token(request.page_token, scope, ["", ""])
+        after = (page_number(create_ms), last_id) if create_ms else None
+        rows = await self._past.reservations(
+            account, state, after, size + 1, latest_first=latest_first
+        )
+        page = rows[:size]
+        more = ""
+        if len(rows) > size:
+            more = make_page_token(scope, [str(page[-1].create_ms), page[-1].reservation_id])
+        return messages.ListReservationsResponse(
+            reservations=map(reservation_to_proto, page), next_page_token=more
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from authority.domain.grants import PRIORITY_MAX, Grant
 from authority.domain.ids import is_owned_id
 from authority.domain.windows import Window
@@ -13,7 +11,6 @@ from authority.v1 import admin_service_pb2, resources_pb2
 
 _SOURCE_LENGTH_MAX = 64
 _GRACE_MS_MAX = 366 * 86_400_000
-_SECONDS_MAX = 253_402_300_800  # the year 10000
 
 
 def read_create_grant(message: admin_service_pb2.CreateGrantRequest) -> GrantRequest:
@@ -24,8 +21,8 @@ def read_create_grant(message: admin_service_pb2.CreateGrantRequest) -> GrantReq
     reason = reader.text("reason", message.reason, REASON_LENGTH_MAX)
     if not 0 <= wanted.priority <= PRIORITY_MAX:
         reader.wrong("grant.priority", f"must be from 0 to {PRIORITY_MAX}")
-    effective_ms = _time(reader, "grant.effective_time", wanted, wanted.effective_time)
-    expire_ms = _time(reader, "grant.expire_time", wanted, wanted.expire_time)
+    effective_ms = reader.time("grant.effective_time", wanted)
+    expire_ms = reader.time("grant.expire_time", wanted)
     if expire_ms and expire_ms <= effective_ms:
         reader.wrong("grant.expire_time", "must be later than `effective_time`")
     grace_ms = wanted.refund_grace.seconds * 1000 + wanted.refund_grace.nanos // 1_000_000
@@ -49,16 +46,6 @@ def read_create_grant(message: admin_service_pb2.CreateGrantRequest) -> GrantReq
     )
     reader.finish()
     return GrantRequest(key, grant, reason)
-
-
-def _time(reader: Reader, field: str, grant: resources_pb2.Grant, moment: Timestamp) -> int:
-    """Read a time in milliseconds; 0 if it is not set."""
-    if not grant.HasField("effective_time" if field.endswith("effective_time") else "expire_time"):
-        return 0
-    if not 0 < moment.seconds < _SECONDS_MAX:
-        reader.wrong(field, "must be a time from 1970 to the year 9999")
-        return 0
-    return moment.seconds * 1000 + moment.nanos // 1_000_000
 
 
 def read_grant_id(reader: Reader, grant_id: str) -> str:

@@ -10,6 +10,7 @@ from authority.domain.errors import InvalidRequest
 
 # Two ids of 141 characters at the most, and the listing's own arguments.
 _TOKEN_LENGTH_MAX = 1024
+_NUMBER_LENGTH_MAX = 18  # fits 64 bits
 
 
 def make_page_token(scope: list[str], after: list[str]) -> str:
@@ -35,10 +36,23 @@ def read_page_token(token: str, scope: list[str], start: list[str]) -> list[str]
     after = _decoded(token, scope)
     # What follows goes into a statement, and a token may have been made by anybody.
     if len(after) != len(start) or not all(_is_name(part) for part in after):
-        raise InvalidRequest.of(
-            "page_token", "must be the `next_page_token` of the same listing; leave it out to start"
-        )
+        raise _not_of_this_listing()
     return after
+
+
+def page_number(part: str) -> int:
+    """Read a number in a page's key; 0 for what is empty. Raises InvalidRequest."""
+    if not part:
+        return 0
+    if not part.isascii() or not part.isdecimal() or len(part) > _NUMBER_LENGTH_MAX:
+        raise _not_of_this_listing()
+    return int(part)
+
+
+def _not_of_this_listing() -> InvalidRequest:
+    return InvalidRequest.of(
+        "page_token", "must be the `next_page_token` of the same listing; leave it out to start"
+    )
 
 
 def _decoded(token: str, scope: list[str]) -> list[Any]:

@@ -10,6 +10,8 @@ from zoneinfo import available_timezones
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from authority.domain.errors import InvalidRequest, Violation
 from authority.domain.ids import (
@@ -39,6 +41,7 @@ PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 1_000
 
 _SHOWN_LENGTH_MAX = 16
+_SECONDS_MAX = 253_402_300_800  # the year 10000
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -166,6 +169,23 @@ class Reader:
             self.wrong(field, "must be an IANA time zone, such as `Europe/Berlin`")
             return "UTC"
         return name or "UTC"
+
+    def time(self, field: str, message: Message) -> int:
+        """Read a time in milliseconds; 0 if the message has not set it."""
+        name = field.rpartition(".")[2]
+        moment: Timestamp = getattr(message, name)
+        if not message.HasField(name):
+            return 0
+        if not 0 < moment.seconds < _SECONDS_MAX:
+            self.wrong(field, "must be a time from 1970 to the year 9999")
+            return 0
+        return moment.seconds * 1000 + moment.nanos // 1_000_000
+
+    def is_descending(self, order_by: str, by: str, *, default: bool = False) -> bool:
+        """Read an order by one field: `field` or `field desc`."""
+        if order_by not in {"", by, f"{by} desc"}:
+            self.wrong("order_by", f"must be `{by}` or `{by} desc`")
+        return order_by == f"{by} desc" if order_by else default
 
     def page_size(self, page_size: int) -> int:
         """Read a page's size."""

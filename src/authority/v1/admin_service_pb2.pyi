@@ -1234,7 +1234,7 @@ class RebuildRequest(_message.Message):
 
     TENANT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
-    """Only this tenant; all tenants if empty."""
+    """The tenant to make anew at once; all tenants if empty."""
     def __init__(
         self,
         *,
@@ -1257,7 +1257,7 @@ class RebuildResponse(_message.Message):
     TENANT_COUNT_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     tenant_count: _builtins.int
-    """How many tenants."""
+    """How many tenants were made anew at once."""
     epoch: _builtins.int
     """The epoch that they serve in."""
     def __init__(

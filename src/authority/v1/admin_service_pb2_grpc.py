@@ -262,7 +262,9 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Rebuild(self, request, context):
-        """Makes the hot state of one tenant, or of all, anew from the ledger, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """Starts a new epoch, in which all hot state is made anew from the ledger, beside traffic: that of one tenant or of all
+        before this is answered, and that of others when they are next used. For keys of the platform.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

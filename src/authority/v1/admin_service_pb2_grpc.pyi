@@ -70,7 +70,10 @@ class AdminServiceStub:
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListLedgerEntriesRequest, _admin_service_pb2.ListLedgerEntriesResponse]
     """Lists the ledger's entries, in the order in which they were decided. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     Rebuild: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RebuildRequest, _admin_service_pb2.RebuildResponse]
-    """Makes the hot state of one tenant, or of all, anew from the ledger, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    """Starts a new epoch, in which all hot state is made anew from the ledger, beside traffic: that of one tenant or of all
+    before this is answered, and that of others when they are next used. For keys of the platform.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     Audit: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.AuditRequest, _admin_service_pb2.AuditResponse]
     """Recomputes every window and reservation from the ledger's entries and compares them with the materialised rows and the
     hot state. Runs online, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
@@ -120,7 +123,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListLedgerEntriesRequest, _admin_service_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """Lists the ledger's entries, in the order in which they were decided. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     Rebuild: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RebuildRequest, _admin_service_pb2.RebuildResponse]  # type: ignore[assignment]
-    """Makes the hot state of one tenant, or of all, anew from the ledger, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    """Starts a new epoch, in which all hot state is made anew from the ledger, beside traffic: that of one tenant or of all
+    before this is answered, and that of others when they are next used. For keys of the platform.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     Audit: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.AuditRequest, _admin_service_pb2.AuditResponse]  # type: ignore[assignment]
     """Recomputes every window and reservation from the ledger's entries and compares them with the materialised rows and the
     hot state. Runs online, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
@@ -275,7 +281,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.RebuildRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.RebuildResponse, _abc.Awaitable[_admin_service_pb2.RebuildResponse]]:
-        """Makes the hot state of one tenant, or of all, anew from the ledger, beside traffic. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+        """Starts a new epoch, in which all hot state is made anew from the ledger, beside traffic: that of one tenant or of all
+        before this is answered, and that of others when they are next used. For keys of the platform.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def Audit(

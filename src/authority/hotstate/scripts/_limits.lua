@@ -1,4 +1,4 @@
--- limits(): what Reserve and Extend share, glued on behind the holds.
+-- limits(): what Reserve and Extend share, glued on behind the lots.
 
 -- Returns the windows that do not allow the amounts. Even a budget that never denies keeps its
 -- counts exact, so nothing may pass the largest amount.

@@ -26,13 +26,9 @@ local counted, by_ref, at = {}, {}, 3
 for _, rows in ipairs({ command.windows, command.lots }) do
   for _, row in ipairs(rows) do
     at = at + 1
-    local finish = tonumber(row.finish)
-    if finish > 0 and (meta.now < tonumber(row.start) or meta.now >= finish) then
-      return { 'MOVED', fmt(meta.now) }
-    end
-    local one = read_counted(KEYS[at], row.ref)
-    if not one then
-      return { 'MISSING' }
+    local one, problem = read_named(meta, row, at)
+    if problem then
+      return problem
     end
     counted[#counted + 1], by_ref[row.ref] = one, one
     local amount = math.abs(tonumber(command.amounts[one.unit] or '0'))

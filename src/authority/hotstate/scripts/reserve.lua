@@ -32,19 +32,9 @@ if meta.policy ~= command.policy then
   return { 'STALE_POLICY', meta.policy }
 end
 
--- Reads what stands at KEYS[at] for a row of the command; returns it, or why not.
-local function counted_of(row, at)
-  local finish = tonumber(row.finish)
-  if finish > 0 and (meta.now < tonumber(row.start) or meta.now >= finish) then
-    return nil, { 'MOVED', fmt(meta.now) }
-  end
-  local counted = read_counted(KEYS[at], row.ref)
-  return counted, not counted and { 'MISSING' } or nil
-end
-
 local windows, by_ref = {}, {}
 for i, row in ipairs(command.windows) do
-  local window, problem = counted_of(row, 5 + i)
+  local window, problem = read_named(meta, row, 5 + i)
   if problem then
     return problem
   end
@@ -53,7 +43,7 @@ for i, row in ipairs(command.windows) do
   windows[i] = window
 end
 for i, row in ipairs(command.lots) do
-  local lot, problem = counted_of(row, 5 + #windows + i)
+  local lot, problem = read_named(meta, row, 5 + #windows + i)
   if problem then
     return problem
   end

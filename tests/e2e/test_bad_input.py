@@ -14,7 +14,7 @@ from authorities import legs_of
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import budget_service_pb2 as budget
 from authority.v1 import generation_service_pb2 as generation
-from authority.v1.resources_pb2 import Account, Budget, Leg
+from authority.v1.resources_pb2 import Account, Budget, Grant, Leg
 from calls import REQUESTS, send, send_bytes
 from refusals import invalid, refused
 
@@ -22,6 +22,7 @@ MAX = 2**53 - 1
 ID = f"acme/{uuid.UUID(int=7)}"
 USD = legs_of({"USD": 1})
 LONG = "x" * 100_000
+NAME = FieldMask(paths=["display_name"])
 
 
 def reserve(**fields):
@@ -136,10 +137,12 @@ def change_budget(*paths, **fields):
     )
 
 
+ALL_ACCOUNTS = ["accounts", "", "", "", "False"]
 TOKENS = [
     *["x", "!", "é", LONG, token([]), token(7), token(None), token({"a": 1})],
-    *[token([["accounts", ""], [7]]), token([["accounts", ""], ["a\x00"]])],
-    *[token([["accounts", ""], ["\ud800"]]), token([["accounts", "acme"], ["acme"]])],
+    *[token([[*ALL_ACCOUNTS], [7]]), token([[*ALL_ACCOUNTS], ["a\x00"]])],
+    *[token([[*ALL_ACCOUNTS], ["\ud800"]]), token([["accounts", "acme"], ["acme"]])],
+    *[token([["changes", "", ""], [text]]) for text in ("x", "-1", "٣", "9" * 19, "1 ", 7)],
     base64.urlsafe_b64encode(b"[" * 100_000).decode(),
     base64.urlsafe_b64encode(b"\xff\xfe").decode(),
 ]
@@ -166,6 +169,40 @@ ADMIN_CASES = [
     (change_account("state"), ["account.state"]),
     (change_account("overage_policy", overage_policy=77), ["account.overage_policy"]),
     (change_account("state", account="platform", state=1), ["account.account"]),
+    (change_account("parent", account="acme/alice"), ["account.parent"]),
+    (change_account("parent", account="acme/alice", parent="acme/alice"), ["account.parent"]),
+    (change_account("parent", account="acme/alice", parent="globex/bob"), ["account.parent"]),
+    (change_account("parent", account="acme/alice", parent="platform"), ["account.parent"]),
+    (change_account("parent", parent="acme/alice"), ["account.parent"]),
+    *(
+        case
+        for number in (-1, 1_000_001, 2**31 - 1)
+        for case in (
+            (make_account(reserves_per_minute=number), ["account.reserves_per_minute"]),
+            (
+                change_account("reserves_per_minute", reserves_per_minute=number),
+                ["account.reserves_per_minute"],
+            ),
+        )
+    ),
+    *(
+        case
+        for limits, field in [
+            (legs((1, 0)), "[0].amount"),
+            (legs((1, MAX + 1)), "[0].amount"),
+            (legs((6, 1)), "[0].unit"),
+            (legs((0, 1)), "[0].unit"),
+            (legs((1, 1), (3, 1), (1, 2)), "[2].unit"),
+            (legs(*[(1, 1)] * 9), ""),
+        ]
+        for case in (
+            (make_account(per_request_limits=limits), [f"account.per_request_limits{field}"]),
+            (
+                change_account("per_request_limits", per_request_limits=limits),
+                [f"account.per_request_limits{field}"],
+            ),
+        )
+    ),
     (admin.GetAccountRequest(account="platform"), ["account"]),
     (admin.ListAccountsRequest(page_size=-1), ["page_size"]),
     *(
@@ -173,10 +210,19 @@ ADMIN_CASES = [
         for tenant in ("ACME", "platform", "acme/alice")
     ),
     *((admin.ListAccountsRequest(page_token=text), ["page_token"]) for text in TOKENS),
+    *((admin.ListAccountsRequest(parent=name), ["parent"]) for name in ("ACME", "acme/", LONG)),
+    *((admin.ListAccountsRequest(state=number), ["state"]) for number in (4, -1)),
+    *(
+        (admin.ListAccountsRequest(order_by=text), ["order_by"])
+        for text in ("parent", "account asc", "account  desc", "desc", "account desc,state", LONG)
+    ),
     (admin.CreateBudgetRequest(), ["budget.account", "budget.unit", "budget.window"]),
     *((make_budget(account=account), ["budget.account"]) for account in ACCOUNTS),
     *((make_budget(budget=name), ["budget.budget"]) for name in ("A", "-", "x" * 64, "a/b")),
-    *((make_budget(unit=number), ["budget.unit"]) for number in (0, 6, -1)),
+    *((make_budget(unit=number), ["budget.unit"]) for number in (0, 7, -1)),
+    (make_budget(unit=6), ["budget.window"]),
+    (make_budget(unit=6, window=5, enforcement=2), ["budget.enforcement"]),
+    (make_budget(unit=6, enforcement=3), ["budget.window", "budget.enforcement"]),
     *((make_budget(window=number), ["budget.window"]) for number in (0, 6)),
     *((make_budget(limit=limit), ["budget.limit"]) for limit in (-1, MAX + 1, 2**63 - 1)),
     (make_budget(enforcement=4), ["budget.enforcement"]),
@@ -188,6 +234,42 @@ ADMIN_CASES = [
     (admin.GetBudgetRequest(), ["account", "budget"]),
     (admin.ListBudgetsRequest(page_size=-5, account="A"), ["page_size", "account"]),
     *((admin.ListBudgetsRequest(page_token=text), ["page_token"]) for text in TOKENS),
+    *((admin.ListBudgetsRequest(unit=number), ["unit"]) for number in (7, -1)),
+    *((admin.ListChangesRequest(page_token=text), ["page_token"]) for text in TOKENS),
+    (
+        admin.ListChangesRequest(page_size=-1, tenant="acme/alice", account="A"),
+        ["page_size", "tenant", "account"],
+    ),
+    *(
+        (change(reason), ["reason"])
+        for reason in ("x" * 257, "a\nb", "\x00", "\u200b")
+        for change in (
+            lambda reason: admin.CreateAccountRequest(
+                account=Account(account="acme/bob"), reason=reason
+            ),
+            lambda reason: admin.UpdateAccountRequest(
+                account=Account(account="acme"), update_mask=NAME, reason=reason
+            ),
+            lambda reason: admin.CreateBudgetRequest(
+                budget=Budget(account="acme", unit=1, window=1, limit=1), reason=reason
+            ),
+            lambda reason: admin.UpdateBudgetRequest(
+                budget=Budget(account="acme", budget="usd-day"),
+                update_mask=FieldMask(paths=["limit"]),
+                reason=reason,
+            ),
+            lambda reason: admin.CreateGrantRequest(
+                idempotency_key="k",
+                grant=Grant(account="acme", unit=1, amount=1),
+                reason=reason,
+            ),
+            lambda reason: admin.VoidGrantRequest(idempotency_key="k", grant_id=ID, reason=reason),
+            lambda reason: admin.CreateApiKeyRequest(
+                api_key=admin.ApiKey(tenant="acme", scopes=[1]), reason=reason
+            ),
+            lambda reason: admin.RevokeApiKeyRequest(api_key_id="a" * 12, reason=reason),
+        )
+    ),
     *(
         (admin.AuditRequest(tenant=tenant), ["tenant"])
         for tenant in ("platform", "acme/alice", "ACME", LONG)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from authority.domain.ids import PLATFORM
 
@@ -46,6 +46,13 @@ class Caller:
         return scope in self.scopes or (scope is Scope.READ and Scope.ADMIN in self.scopes)
 
 
+class Cause(NamedTuple):
+    """Who asked for a change, as `Caller.actor` says, and why, as the caller said."""
+
+    actor: str
+    reason: str
+
+
 ROOT = Caller("root", "root token", PLATFORM, frozenset(Scope))
 
 
@@ -77,8 +84,8 @@ class StoredKey:
 class ApiKeyStore(Protocol):
     """Where API keys are kept. Every method raises Unavailable."""
 
-    async def insert(self, key: ApiKey, secret_hash: bytes) -> None:
-        """Add an API key."""
+    async def insert(self, key: ApiKey, secret_hash: bytes, cause: Cause) -> None:
+        """Add an API key, and record it."""
         ...
 
     async def find(self, api_key_id: str) -> StoredKey | None:
@@ -89,6 +96,6 @@ class ApiKeyStore(Protocol):
         """Return a page in the order of the ids; of all tenants if `tenant` is ''."""
         ...
 
-    async def revoke(self, api_key_id: str, revoke_time: datetime) -> ApiKey | None:
-        """End an API key and return it; None if there is none."""
+    async def revoke(self, api_key_id: str, revoke_time: datetime, cause: Cause) -> ApiKey | None:
+        """End an API key, record it, and return the key; None if there is none."""
         ...

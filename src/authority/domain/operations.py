@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple, Self
 
 from authority.domain.budgets import WindowRef
+from authority.domain.callers import Cause
 from authority.domain.grants import Grant
 from authority.domain.ids import tenant_of
 from authority.domain.money import Unit
@@ -151,6 +152,12 @@ class Operation:
     restored: tuple[Restored, ...]
     grant: Grant | None  # of GRANT: what was made; of VOID: what was voided
     denied: Denied | None
+    actor: str = ""  # of GRANT and VOID: who asked, for the record of changes
+
+    @property
+    def cause(self) -> Cause:
+        """Return who asked for a GRANT or VOID, and why."""
+        return Cause(self.actor, json.loads(self.request)["reason"])
 
     @property
     def account(self) -> str:
@@ -193,6 +200,7 @@ class Operation:
             ),
             grant=grant,
             denied=_denied(decided["denied"]) if "denied" in decided else None,
+            actor=decided.get("actor", ""),
         )
 
 

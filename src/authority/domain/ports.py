@@ -8,15 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from authority.domain.budgets import (
-    Account,
-    AccountState,
-    Budget,
-    BudgetWindow,
-    Enforcement,
-    OveragePolicy,
-    WindowRef,
-)
+from authority.domain.accounts import AccountChange, AccountFilter, BudgetChange
+from authority.domain.budgets import Account, Budget, BudgetWindow, OveragePolicy, WindowRef
+from authority.domain.callers import Cause
+from authority.domain.changes import Change
 from authority.domain.grants import Grant, Lot
 from authority.domain.money import Leg, Option, Unit
 from authority.domain.operations import DenialReason, Operation
@@ -273,48 +268,54 @@ class Ledger(Protocol):
         """Return a page of an account's grants, the latest first, of those before an id."""
         ...
 
-    async def insert_account(self, account: Account) -> int:
-        """Add an account and return the new policy version. Raises AlreadyExists."""
-        ...
+    async def insert_account(self, account: Account, cause: Cause) -> int:
+        """Add an account and return the new policy version.
 
-    async def update_account(
-        self,
-        account: str,
-        *,
-        display_name: str | None,
-        state: AccountState | None,
-        overage_policy: OveragePolicy | None,
-    ) -> tuple[Account, int] | None:
-        """Change what is not None of an account that exists; return it and the policy version.
-
-        None if it is closed and was to be opened again.
+        Raises NotFound and InvalidRequest (the parent), AlreadyExists.
         """
         ...
 
-    async def insert_budget(self, budget: Budget) -> tuple[Budget, int]:
-        """Add a budget; return it with its key, and the policy version. Raises AlreadyExists."""
+    async def update_account(
+        self, account: str, change: AccountChange, cause: Cause, change_time: datetime
+    ) -> tuple[Account, int]:
+        """Change an account; return it and the policy version.
+
+        Raises NotFound (the account or the parent) and InvalidRequest.
+        """
+        ...
+
+    async def insert_budget(self, budget: Budget, cause: Cause) -> tuple[Budget, int]:
+        """Add a budget; return it with its key, and the policy version.
+
+        Raises NotFound (the account), AlreadyExists, and InvalidRequest if there are too many.
+        """
         ...
 
     async def update_budget(
-        self,
-        account: str,
-        budget: str,
-        *,
-        limit: int | None,
-        enforcement: Enforcement | None,
-        update_time: datetime,
-    ) -> tuple[Budget, int] | None:
-        """Change what is not None; return the budget and the policy version, None if not there."""
+        self, account: str, budget: str, change: BudgetChange, cause: Cause, change_time: datetime
+    ) -> tuple[Budget, int]:
+        """Change a budget; return it and the policy version. Raises NotFound, InvalidRequest."""
         ...
 
-    async def list_accounts(self, tenant: str, after: str, limit: int) -> list[Account]:
-        """Return a page of accounts in the order of their ids; of all tenants if `tenant` is ''."""
+    async def list_accounts(
+        self, wanted: AccountFilter, after: str, limit: int, *, descending: bool
+    ) -> list[Account]:
+        """Return a page of accounts in the order of their ids, or the other way round."""
         ...
 
     async def list_budgets(
-        self, tenant: str, account: str, after: tuple[str, str], limit: int
+        self, tenant: str, account: str, unit: Unit | None, after: tuple[str, str], limit: int
     ) -> list[Budget]:
-        """Return a page of budgets by account and id; of all where `tenant` or `account` is ''."""
+        """Return a page of budgets by account and id; '' and None are for any."""
+        ...
+
+    async def list_changes(
+        self, tenant: str, account: str, before: int, limit: int
+    ) -> list[Change]:
+        """Return a page of changes, the latest first, of those before a number; of all if it is 0.
+
+        '' for the tenant or the account is for any.
+        """
         ...
 
 

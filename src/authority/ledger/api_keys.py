@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
-from authority.domain.callers import ApiKey, Scope, StoredKey
+from authority.domain.callers import ApiKey, Cause, Scope, StoredKey
+from authority.domain.changes import make_change
 from authority.domain.tokens import Token
+from authority.ledger.changes import write_change
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
 
@@ -24,10 +26,10 @@ class PostgresApiKeys:
         self._database = database
         self._sql = statements(_FILE)
 
-    async def insert(self, key: ApiKey, secret_hash: bytes) -> None:
-        """Add an API key."""
-        async with self._database.connection() as connection:
-            await connection.execute(self._sql["insert_api_key"], _parameters(key, secret_hash))
+    async def insert(self, key: ApiKey, secret_hash: bytes, cause: Cause) -> None:
+        """Add an API key, and record it."""
+        async with self._database.transaction() as connection:
+            await _insert(connection, key, secret_hash, cause)
 
     async def find(self, api_key_id: str) -> StoredKey | None:
         """Return an API key with the hash of its secret."""
@@ -41,14 +43,26 @@ class PostgresApiKeys:
         rows = await self._database.rows(self._sql["list_api_keys"], parameters)
         return [_key(row) for row in rows]
 
-    async def revoke(self, api_key_id: str, revoke_time: datetime) -> ApiKey | None:
-        """End an API key and return it; None if there is none. Revoked once, it keeps its time."""
+    async def revoke(self, api_key_id: str, revoke_time: datetime, cause: Cause) -> ApiKey | None:
+        """End an API key, record it, and return the key; None if there is none.
+
+        Revoked once, it keeps its time, and nothing is recorded again.
+        """
         parameters = {"api_key_id": api_key_id, "revoke_time": revoke_time}
-        rows = await self._database.rows(self._sql["revoke_api_key"], parameters)
-        return _key(rows[0]) if rows else None
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(self._sql["revoke_api_key"], parameters)
+            row = await cursor.fetchone()
+            if row is not None:
+                revoked = _key(row)
+                before = replace(revoked, revoke_time=None)
+                change = make_change("RevokeApiKey", cause, before, revoked, revoke_time)
+                await write_change(connection, change)
+                return revoked
+        found = await self.find(api_key_id)
+        return None if found is None else found.key
 
 
-async def ensure_api_key(database_url: str, token: Token, key: ApiKey) -> bool:
+async def ensure_api_key(database_url: str, token: Token, key: ApiKey, cause: Cause) -> bool:
     """Add an API key to a database that no authority serves yet, unless it is there.
 
     Return whether it lets callers in: not if it was revoked, or if its id is another key's.
@@ -58,7 +72,7 @@ async def ensure_api_key(database_url: str, token: Token, key: ApiKey) -> bool:
     async with await AsyncConnection[DictRow].connect(
         database_url, row_factory=dict_row
     ) as connection:
-        await connection.execute(sql["insert_api_key"], _parameters(key, token.secret_hash))
+        await _insert(connection, key, token.secret_hash, cause)
         cursor = await connection.execute(sql["find_api_key"], {"api_key_id": token.api_key_id})
         row = await cursor.fetchone()
     if row is None:
@@ -67,8 +81,11 @@ async def ensure_api_key(database_url: str, token: Token, key: ApiKey) -> bool:
     return found.key.revoke_time is None and token.matches(found.secret_hash)
 
 
-def _parameters(key: ApiKey, secret_hash: bytes) -> dict[str, Any]:
-    return {
+async def _insert(
+    connection: AsyncConnection[DictRow], key: ApiKey, secret_hash: bytes, cause: Cause
+) -> None:
+    """Add an API key and record it, unless its id is there."""
+    row = {
         "api_key_id": key.api_key_id,
         "tenant": key.tenant,
         "secret_hash": secret_hash,
@@ -77,6 +94,10 @@ def _parameters(key: ApiKey, secret_hash: bytes) -> dict[str, Any]:
         "create_time": key.create_time,
         "expire_time": key.expire_time,
     }
+    cursor = await connection.execute(statements(_FILE)["insert_api_key"], row)
+    if await cursor.fetchone() is not None:
+        change = make_change("CreateApiKey", cause, None, key, key.create_time)
+        await write_change(connection, change)
 
 
 def _stored(row: DictRow) -> StoredKey:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
+from authority.domain.changes import make_change
 from authority.domain.operations import Kind, Operation
+from authority.ledger.changes import change_row
 
 
 def columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -14,11 +18,12 @@ def columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def grant_effects(operations: Sequence[Operation]) -> Iterator[tuple[str, dict[str, list[Any]]]]:
-    """Yield the statements, with their columns, that make and void grants."""
+    """Yield the statements, with their columns, that make and void grants, and record it."""
     made = [item for item in operations if item.kind is Kind.GRANT]
     voided = [item for item in operations if item.kind is Kind.VOID]
     restoring = [item for item in operations if item.restored]
     yield "insert_grants", columns([_made(item) for item in made])
+    yield "insert_changes", columns([_change_of_made(item) for item in made])
     yield (
         "insert_restored_grants",
         columns([row for item in restoring for row in _restored(item)]),
@@ -50,7 +55,18 @@ def _made(item: Operation) -> dict[str, Any]:
 
 def _voided(item: Operation) -> dict[str, Any]:
     assert item.grant is not None
-    return {"grant_id": item.grant.grant_id, "void_ms": item.grant.void_ms}
+    before = replace(item.grant, void_ms=0)
+    change = make_change("VoidGrant", item.cause, before, item.grant, _time(item))
+    return {"void_ms": item.grant.void_ms, **change_row(change)}
+
+
+def _change_of_made(item: Operation) -> dict[str, Any]:
+    assert item.grant is not None
+    return change_row(make_change("CreateGrant", item.cause, None, item.grant, _time(item)))
+
+
+def _time(item: Operation) -> datetime:
+    return datetime.fromtimestamp(item.decide_ms / 1000, UTC)
 
 
 def _restored(item: Operation) -> Iterator[dict[str, Any]]:

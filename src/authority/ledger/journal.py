@@ -61,7 +61,7 @@ class Journal:
         self._trim = trim
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
-        self._sql = statements()
+        self._sql = statements() | statements("changes.sql")
 
     async def append(self, operation: Operation, entry: str) -> None:
         """Return when the operation is in the ledger. Raises Unavailable if that is not known."""

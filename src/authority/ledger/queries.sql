@@ -144,17 +144,9 @@ FROM unnest(%(grant_id)s::text[], %(expired_grant_id)s::text[], %(amount)s::bigi
      AS restored (grant_id, expired_grant_id, amount, expire_ms, create_ms)
 JOIN account_grant AS old ON old.grant_id = restored.expired_grant_id;
 
--- name: void_grants
-UPDATE account_grant SET void_ms = given.void_ms
-FROM unnest(%(grant_id)s::text[], %(void_ms)s::bigint[]) AS given (grant_id, void_ms)
-WHERE account_grant.grant_id = given.grant_id AND account_grant.void_ms = 0;
-
 -- name: raise_policy_versions
 UPDATE tenant SET policy_version = policy_version + 1, policy_time = now()
 WHERE tenant = ANY(%(tenant)s::text[]);
-
--- name: insert_tenant
-INSERT INTO tenant (tenant) VALUES (%(tenant)s) ON CONFLICT DO NOTHING;
 
 -- name: raise_policy_version
 UPDATE tenant SET policy_version = policy_version + 1, policy_time = now()
@@ -182,40 +174,6 @@ FROM operation WHERE tenant = %(tenant)s;
 
 -- name: write_loaded_epoch
 UPDATE tenant SET loaded_epoch = %(epoch)s WHERE tenant = %(tenant)s;
-
--- name: insert_account
-INSERT INTO account (account, tenant, parent, display_name, time_zone, state, overage_policy, create_time)
-VALUES (%(account)s, %(tenant)s, %(parent)s, %(display_name)s, %(time_zone)s, %(state)s,
-        %(overage_policy)s, %(create_time)s) ON CONFLICT DO NOTHING RETURNING account;
-
--- name: update_account
--- Changes what is not null, so that two who change different fields at once both do. Closed is for ever.
-UPDATE account SET display_name = coalesce(%(display_name)s, display_name),
-    state = coalesce(%(state)s, state), overage_policy = coalesce(%(overage_policy)s, overage_policy)
-WHERE account = %(account)s AND (state <> 'CLOSED' OR coalesce(%(state)s, 'CLOSED') = 'CLOSED')
-RETURNING account, parent, display_name, time_zone, state, overage_policy, create_time, per_request_limits,
-          reserves_per_minute;
-
--- name: list_accounts
-SELECT account, parent, display_name, time_zone, state, overage_policy, create_time,
-       per_request_limits, reserves_per_minute FROM account
-WHERE account > %(after)s AND (%(tenant)s = '' OR tenant = %(tenant)s) ORDER BY account LIMIT %(limit)s;
-
--- name: insert_budget
-INSERT INTO budget (account, budget, unit, "window", limit_amount, enforcement, create_time, update_time)
-VALUES (%(account)s, %(budget)s, %(unit)s, %(window)s, %(limit)s, %(enforcement)s, %(create_time)s,
-        %(create_time)s) ON CONFLICT DO NOTHING RETURNING *;
-
--- name: update_budget
-UPDATE budget SET limit_amount = coalesce(%(limit)s, limit_amount),
-    enforcement = coalesce(%(enforcement)s, enforcement), update_time = %(update_time)s
-WHERE account = %(account)s AND budget = %(budget)s RETURNING *;
-
--- name: list_budgets
-SELECT * FROM budget WHERE (account, budget) > (%(account_after)s, %(budget_after)s)
-  AND (%(account)s = '' OR account = %(account)s)
-  AND (%(tenant)s = '' OR split_part(account, '/', 1) = %(tenant)s)
-ORDER BY account, budget LIMIT %(limit)s;
 
 -- name: audit_windows
 -- What the entries say of each window.

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
 from psycopg.rows import DictRow
 
-from authority.domain.budgets import (
-    Account,
-    AccountState,
-    Budget,
-    Enforcement,
-    OveragePolicy,
-    WindowRef,
-)
-from authority.domain.errors import AlreadyExists
+from authority.domain.budgets import WindowRef
+from authority.domain.changes import Change
 from authority.domain.grants import Grant
-from authority.domain.ids import tenant_of
 from authority.domain.money import Unit
 from authority.domain.operations import Operation
 from authority.domain.policies import TenantPolicy
 from authority.domain.ports import Clock, WindowCounts
 from authority.domain.reservations import Reservation
 from authority.domain.windows import Window
+from authority.ledger.accounts import AccountStore, account_of, budget_of
+from authority.ledger.changes import list_changes
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
 
@@ -35,11 +28,11 @@ _ENDED_MS = 30 * 86_400_000
 _Item = TypeVar("_Item")
 
 
-class LedgerStore:
+class LedgerStore(AccountStore):
     """Implements `domain.ports.Ledger`."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self.database = database
+        super().__init__(database)
         self._clock = clock
         self._sql = statements()
 
@@ -79,9 +72,9 @@ class LedgerStore:
             if head is None:
                 return None
             cursor = await connection.execute(self._sql["read_accounts"], parameters)
-            accounts = [_account(row) for row in await cursor.fetchall()]
+            accounts = [account_of(row) for row in await cursor.fetchall()]
             cursor = await connection.execute(self._sql["read_budgets"], parameters)
-            budgets = [_budget(row) for row in await cursor.fetchall()]
+            budgets = [budget_of(row) for row in await cursor.fetchall()]
             ended = {"ended_ms": self._clock.now_ms() - _ENDED_MS}
             cursor = await connection.execute(self._sql["read_grants"], parameters | ended)
             grants = [grant_of(row) for row in await cursor.fetchall()]
@@ -115,122 +108,14 @@ class LedgerStore:
         )
         return [grant_of(row) for row in rows]
 
-    async def _change(
-        self, account: str, name: str, **parameters: Any
-    ) -> tuple[DictRow, int] | None:
-        """Run a statement that changes one row of the tenant's policy.
+    async def list_changes(
+        self, tenant: str, account: str, before: int, limit: int
+    ) -> list[Change]:
+        """Return a page of changes, the latest first, of those before a number; of all if it is 0.
 
-        Return the row and the new version; None if nothing was changed.
+        '' for the tenant or the account is for any.
         """
-        tenant = tenant_of(account)
-        async with self.database.transaction() as connection:
-            cursor = await connection.execute(
-                self._sql[name], {"account": account, "tenant": tenant, **parameters}
-            )
-            changed = await cursor.fetchone()
-            if changed is None:
-                return None
-            cursor = await connection.execute(self._sql["raise_policy_version"], {"tenant": tenant})
-            head = await cursor.fetchone()
-            assert head is not None, "every account has a tenant"
-            return changed, head["policy_version"]
-
-    async def insert_account(self, account: Account) -> int:
-        """Add an account and return the new policy version. Raises AlreadyExists."""
-        tenant = tenant_of(account.account)
-        if account.account == tenant:
-            async with self.database.connection() as connection:
-                await connection.execute(self._sql["insert_tenant"], {"tenant": tenant})
-        changed = await self._change(
-            account.account,
-            "insert_account",
-            parent=account.parent,
-            display_name=account.display_name,
-            time_zone=account.time_zone,
-            state=account.state,
-            overage_policy=account.overage_policy,
-            create_time=account.create_time,
-        )
-        if changed is None:
-            raise AlreadyExists("account", account.account)
-        return changed[1]
-
-    async def update_account(
-        self,
-        account: str,
-        *,
-        display_name: str | None,
-        state: AccountState | None,
-        overage_policy: OveragePolicy | None,
-    ) -> tuple[Account, int] | None:
-        """Change what is not None of an account that exists; return it and the policy version.
-
-        None if it is closed and was to be opened again.
-        """
-        changed = await self._change(
-            account,
-            "update_account",
-            display_name=display_name,
-            state=state,
-            overage_policy=overage_policy,
-        )
-        return changed and (_account(changed[0]), changed[1])
-
-    async def insert_budget(self, budget: Budget) -> tuple[Budget, int]:
-        """Add a budget; return it with its key, and the policy version. Raises AlreadyExists."""
-        changed = await self._change(
-            budget.account,
-            "insert_budget",
-            budget=budget.budget,
-            unit=budget.unit,
-            window=budget.window,
-            limit=budget.limit,
-            enforcement=budget.enforcement,
-            create_time=budget.create_time,
-        )
-        if changed is None:
-            raise AlreadyExists("budget", f"{budget.account} {budget.budget}")
-        row, version = changed
-        return _budget(row), version
-
-    async def update_budget(
-        self,
-        account: str,
-        budget: str,
-        *,
-        limit: int | None,
-        enforcement: Enforcement | None,
-        update_time: datetime,
-    ) -> tuple[Budget, int] | None:
-        """Change what is not None; return the budget and the policy version, None if not there."""
-        changed = await self._change(
-            account,
-            "update_budget",
-            budget=budget,
-            limit=limit,
-            enforcement=enforcement,
-            update_time=update_time,
-        )
-        return changed and (_budget(changed[0]), changed[1])
-
-    async def list_accounts(self, tenant: str, after: str, limit: int) -> list[Account]:
-        """Return a page of accounts in the order of their ids; of all tenants if `tenant` is ''."""
-        rows = await self.rows("list_accounts", tenant=tenant, after=after, limit=limit)
-        return [_account(row) for row in rows]
-
-    async def list_budgets(
-        self, tenant: str, account: str, after: tuple[str, str], limit: int
-    ) -> list[Budget]:
-        """Return a page of budgets by account and id; of all where `tenant` or `account` is ''."""
-        rows = await self.rows(
-            "list_budgets",
-            tenant=tenant,
-            account=account,
-            account_after=after[0],
-            budget_after=after[1],
-            limit=limit,
-        )
-        return [_budget(row) for row in rows]
+        return await list_changes(self.database, tenant, account, before, limit)
 
     async def due_reservations(self, now_ms: int, limit: int) -> list[str]:
         """Return open reservations whose time has passed, the longest overdue first."""
@@ -301,31 +186,3 @@ def _grouped(pairs: Iterable[tuple[str, _Item]]) -> dict[str, tuple[_Item, ...]]
     for name, item in pairs:
         groups[name] = (*groups.get(name, ()), item)
     return groups
-
-
-def _account(row: DictRow) -> Account:
-    return Account(
-        row["account"],
-        row["parent"],
-        row["display_name"],
-        row["time_zone"],
-        AccountState(row["state"]),
-        OveragePolicy(row["overage_policy"]),
-        row["create_time"],
-        {Unit(unit): int(amount) for unit, amount in row["per_request_limits"].items()},
-        row["reserves_per_minute"],
-    )
-
-
-def _budget(row: DictRow) -> Budget:
-    return Budget(
-        row["budget_key"],
-        row["account"],
-        row["budget"],
-        Unit(row["unit"]),
-        Window(row["window"]),
-        row["limit_amount"],
-        Enforcement(row["enforcement"]),
-        row["create_time"],
-        row["update_time"],
-    )

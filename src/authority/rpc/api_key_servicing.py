@@ -10,9 +10,9 @@ import grpc
 from authority.domain.callers import ApiKey, Scope
 from authority.domain.ids import PLATFORM
 from authority.domain.tokens import is_api_key_id
-from authority.rpc.caller import current_caller
+from authority.rpc.caller import current_caller, read_cause
 from authority.rpc.pages import make_page_token, read_page_token
-from authority.rpc.requests import REASON_LENGTH_MAX, Reader, enum_name
+from authority.rpc.requests import Reader, enum_name
 from authority.usecases.api_keys import ApiKeys, create_api_key, revoke_api_key
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import admin_service_pb2_grpc
@@ -31,7 +31,11 @@ class ApiKeyServicing(admin_service_pb2_grpc.AdminServiceServicer):
     async def CreateApiKey(
         self, request: messages.CreateApiKeyRequest, context: Call
     ) -> messages.CreateApiKeyResponse:
-        made, token = await create_api_key(self._api_keys, _read_api_key(request))
+        reader = Reader()
+        wanted = _read_api_key(reader, request.api_key)
+        cause = read_cause(reader, request.reason)
+        reader.finish()
+        made, token = await create_api_key(self._api_keys, wanted, cause)
         return messages.CreateApiKeyResponse(api_key=_to_proto(made), token=token.text)
 
     async def ListApiKeys(
@@ -55,15 +59,14 @@ class ApiKeyServicing(admin_service_pb2_grpc.AdminServiceServicer):
         reader = Reader()
         if not is_api_key_id(request.api_key_id):
             reader.wrong("api_key_id", "must be an API key's id, which is its part behind `pm_`")
-        reader.text("reason", request.reason, REASON_LENGTH_MAX)
+        cause = read_cause(reader, request.reason)
         reader.finish()
-        revoked = await revoke_api_key(self._api_keys, request.api_key_id, current_caller())
+        caller = current_caller()
+        revoked = await revoke_api_key(self._api_keys, request.api_key_id, caller, cause)
         return messages.RevokeApiKeyResponse(api_key=_to_proto(revoked))
 
 
-def _read_api_key(request: messages.CreateApiKeyRequest) -> ApiKey:
-    reader = Reader()
-    wanted = request.api_key
+def _read_api_key(reader: Reader, wanted: messages.ApiKey) -> ApiKey:
     if wanted.tenant != PLATFORM:
         _read_tenant(reader, wanted.tenant)
     if wanted.api_key_id:
@@ -93,8 +96,6 @@ def _read_api_key(request: messages.CreateApiKeyRequest) -> ApiKey:
     )
     if len(wanted.scopes) > len(Scope):
         reader.wrong("api_key.scopes", f"must name at most {len(Scope)} scopes")
-    reader.text("reason", request.reason, REASON_LENGTH_MAX)
-    reader.finish()
     return made
 
 

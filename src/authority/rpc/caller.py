@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from authority.domain.callers import Caller
+from authority.domain.callers import Caller, Cause
+from authority.rpc.requests import REASON_LENGTH_MAX, Reader
 
 # Set by rpc/interceptors.py before the servicer is entered; tasks that the call starts inherit it.
 _caller: ContextVar[Caller] = ContextVar("caller")
@@ -18,3 +19,8 @@ def current_caller() -> Caller:
 def enter_call(caller: Caller) -> None:
     """Say who made the call that the running task serves."""
     _caller.set(caller)
+
+
+def read_cause(reader: Reader, reason: str) -> Cause:
+    """Read why the call under way changes something; it is known who makes it."""
+    return Cause(current_caller().actor, reader.text("reason", reason, REASON_LENGTH_MAX))

@@ -73,6 +73,12 @@ def account_to_proto(account: Account) -> resources_pb2.Account:
         state=_account_state(account.state),
         overage_policy=_overage(account.overage_policy),
         create_time=_timestamp(account.create_time),
+        per_request_limits=[
+            resources_pb2.Leg(unit=unit_to_proto(unit), amount=account.per_request_limits[unit])
+            for unit in Unit
+            if unit in account.per_request_limits
+        ],
+        reserves_per_minute=account.reserves_per_minute,
     )
 
 

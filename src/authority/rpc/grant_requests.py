@@ -5,7 +5,8 @@ from __future__ import annotations
 from authority.domain.grants import PRIORITY_MAX, Grant
 from authority.domain.ids import is_owned_id
 from authority.domain.windows import Window
-from authority.rpc.requests import REASON_LENGTH_MAX, Reader, enum_name
+from authority.rpc.caller import read_cause
+from authority.rpc.requests import Reader, enum_name
 from authority.usecases.grants import GrantRequest
 from authority.v1 import admin_service_pb2, resources_pb2
 
@@ -18,7 +19,7 @@ def read_create_grant(message: admin_service_pb2.CreateGrantRequest) -> GrantReq
     reader = Reader()
     wanted = message.grant
     key = reader.key(message.idempotency_key)
-    reason = reader.text("reason", message.reason, REASON_LENGTH_MAX)
+    cause = read_cause(reader, message.reason)
     if not 0 <= wanted.priority <= PRIORITY_MAX:
         reader.wrong("grant.priority", f"must be from 0 to {PRIORITY_MAX}")
     effective_ms = reader.time("grant.effective_time", wanted)
@@ -45,7 +46,7 @@ def read_create_grant(message: admin_service_pb2.CreateGrantRequest) -> GrantReq
         void_ms=0,
     )
     reader.finish()
-    return GrantRequest(key, grant, reason)
+    return GrantRequest(key, grant, cause)
 
 
 def read_grant_id(reader: Reader, grant_id: str) -> str:

@@ -8,10 +8,11 @@ import grpc
 
 from authority.domain.grants import Grant
 from authority.domain.money import Unit
+from authority.rpc.caller import read_cause
 from authority.rpc.convert import grant_to_proto
 from authority.rpc.grant_requests import read_create_grant, read_grant_id
 from authority.rpc.pages import make_page_token, read_page_token
-from authority.rpc.requests import REASON_LENGTH_MAX, Reader, enum_name
+from authority.rpc.requests import Reader, enum_name
 from authority.rpc.shield import Shield
 from authority.usecases import grants
 from authority.usecases.context import Context
@@ -40,9 +41,9 @@ class GrantServicing(admin_service_pb2_grpc.AdminServiceServicer):
         reader = Reader()
         key = reader.key(request.idempotency_key)
         grant_id = read_grant_id(reader, request.grant_id)
-        reason = reader.text("reason", request.reason, REASON_LENGTH_MAX)
+        cause = read_cause(reader, request.reason)
         reader.finish()
-        work = grants.void_grant(self._context, key, grant_id, reason)
+        work = grants.void_grant(self._context, key, grant_id, cause)
         grant, replayed = await self._shield.run(work)
         return messages.VoidGrantResponse(grant=await self._shown(grant), replayed=replayed)
 

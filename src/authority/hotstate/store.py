@@ -49,22 +49,29 @@ from authority.hotstate.scripts import Script, ScriptSet, script_set
 _REPLY_SECONDS = 1.5  # as for the ledger: shorter than a client's own deadline
 # States of the store that the client has no error of its own for, as it has for a full one.
 _STATES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
+# Without these a cluster client sends a script again, by a new connection, when its reply is lost.
+CLUSTER_OPTIONS = {"cluster_error_retry_attempts": 0, "connection_error_retry_attempts": 0}
 _EXPIRE_REQUEST = '{"kind":"EXPIRE"}'
+
+
+def client_options() -> dict[str, Any]:
+    """Return what every client of the hot store is made with: it sends a command at most once.
+
+    Given to `Redis`, and to `Sentinel`. `RedisCluster` has a second set of retries of its own, and
+    needs `CLUSTER_OPTIONS` too.
+    """
+    return {
+        "decode_responses": True,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": _REPLY_SECONDS,
+        "socket_connect_timeout": _REPLY_SECONDS,
+        "socket_keepalive": True,
+    }
 
 
 def connect(url: str) -> Redis:
     """Return a client that sends every command at most once."""
-    return cast(
-        "Redis",
-        Redis.from_url(
-            url,
-            decode_responses=True,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=_REPLY_SECONDS,
-            socket_connect_timeout=_REPLY_SECONDS,
-            socket_keepalive=True,
-        ),
-    )
+    return cast("Redis", Redis.from_url(url, **client_options()))
 
 
 class HotStore:

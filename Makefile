@@ -13,7 +13,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo dev test test-redis lint format proto constraints clean
+.PHONY: help demo dev test test-redis fuzz lint format proto constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -34,6 +34,11 @@ HOT_TESTS := tests/e2e tests/property tests/integration/test_cluster.py \
 
 test-redis: $(VENV)/.dev  ## Run the hot store's tests on the redis-server that is on PATH
 	PAYMASTER_TEST_REDIS_SERVER=redis-server $(BIN)/python -m pytest $(HOT_TESTS)
+
+REQUESTS ?= 100000
+
+fuzz: $(VENV)/.dev  ## Send REQUESTS generated requests, valid to garbage, to every method (SEED=...)
+	@PYTHONPATH=tests $(BIN)/python -m fuzzing --requests $(REQUESTS) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.dev  ## Check style, types, imports, protos, migrations and generated code
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from psycopg.rows import dict_row
 from authorities import TOKEN, new_key
 from authority.v1 import generation_service_pb2 as messages
 from authority.v1 import generation_service_pb2_grpc
+from generations.artifacts import ArtifactStore
 from support import eventually
 from workers.emulator import Emulator, running_emulator
 
@@ -90,6 +92,24 @@ async def insert_generation(ledger_url, prompt="a lighthouse"):
             [generation_id, generation_id, prompt],
         )
     return generation_id
+
+
+async def insert_artifact(ledger_url, artifacts):
+    """Add a generation of `acme` that has succeeded, with a file in the store; return its id."""
+    generation_id = await insert_generation(ledger_url)
+    stored = await ArtifactStore(str(artifacts)).put(
+        "acme", generation_id, 0, b"an image", "image/png", datetime(2026, 11, 21, tzinfo=UTC)
+    )
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO artifact VALUES (%s, %s, 0, %s, 'image/png', %s, %s)",
+            [f"{generation_id}/0", generation_id, stored.path, stored.size_bytes, stored.sha256],
+        )
+        await connection.execute(
+            "UPDATE generation SET state = 'SUCCEEDED', end_time = now() WHERE generation_id = %s",
+            [generation_id],
+        )
+    return f"{generation_id}/0"
 
 
 async def read_generation(ledger_url, generation_id, *columns):

@@ -23,6 +23,7 @@ class AuthorityProcess:
     def __init__(self, home: Path, database_url: str, redis_url: str) -> None:
         self.port_file = home / "port"
         self.log_file = home / "log"
+        self.artifacts = home / "artifacts"
         self._urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -35,7 +36,7 @@ class AuthorityProcess:
             **os.environ,
             **self._urls,
             "PAYMASTER_TOKEN": TOKEN,
-            "PAYMASTER_ARTIFACTS": str(self.port_file.with_name("artifacts")),
+            "PAYMASTER_ARTIFACTS": str(self.artifacts),
             "AUTHORITY_PORT": str(self._port),
             "AUTHORITY_PORT_FILE": str(self.port_file),
             "AUTHORITY_DRAIN_SECONDS": "5",

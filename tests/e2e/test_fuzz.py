@@ -1,0 +1,29 @@
+"""Whatever is sent to whatever method, the authority answers well and its books balance.
+
+`make fuzz` sends far more, from any seed.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from fuzzing.run import Fuzz, logged_faults
+from generating import insert_artifact
+
+
+@pytest.fixture
+async def process(make_authority_process, ledger_url, redis_url):
+    """An authority as a process of its own, with an artifact to download."""
+    return await make_authority_process(ledger_url, redis_url)
+
+
+async def test_no_request_is_a_fault_and_every_refusal_says_why(process, ledger_url):
+    stubs = await process.start()
+    fuzz = Fuzz(stubs, seed=20_261_121)
+    fuzz.names.add("artifact_id", await insert_artifact(ledger_url, process.artifacts))
+    tally = await fuzz.send(3_000, at_once=32)
+    assert tally.problems == []
+    assert tally.by_kind.total() == 3_000
+    assert tally.never_done() == []
+    assert await stubs.differences() == []
+    assert logged_faults(process.log_file.read_text()) == []

@@ -1,0 +1,216 @@
+"""Valid requests of any method, made by reflection over the proto.
+
+What a field may hold is known by its name; a new field of a plain type needs nothing here.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable
+from typing import Any
+
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from authority.v1 import admin_service_pb2, budget_service_pb2, resources_pb2
+from fuzzing.names import Names
+
+_OPTIONAL_SHARE = 0.3
+# Of resources, which say of no field that it is required.
+_NEEDED = {
+    "Account": {"account"},
+    "ApiKey": {"tenant", "scopes"},
+    "ApplyOperation": {"call_number"},
+    "Budget": {"account", "unit", "window", "limit"},
+    "Grant": {"account", "unit", "amount"},
+    "Leg": {"unit", "amount"},
+}
+_MASKS = {
+    "UpdateAccountRequest": [
+        *("display_name", "state", "overage_policy", "parent"),
+        *("per_request_limits", "reserves_per_minute"),
+    ],
+    "UpdateBudgetRequest": ["limit", "enforcement"],
+}
+_ORDERS = {
+    "ListAccountsRequest": ["account", "account desc"],
+    "ListLedgerEntriesRequest": ["sequence", "sequence desc"],
+    "ListReservationsRequest": ["create_time", "create_time desc"],
+}
+_ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Pacific/Apia"]
+_LETTERS = string.ascii_letters + "éß漢🦊 -_/'\"%{}"
+_LEG_UNITS = range(1, 6)
+_HOUR = 3_600
+
+
+class Valid:
+    """Makes valid requests. Not every one succeeds: what it names may have ended meanwhile."""
+
+    def __init__(self, choice: random.Random, names: Names) -> None:
+        self._choice = choice
+        self._names = names
+        self._keys: list[str] = []
+        # A seed may be run twice on one ledger.
+        self._run = names.new_uuid()[:8]
+        self._count = 0
+        self._texts: dict[str, Callable[[], str]] = {
+            "account": self._names.spender,
+            "tenant": lambda: self._names.spender().partition("/")[0],
+            "idempotency_key": self.key,
+            "parent": str,
+            "time_zone": lambda: choice.choice(_ZONES),
+            "page_token": str,
+            "order_by": str,
+            "budget": lambda: choice.choice(["usd-day", "credits-total", "images-day", "other"]),
+            "model": str,
+            "size": lambda: "1024x1024",
+            "quality": lambda: choice.choice(["premium", "standard"]),
+            "generation_ids": lambda: self._names.pick("generation_id"),
+        }
+
+    def key(self) -> str:
+        """Return an idempotency key: mostly a new one, sometimes one that was used."""
+        if self._keys and self._choice.random() < 0.05:
+            return self._choice.choice(self._keys[-50:])
+        kind = self._choice.random()
+        key = self._uuid7() if kind < 0.7 else self._names.new_uuid() if kind < 0.9 else self.text()
+        self._keys = [*self._keys[-100:], key]
+        return key
+
+    def _uuid7(self) -> str:
+        now = Timestamp()
+        now.GetCurrentTime()
+        head = f"{now.ToMilliseconds():012x}"
+        return f"{head[:8]}-{head[8:]}-7{self._names.new_uuid()[15:]}"
+
+    def text(self) -> str:
+        """Return a short line of text."""
+        return "".join(self._choice.choices(_LETTERS, k=self._choice.randint(1, 20)))
+
+    def request(self, descriptor: Descriptor) -> Any:
+        """Return a request of a kind."""
+        page = self._names.next_page(descriptor.name)
+        if page is not None and self._choice.random() < 0.3:
+            return page
+        made = self._message(descriptor)
+        if descriptor.name in _MASKS:
+            self._mask(made, self._choice.choice(_MASKS[descriptor.name]))
+        if descriptor.name in _ORDERS and self._choice.random() < 0.5:
+            made.order_by = self._choice.choice(_ORDERS[descriptor.name])
+        if descriptor.name == "CreateAccountRequest":
+            self._new_account(made.account)
+        return made
+
+    def _message(self, descriptor: Descriptor) -> Any:
+        made = GetMessageClass(descriptor)()
+        needed = _NEEDED.get(descriptor.name, set())
+        for field in descriptor.fields:
+            if field.containing_oneof is not None and field.containing_oneof.name[0] != "_":
+                continue
+            behaviour = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+            required = field_behavior_pb2.REQUIRED in behaviour or field.name in needed
+            if required or self._choice.random() < _OPTIONAL_SHARE:
+                self._fill(made, field)
+        for oneof in descriptor.oneofs:
+            if oneof.name[0] != "_":  # proto3's `optional` is a oneof of one, named so.
+                self._fill(made, self._choice.choice(oneof.fields))
+        match made:
+            case budget_service_pb2.ExtendRequest() if not made.legs:
+                made.ttl.seconds = self._choice.randint(1, _HOUR)
+            case admin_service_pb2.ApiKey():
+                made.ClearField("api_key_id")
+            case resources_pb2.Grant():
+                made.unit = self._choice.choice(_LEG_UNITS)
+                made.amount = 10**9
+        return made
+
+    def _fill(self, message: Any, field: FieldDescriptor) -> None:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            for _ in range(self._choice.randint(1, 3)):
+                getattr(message, field.name)[self.text()] = self.text()
+        elif field.message_type is resources_pb2.Leg.DESCRIPTOR:
+            getattr(message, field.name).extend(self._legs())
+        elif field.is_repeated:
+            values = [self._value(field) for _ in range(self._choice.randint(1, 3))]
+            if field.enum_type is not None:
+                values = sorted(set(values))
+            getattr(message, field.name).extend(values)
+        elif field.message_type is not None:
+            getattr(message, field.name).CopyFrom(self._value(field))
+        else:
+            setattr(message, field.name, self._value(field))
+
+    def _value(self, field: FieldDescriptor) -> Any:
+        match field.type:
+            case FieldDescriptor.TYPE_MESSAGE:
+                return self._part(field)
+            case FieldDescriptor.TYPE_STRING:
+                return self._text(field)
+            case FieldDescriptor.TYPE_ENUM:
+                return self._choice.choice([v.number for v in field.enum_type.values if v.number])
+            case FieldDescriptor.TYPE_BOOL:
+                return self._choice.random() < 0.5
+            case _:
+                return self._number(field)
+
+    def _text(self, field: FieldDescriptor) -> str:
+        if field.name in self._texts:
+            return self._texts[field.name]()
+        return self._names.pick(field.name) if field.name.endswith("_id") else self.text()
+
+    def _number(self, field: FieldDescriptor) -> int:
+        match field.name:
+            case "limit":
+                return self._choice.randint(10**9, 10**12)
+            case "page_size" | "count":
+                return self._choice.randint(1, 10)
+            case "reserves_per_minute":
+                return self._choice.randint(10_000, 100_000)
+            case _:
+                return self._choice.randint(1, 1_000)
+
+    def _part(self, field: FieldDescriptor) -> Message:
+        """Return the message that a field holds."""
+        if field.message_type is Timestamp.DESCRIPTOR:
+            now = Timestamp()
+            now.GetCurrentTime()
+            ahead = field.name in {"expire_time", "end_time"}
+            now.seconds += self._choice.randint(_HOUR, 100 * _HOUR) if ahead else -1
+            return now
+        if field.message_type is Duration.DESCRIPTOR:
+            return Duration(seconds=self._choice.randint(1, _HOUR))
+        if field.message_type is FieldMask.DESCRIPTOR:
+            return FieldMask()
+        return self._message(field.message_type)
+
+    def _legs(self) -> list[resources_pb2.Leg]:
+        units = self._choice.sample(_LEG_UNITS, k=self._choice.choice([1, 1, 1, 2, 3]))
+        return [resources_pb2.Leg(unit=n, amount=self._choice.randint(1, 1_000)) for n in units]
+
+    def _mask(self, request: Any, path: str) -> None:
+        """Change one field of an account or a budget."""
+        resource = getattr(request, request.DESCRIPTOR.fields[0].name)
+        request.update_mask.paths[:] = [path]
+        resource.ClearField(path)
+        if "budget" in resource.DESCRIPTOR.fields_by_name:
+            resource.budget = self._texts["budget"]()
+        if path == "parent":
+            resource.parent = resource.account.partition("/")[0]
+            return
+        self._fill(resource, resource.DESCRIPTOR.fields_by_name[path])
+        if path == "state" and self._choice.random() < 0.9:
+            resource.state = resources_pb2.ACCOUNT_STATE_ACTIVE
+
+    def _new_account(self, account: resources_pb2.Account) -> None:
+        self._count += 1
+        account.ClearField("parent")
+        tenant = f"f{self._run}-{self._count}"
+        if self._choice.random() < 0.8:
+            tenant = f"{account.account.partition('/')[0]}/{tenant}"
+        account.account = tenant

@@ -14,6 +14,7 @@ from clients.amounts import (
     videos,
 )
 from clients.authority_client import AuthorityClient
+from clients.change_types import Change
 from clients.errors import (
     AlreadyCommitted,
     AlreadyExists,
@@ -75,6 +76,7 @@ __all__ = [
     "Budget",
     "BudgetBalance",
     "BudgetDenied",
+    "Change",
     "DeadlineExceeded",
     "Denial",
     "DenialReason",

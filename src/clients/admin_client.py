@@ -10,18 +10,21 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
 from authority.v1.admin_service_pb2_grpc import AdminServiceStub
-from clients.amounts import Unit
+from clients.amounts import Leg, Unit
+from clients.change_types import Change
 from clients.channel import Client
 from clients.convert import (
     account_from_proto,
     api_key_from_proto,
     budget_from_proto,
+    change_from_proto,
     report_from_proto,
     status_from_proto,
 )
 from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.requests import (
     enforcement_to_proto,
+    legs_to_proto,
     message,
     policy_to_proto,
     scopes_to_proto,
@@ -63,8 +66,14 @@ class AdminClient(Client):
         display_name: str = "",
         time_zone: str = "",
         overage_policy: OveragePolicy | None = None,
+        per_request_limits: Sequence[Leg] = (),
+        reserves_per_minute: int = 0,
+        reason: str = "",
     ) -> Account:
-        """Make an account. `parent` is the tenant unless given, `time_zone` is UTC."""
+        """Make an account. `parent` is the tenant unless given, `time_zone` is UTC.
+
+        `reason` is for the record of changes, here and in all that follows.
+        """
         wanted = message(
             resources_pb2.Account,
             account=account,
@@ -72,8 +81,10 @@ class AdminClient(Client):
             display_name=display_name,
             time_zone=time_zone,
             overage_policy=policy_to_proto(overage_policy),
+            per_request_limits=legs_to_proto(per_request_limits),
+            reserves_per_minute=reserves_per_minute,
         )
-        request = messages.CreateAccountRequest(account=wanted)
+        request = message(messages.CreateAccountRequest, account=wanted, reason=reason)
         response = await self._call(self._stub.CreateAccount, request, repeatable=False)
         return account_from_proto(response.account)
 
@@ -84,21 +95,39 @@ class AdminClient(Client):
         display_name: str | None = None,
         state: AccountState | None = None,
         overage_policy: OveragePolicy | None = None,
+        parent: str | None = None,
+        per_request_limits: Sequence[Leg] | None = None,
+        reserves_per_minute: int | None = None,
+        reason: str = "",
     ) -> Account:
-        """Change what is given; it binds the next Reserve."""
-        changes = {
-            "display_name": display_name,
-            "state": state,
-            "overage_policy": overage_policy,
-        }
+        """Change what is given; it binds the next Reserve.
+
+        `parent` moves the account within its tenant, with all below it; open reservations stay
+        where they were made. `per_request_limits` takes the place of all that there were.
+        """
+        mask = _mask(
+            {
+                "display_name": display_name,
+                "state": state,
+                "overage_policy": overage_policy,
+                "parent": parent,
+                "per_request_limits": per_request_limits,
+                "reserves_per_minute": reserves_per_minute,
+            }
+        )
         wanted = message(
             resources_pb2.Account,
             account=account,
+            parent=parent or "",
             display_name=display_name or "",
             state=state_to_proto(state),
             overage_policy=policy_to_proto(overage_policy),
+            per_request_limits=legs_to_proto(per_request_limits or ()),
+            reserves_per_minute=reserves_per_minute or 0,
         )
-        request = messages.UpdateAccountRequest(account=wanted, update_mask=_mask(changes))
+        request = message(
+            messages.UpdateAccountRequest, account=wanted, update_mask=mask, reason=reason
+        )
         response = await self._call(self._stub.UpdateAccount, request)
         return account_from_proto(response.account)
 
@@ -108,12 +137,28 @@ class AdminClient(Client):
         response = await self._call(self._stub.GetAccount, request)
         return account_from_proto(response.account)
 
-    async def list_accounts(self, *, tenant: str = "") -> AsyncIterator[Account]:
-        """Yield all accounts, or those of one tenant, in the order of their ids."""
+    async def list_accounts(
+        self,
+        *,
+        tenant: str = "",
+        parent: str = "",
+        state: AccountState | None = None,
+        descending: bool = False,
+    ) -> AsyncIterator[Account]:
+        """Yield accounts in the order of their ids, or the other way round.
+
+        All of them; or those of one tenant, right below one account, or in one state.
+        """
         token = ""
         while True:
             request = message(
-                messages.ListAccountsRequest, page_size=_PAGE_SIZE, page_token=token, tenant=tenant
+                messages.ListAccountsRequest,
+                page_size=_PAGE_SIZE,
+                page_token=token,
+                tenant=tenant,
+                parent=parent,
+                state=state_to_proto(state),
+                order_by="account desc" if descending else "account",
             )
             response = await self._call(self._stub.ListAccounts, request)
             for account in response.accounts:
@@ -131,6 +176,7 @@ class AdminClient(Client):
         limit: int,
         enforcement: Enforcement | None = None,
         budget: str = "",
+        reason: str = "",
     ) -> Budget:
         """Make a budget; it binds the next Reserve. `budget` is its id, by default as `usd-day`."""
         wanted = message(
@@ -142,7 +188,7 @@ class AdminClient(Client):
             limit=limit,
             enforcement=enforcement_to_proto(enforcement),
         )
-        request = messages.CreateBudgetRequest(budget=wanted)
+        request = message(messages.CreateBudgetRequest, budget=wanted, reason=reason)
         response = await self._call(self._stub.CreateBudget, request, repeatable=False)
         return budget_from_proto(response.budget)
 
@@ -153,6 +199,7 @@ class AdminClient(Client):
         *,
         limit: int | None = None,
         enforcement: Enforcement | None = None,
+        reason: str = "",
     ) -> Budget:
         """Change what is given; it binds the next Reserve."""
         wanted = message(
@@ -163,7 +210,9 @@ class AdminClient(Client):
             enforcement=enforcement_to_proto(enforcement),
         )
         mask = _mask({"limit": limit, "enforcement": enforcement})
-        request = messages.UpdateBudgetRequest(budget=wanted, update_mask=mask)
+        request = message(
+            messages.UpdateBudgetRequest, budget=wanted, update_mask=mask, reason=reason
+        )
         response = await self._call(self._stub.UpdateBudget, request)
         return budget_from_proto(response.budget)
 
@@ -173,12 +222,18 @@ class AdminClient(Client):
         response = await self._call(self._stub.GetBudget, request)
         return budget_from_proto(response.budget)
 
-    async def list_budgets(self, *, account: str = "") -> AsyncIterator[Budget]:
-        """Yield all budgets, or those of one account, by account and id."""
+    async def list_budgets(
+        self, *, account: str = "", unit: Unit | None = None
+    ) -> AsyncIterator[Budget]:
+        """Yield all budgets, those of one account, or those in one unit, by account and id."""
         token = ""
         while True:
             request = message(
-                messages.ListBudgetsRequest, page_size=_PAGE_SIZE, page_token=token, account=account
+                messages.ListBudgetsRequest,
+                page_size=_PAGE_SIZE,
+                page_token=token,
+                account=account,
+                unit=resources_pb2.UNIT_UNSPECIFIED if unit is None else unit_to_proto(unit),
             )
             response = await self._call(self._stub.ListBudgets, request)
             for budget in response.budgets:
@@ -227,6 +282,24 @@ class AdminClient(Client):
         request = message(messages.RevokeApiKeyRequest, api_key_id=api_key_id, reason=reason)
         response = await self._call(self._stub.RevokeApiKey, request)
         return api_key_from_proto(response.api_key)
+
+    async def list_changes(self, *, tenant: str = "", account: str = "") -> AsyncIterator[Change]:
+        """Yield who changed what, the latest first: all, those of one tenant or of one account."""
+        token = ""
+        while True:
+            request = message(
+                messages.ListChangesRequest,
+                page_size=_PAGE_SIZE,
+                page_token=token,
+                tenant=tenant,
+                account=account,
+            )
+            response = await self._call(self._stub.ListChanges, request)
+            for change in response.changes:
+                yield change_from_proto(change)
+            token = response.next_page_token
+            if not token:
+                return
 
     async def audit(self, *, tenant: str = "", timeout: float = _AUDIT_SECONDS) -> AuditReport:
         """Recompute every number of a tenant, or of all, from the ledger's entries."""

@@ -14,13 +14,17 @@ _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation, Overflow])
 
 
 class Unit(StrEnum):
-    """What an amount counts. UNKNOWN is one that this client is too old to know."""
+    """What an amount counts. UNKNOWN is one that this client is too old to know.
+
+    RESERVATIONS are those that are open: budgets may cap them, no leg names them.
+    """
 
     USD = "USD"
     CREDITS = "CREDITS"
     IMAGES = "IMAGES"
     VIDEOS = "VIDEOS"
     MESSAGES = "MESSAGES"
+    RESERVATIONS = "RESERVATIONS"
     UNKNOWN = "UNKNOWN"
 
 

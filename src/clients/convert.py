@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -14,8 +15,8 @@ from authority.v1 import (
     generation_service_pb2,
     resources_pb2,
 )
-from clients import generation_types, key_types, types
-from clients.amounts import Unit
+from clients import change_types, generation_types, key_types, types
+from clients.amounts import Leg, Unit
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -64,6 +65,26 @@ def account_from_proto(message: resources_pb2.Account) -> types.Account:
             message.overage_policy,
         ),
         create_time=_time(message.create_time),
+        per_request_limits=tuple(
+            Leg(_unit(leg.unit), leg.amount) for leg in message.per_request_limits
+        ),
+        reserves_per_minute=message.reserves_per_minute,
+    )
+
+
+def change_from_proto(message: admin_service_pb2.Change) -> change_types.Change:
+    """Return the change."""
+    return change_types.Change(
+        change_number=message.change_number,
+        tenant=message.tenant,
+        method=message.method,
+        resource_type=message.resource_type,
+        resource=message.resource,
+        actor=message.actor,
+        reason=message.reason,
+        before=json.loads(message.before) if message.before else None,
+        after=json.loads(message.after),
+        change_time=_time(message.change_time),
     )
 
 

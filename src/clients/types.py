@@ -72,12 +72,21 @@ class DenialReason(StrEnum):
     ACCOUNT_FROZEN = "ACCOUNT_FROZEN"
     ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
     NO_BUDGET = "NO_BUDGET"
+    PER_REQUEST_CAP = "PER_REQUEST_CAP"
+    CONCURRENCY_CAP = "CONCURRENCY_CAP"
+    RATE_LIMITED = "RATE_LIMITED"
+    INSUFFICIENT_GRANTS = "INSUFFICIENT_GRANTS"
+    DEBT_OUTSTANDING = "DEBT_OUTSTANDING"
     UNKNOWN = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A node of the account tree; `parent` is `platform` for a tenant."""
+    """A node of the account tree; `parent` is `platform` for a tenant.
+
+    `per_request_limits` are the most that one Reserve by the account, or by one below it, may ask;
+    `reserves_per_minute` is how many of them they may make, 0 for no limit.
+    """
 
     account: str
     parent: str
@@ -86,6 +95,8 @@ class Account:
     state: AccountState
     overage_policy: OveragePolicy
     create_time: datetime | None
+    per_request_limits: tuple[Leg, ...]
+    reserves_per_minute: int
 
 
 @dataclass(frozen=True, slots=True)

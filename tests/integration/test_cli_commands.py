@@ -38,6 +38,17 @@ BALANCE = resources.BudgetBalance(
     budget=BUDGET, reserved=1, committed=40_800, refunded=0, available=459_199
 )
 API_KEY = admin.ApiKey(api_key_id="abcdefghijkl", tenant="acme", scopes=[admin.SCOPE_SPEND])
+CHANGE = admin.Change(
+    change_number=7,
+    tenant="acme",
+    method="UpdateBudget",
+    resource_type="budget",
+    resource="acme usd-day",
+    actor="checkout (abcdefghijkl)",
+    reason="more traffic",
+    before='{"limit":1,"enforcement":"BLOCK","update_time":"then"}',
+    after='{"limit":2,"enforcement":"BLOCK","update_time":"now"}',
+)
 MODEL = generations.Model(
     provider="sandbox",
     model="sandbox-image",
@@ -69,6 +80,7 @@ ANSWERS = {
     "ListApiKeys": admin.ListApiKeysResponse(api_keys=[API_KEY]),
     "CreateApiKey": admin.CreateApiKeyResponse(api_key=API_KEY, token="pm_the_token"),
     "RevokeApiKey": admin.RevokeApiKeyResponse(api_key=API_KEY),
+    "ListChanges": admin.ListChangesResponse(changes=[CHANGE] * 3),
     "ListModels": generations.ListModelsResponse(models=[MODEL]),
     "GetStatus": STATUS,
     "Audit": admin.AuditResponse(tenant_count=1, operation_count=2),
@@ -87,6 +99,7 @@ COMMANDS = {
     ("keys", "list", "--tenant", "acme"): ({"api_keys"}, "api_key_id"),
     ("keys", "create", "acme", "--scope", "spend"): ({"api_key", "token"}, "api_key_id"),
     ("keys", "revoke", "abcdefghijkl"): ({"api_key"}, "api_key_id"),
+    ("changes",): ({"changes"}, "change_number"),
     ("models",): ({"models"}, "model"),
     ("status",): ({"version", "epoch", "hot_store_ok", "ledger_ok", "workers"}, "part"),
     ("audit",): ({"balanced", "differences", "operation_count"}, "tenant"),
@@ -198,12 +211,68 @@ def test_what_is_set_and_only_that_is_changed(authority):
     run("accounts", "set", "acme", "--display-name", "")
     run("budgets", "set", "acme", "usd-day", "--limit", "0")
     run("budgets", "set", "acme", "usd-day", "--enforcement", "NOTIFY")
-    (account,) = authority.asked("UpdateAccount")
+    run("accounts", "set", "acme/a", "--parent", "acme/b", "--no-per-request-limits")
+    account, moved = authority.asked("UpdateAccount")
     assert list(account.update_mask.paths) == ["display_name"]
+    assert list(moved.update_mask.paths) == ["parent", "per_request_limits"]
+    assert moved.account == resources.Account(account="acme/a", parent="acme/b")
     limit, enforcement = authority.asked("UpdateBudget")
     assert list(limit.update_mask.paths) == ["limit"]
     assert list(enforcement.update_mask.paths) == ["enforcement"]
     assert enforcement.budget.enforcement == resources.ENFORCEMENT_NOTIFY
+
+
+def test_limits_and_rates_of_an_account_are_sent(authority):
+    limits = ("--per-request-limit", "usd=0.50", "--per-request-limit", "Images=4")
+    rate = ("--reserves-per-minute", "60")
+    run("accounts", "create", "acme", *limits, *rate, "--reason", "it is new")
+    run("accounts", "set", "acme", *limits, *rate, "--reason", "too many")
+    (created,), (changed,) = authority.asked("CreateAccount"), authority.asked("UpdateAccount")
+    for request in (created, changed):
+        assert list(request.account.per_request_limits) == [
+            resources.Leg(unit=resources.UNIT_USD, amount=500_000),
+            resources.Leg(unit=resources.UNIT_IMAGES, amount=4),
+        ]
+        assert request.account.reserves_per_minute == 60
+    assert (created.reason, changed.reason) == ("it is new", "too many")
+    assert list(changed.update_mask.paths) == ["per_request_limits", "reserves_per_minute"]
+    for words in (("usd",), ("usd=",), ("eur=1",), ("usd=-1",), ("images=0.5",), ("=1",)):
+        result = run("accounts", "set", "acme", "--per-request-limit", *words)
+        assert result.exit_code == 2
+        assert "--per-request-limit" in result.stderr
+    assert len(authority.asked("UpdateAccount")) == 1
+
+
+def test_lists_are_filtered_and_ordered(authority):
+    run("accounts", "list", "--parent", "platform", "--state", "frozen", "--descending")
+    run("accounts", "list", "--tenant", "acme")
+    run("budgets", "list", "--account", "acme", "--unit", "reservations")
+    below, tenants = authority.asked("ListAccounts")
+    assert (below.parent, below.state) == ("platform", resources.ACCOUNT_STATE_FROZEN)
+    assert (below.order_by, tenants.order_by) == ("account desc", "account")
+    assert (tenants.tenant, tenants.parent, tenants.state) == ("acme", "", 0)
+    (budgets,) = authority.asked("ListBudgets")
+    assert (budgets.account, budgets.unit) == ("acme", resources.UNIT_RESERVATIONS)
+
+
+def test_budgets_take_a_reason(authority):
+    run("budgets", "create", "acme", *NEW_BUDGET, "--reason", "it is new")
+    run("budgets", "set", "acme", "usd-day", "--limit", "2", "--reason", "more traffic")
+    assert authority.asked("CreateBudget")[0].reason == "it is new"
+    assert authority.asked("UpdateBudget")[0].reason == "more traffic"
+
+
+def test_changes_show_what_is_new_and_stop_in_time(authority):
+    words = ("changes", "--tenant", "acme", "--account", "acme/alice", "--count", "2")
+    header, *rows = run(*words).stdout.splitlines()
+    assert len(rows) == 2
+    row = dict(zip(header.split("\t"), rows[0].split("\t"), strict=True))
+    assert row["changed"] == '{"limit": 2}'
+    assert (row["actor"], row["reason"]) == ("checkout (abcdefghijkl)", "more traffic")
+    (asked,) = authority.asked("ListChanges")
+    assert (asked.tenant, asked.account) == ("acme", "acme/alice")
+    (change, _) = json.loads(run(*words, "--json").stdout)["changes"]
+    assert (change["before"]["limit"], change["after"]["limit"]) == (1, 2)
 
 
 def test_a_limit_is_read_in_the_unit_of_the_budget(authority):
@@ -285,7 +354,7 @@ def _commands(group, *path):
 
 def test_every_command_takes_json_and_explains_itself():
     found = dict(_commands(paymaster))
-    assert len(found) == 20
+    assert len(found) == 21
     for path, made in found.items():
         assert any("--json" in param.opts for param in made.params), path
         assert made.help, path

@@ -11,17 +11,20 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
 from authority.v1.admin_service_pb2_grpc import AdminServiceStub
-from clients.amounts import Unit
+from clients.amounts import Leg, Unit
+from clients.change_types import Change
 from clients.convert import (
     account_from_proto,
     api_key_from_proto,
     budget_from_proto,
+    change_from_proto,
     report_from_proto,
     status_from_proto,
 )
 from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.requests import (
     enforcement_to_proto,
+    legs_to_proto,
     message,
     policy_to_proto,
     scopes_to_proto,
@@ -64,8 +67,14 @@ class SyncAdminClient(SyncClient):
         display_name: str = "",
         time_zone: str = "",
         overage_policy: OveragePolicy | None = None,
+        per_request_limits: Sequence[Leg] = (),
+        reserves_per_minute: int = 0,
+        reason: str = "",
     ) -> Account:
-        """Make an account. `parent` is the tenant unless given, `time_zone` is UTC."""
+        """Make an account. `parent` is the tenant unless given, `time_zone` is UTC.
+
+        `reason` is for the record of changes, here and in all that follows.
+        """
         wanted = message(
             resources_pb2.Account,
             account=account,
@@ -73,8 +82,10 @@ class SyncAdminClient(SyncClient):
             display_name=display_name,
             time_zone=time_zone,
             overage_policy=policy_to_proto(overage_policy),
+            per_request_limits=legs_to_proto(per_request_limits),
+            reserves_per_minute=reserves_per_minute,
         )
-        request = messages.CreateAccountRequest(account=wanted)
+        request = message(messages.CreateAccountRequest, account=wanted, reason=reason)
         response = self._call(self._stub.CreateAccount, request, repeatable=False)
         return account_from_proto(response.account)
 
@@ -85,21 +96,39 @@ class SyncAdminClient(SyncClient):
         display_name: str | None = None,
         state: AccountState | None = None,
         overage_policy: OveragePolicy | None = None,
+        parent: str | None = None,
+        per_request_limits: Sequence[Leg] | None = None,
+        reserves_per_minute: int | None = None,
+        reason: str = "",
     ) -> Account:
-        """Change what is given; it binds the next Reserve."""
-        changes = {
-            "display_name": display_name,
-            "state": state,
-            "overage_policy": overage_policy,
-        }
+        """Change what is given; it binds the next Reserve.
+
+        `parent` moves the account within its tenant, with all below it; open reservations stay
+        where they were made. `per_request_limits` takes the place of all that there were.
+        """
+        mask = _mask(
+            {
+                "display_name": display_name,
+                "state": state,
+                "overage_policy": overage_policy,
+                "parent": parent,
+                "per_request_limits": per_request_limits,
+                "reserves_per_minute": reserves_per_minute,
+            }
+        )
         wanted = message(
             resources_pb2.Account,
             account=account,
+            parent=parent or "",
             display_name=display_name or "",
             state=state_to_proto(state),
             overage_policy=policy_to_proto(overage_policy),
+            per_request_limits=legs_to_proto(per_request_limits or ()),
+            reserves_per_minute=reserves_per_minute or 0,
         )
-        request = messages.UpdateAccountRequest(account=wanted, update_mask=_mask(changes))
+        request = message(
+            messages.UpdateAccountRequest, account=wanted, update_mask=mask, reason=reason
+        )
         response = self._call(self._stub.UpdateAccount, request)
         return account_from_proto(response.account)
 
@@ -109,12 +138,28 @@ class SyncAdminClient(SyncClient):
         response = self._call(self._stub.GetAccount, request)
         return account_from_proto(response.account)
 
-    def list_accounts(self, *, tenant: str = "") -> Iterator[Account]:
-        """Yield all accounts, or those of one tenant, in the order of their ids."""
+    def list_accounts(
+        self,
+        *,
+        tenant: str = "",
+        parent: str = "",
+        state: AccountState | None = None,
+        descending: bool = False,
+    ) -> Iterator[Account]:
+        """Yield accounts in the order of their ids, or the other way round.
+
+        All of them; or those of one tenant, right below one account, or in one state.
+        """
         token = ""
         while True:
             request = message(
-                messages.ListAccountsRequest, page_size=_PAGE_SIZE, page_token=token, tenant=tenant
+                messages.ListAccountsRequest,
+                page_size=_PAGE_SIZE,
+                page_token=token,
+                tenant=tenant,
+                parent=parent,
+                state=state_to_proto(state),
+                order_by="account desc" if descending else "account",
             )
             response = self._call(self._stub.ListAccounts, request)
             for account in response.accounts:
@@ -132,6 +177,7 @@ class SyncAdminClient(SyncClient):
         limit: int,
         enforcement: Enforcement | None = None,
         budget: str = "",
+        reason: str = "",
     ) -> Budget:
         """Make a budget; it binds the next Reserve. `budget` is its id, by default as `usd-day`."""
         wanted = message(
@@ -143,7 +189,7 @@ class SyncAdminClient(SyncClient):
             limit=limit,
             enforcement=enforcement_to_proto(enforcement),
         )
-        request = messages.CreateBudgetRequest(budget=wanted)
+        request = message(messages.CreateBudgetRequest, budget=wanted, reason=reason)
         response = self._call(self._stub.CreateBudget, request, repeatable=False)
         return budget_from_proto(response.budget)
 
@@ -154,6 +200,7 @@ class SyncAdminClient(SyncClient):
         *,
         limit: int | None = None,
         enforcement: Enforcement | None = None,
+        reason: str = "",
     ) -> Budget:
         """Change what is given; it binds the next Reserve."""
         wanted = message(
@@ -164,7 +211,9 @@ class SyncAdminClient(SyncClient):
             enforcement=enforcement_to_proto(enforcement),
         )
         mask = _mask({"limit": limit, "enforcement": enforcement})
-        request = messages.UpdateBudgetRequest(budget=wanted, update_mask=mask)
+        request = message(
+            messages.UpdateBudgetRequest, budget=wanted, update_mask=mask, reason=reason
+        )
         response = self._call(self._stub.UpdateBudget, request)
         return budget_from_proto(response.budget)
 
@@ -174,12 +223,16 @@ class SyncAdminClient(SyncClient):
         response = self._call(self._stub.GetBudget, request)
         return budget_from_proto(response.budget)
 
-    def list_budgets(self, *, account: str = "") -> Iterator[Budget]:
-        """Yield all budgets, or those of one account, by account and id."""
+    def list_budgets(self, *, account: str = "", unit: Unit | None = None) -> Iterator[Budget]:
+        """Yield all budgets, those of one account, or those in one unit, by account and id."""
         token = ""
         while True:
             request = message(
-                messages.ListBudgetsRequest, page_size=_PAGE_SIZE, page_token=token, account=account
+                messages.ListBudgetsRequest,
+                page_size=_PAGE_SIZE,
+                page_token=token,
+                account=account,
+                unit=resources_pb2.UNIT_UNSPECIFIED if unit is None else unit_to_proto(unit),
             )
             response = self._call(self._stub.ListBudgets, request)
             for budget in response.budgets:
@@ -228,6 +281,24 @@ class SyncAdminClient(SyncClient):
         request = message(messages.RevokeApiKeyRequest, api_key_id=api_key_id, reason=reason)
         response = self._call(self._stub.RevokeApiKey, request)
         return api_key_from_proto(response.api_key)
+
+    def list_changes(self, *, tenant: str = "", account: str = "") -> Iterator[Change]:
+        """Yield who changed what, the latest first: all, those of one tenant or of one account."""
+        token = ""
+        while True:
+            request = message(
+                messages.ListChangesRequest,
+                page_size=_PAGE_SIZE,
+                page_token=token,
+                tenant=tenant,
+                account=account,
+            )
+            response = self._call(self._stub.ListChanges, request)
+            for change in response.changes:
+                yield change_from_proto(change)
+            token = response.next_page_token
+            if not token:
+                return
 
     def audit(self, *, tenant: str = "", timeout: float = _AUDIT_SECONDS) -> AuditReport:
         """Recompute every number of a tenant, or of all, from the ledger's entries."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from clients.amounts import Leg, Unit
 from clients.types import Account, AccountState, BudgetBalance, OveragePolicy
-from paymaster.cli.base import choice, command, group
+from paymaster.cli.base import choice, command, group, reason_option
 from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of, time_text
-from paymaster.cli.money import format_amount
-from paymaster.cli.output import Column, Output, Table, minor, right, wide
+from paymaster.cli.money import BadAmount, format_amount, parse_amount
+from paymaster.cli.output import Column, Output, Table, minor, one_line, right, wide
 
 _COLUMNS = (
     Column("account"),
@@ -21,6 +22,8 @@ _COLUMNS = (
     Column("state"),
     minor("overage_policy"),
     minor("time_zone"),
+    minor("per_request_limits"),
+    Column("reserves_per_minute", right=True, minor=True),
     minor("create_time"),
 )
 _BALANCE_COLUMNS = (
@@ -42,6 +45,19 @@ _overage_option = click.option(
     help="What happens to costs above the held amount: the platform carries them (cap), what is"
     " available is charged (available), or all is charged (debt).",
 )
+_limit_option = click.option(
+    "--per-request-limit",
+    "limits",
+    metavar="UNIT=AMOUNT",
+    multiple=True,
+    help="The most that one Reserve may ask, such as usd=0.50; more than once for more units.",
+)
+_rate_option = click.option(
+    "--reserves-per-minute",
+    type=int,
+    metavar="N",
+    help="How many Reserves a minute, by the account and those below it; 0 for no limit.",
+)
 
 
 @group
@@ -51,10 +67,26 @@ def accounts() -> None:
 
 @command(accounts, "list")
 @click.option("--tenant", default="", metavar="ID", help="Only accounts of this tenant.")
-async def list_accounts(*, output: Output, data_dir: Path | None, tenant: str) -> None:
+@click.option(
+    "--parent", default="", metavar="ID", help="Only accounts right below this one, or `platform`."
+)
+@click.option("--state", type=choice(AccountState), help="Only accounts in this state.")
+@click.option("--descending", is_flag=True, help="The other way round.")
+async def list_accounts(
+    *,
+    output: Output,
+    data_dir: Path | None,
+    tenant: str,
+    parent: str,
+    state: AccountState | None,
+    descending: bool,
+) -> None:
     """List the accounts in the order of their ids."""
     async with connected(data_dir) as connection:
-        found = [item async for item in connection.admin.list_accounts(tenant=tenant)]
+        listed = connection.admin.list_accounts(
+            tenant=tenant, parent=parent, state=state, descending=descending
+        )
+        found = [item async for item in listed]
     output.show({"accounts": document_of(found)}, _table(found))
 
 
@@ -80,6 +112,9 @@ async def get_account(*, output: Output, data_dir: Path | None, account: str) ->
 @_name_option
 @click.option("--time-zone", default="", metavar="IANA", help="UTC if not given.")
 @_overage_option
+@_limit_option
+@_rate_option
+@reason_option
 async def create_account(
     *,
     output: Output,
@@ -89,6 +124,9 @@ async def create_account(
     display_name: str | None,
     time_zone: str,
     overage_policy: OveragePolicy | None,
+    limits: Sequence[str],
+    reserves_per_minute: int | None,
+    reason: str,
 ) -> None:
     """Make an account: a tenant such as acme, or an account below one such as acme/alice."""
     async with connected(data_dir) as connection:
@@ -98,36 +136,71 @@ async def create_account(
             display_name=display_name or "",
             time_zone=time_zone,
             overage_policy=overage_policy,
+            per_request_limits=list(map(_leg, limits)),
+            reserves_per_minute=reserves_per_minute or 0,
+            reason=reason,
         )
     output.show({"account": document_of(made)}, _table([made]))
 
 
 @command(accounts, "set")
 @account_argument
+@click.option("--parent", metavar="ID", help="Move it, with all below it, below this account.")
 @_name_option
 @click.option(
     "--state", type=choice(AccountState), help="A frozen account reserves nothing until active."
 )
 @_overage_option
+@_limit_option
+@click.option("--no-per-request-limits", "unlimited", is_flag=True, help="Take all of them away.")
+@_rate_option
+@reason_option
 async def set_account(
     *,
     output: Output,
     data_dir: Path | None,
     account: str,
+    parent: str | None,
     display_name: str | None,
     state: AccountState | None,
     overage_policy: OveragePolicy | None,
+    limits: Sequence[str],
+    unlimited: bool,
+    reserves_per_minute: int | None,
+    reason: str,
 ) -> None:
-    """Change an account; the change binds the next Reserve."""
-    if display_name is None and state is None and overage_policy is None:
-        raise click.UsageError(
-            "Nothing to change: give --display-name, --state or --overage-policy."
-        )
+    """Change an account; the change binds the next Reserve.
+
+    The limits given with --per-request-limit take the place of all that there were.
+    """
+    if limits and unlimited:
+        raise click.UsageError("Give either --per-request-limit or --no-per-request-limits.")
+    per_request_limits = list(map(_leg, limits)) if limits or unlimited else None
+    given = (parent, display_name, state, overage_policy, per_request_limits, reserves_per_minute)
+    if all(value is None for value in given):
+        raise click.UsageError("Nothing to change: give --display-name, --state or another option.")
     async with connected(data_dir) as connection:
         changed = await connection.admin.update_account(
-            account, display_name=display_name, state=state, overage_policy=overage_policy
+            account,
+            parent=parent,
+            display_name=display_name,
+            state=state,
+            overage_policy=overage_policy,
+            per_request_limits=per_request_limits,
+            reserves_per_minute=reserves_per_minute,
+            reason=reason,
         )
     output.show({"account": document_of(changed)}, _table([changed]))
+
+
+def _leg(text: str) -> Leg:
+    """Read what one Reserve may ask, such as `usd=0.50`."""
+    name, _, amount = text.partition("=")
+    try:
+        unit = choice(Unit).convert(name, None, None)
+        return Leg(unit, parse_amount(amount, unit))
+    except (click.BadParameter, BadAmount) as error:
+        raise click.BadParameter(f"{text!r}: {error}", param_hint="--per-request-limit") from None
 
 
 def balance_table(balances: Sequence[BudgetBalance]) -> Table:
@@ -164,6 +237,11 @@ def _table(found: Sequence[Account]) -> Table:
                 item.state,
                 item.overage_policy,
                 item.time_zone,
+                one_line(
+                    f"{leg.unit.lower()}={format_amount(leg.amount, leg.unit)}"
+                    for leg in item.per_request_limits
+                ),
+                str(item.reserves_per_minute),
                 time_text(item.create_time),
             ]
             for item in found

@@ -31,6 +31,7 @@ _COMMANDS = {
     "accounts": _Entry("accounts", "List, read, create and change accounts."),
     "budgets": _Entry("budgets", "List, read, create and change budgets."),
     "keys": _Entry("keys", "Make, list and revoke API keys."),
+    "changes": _Entry("changes", "List who changed what, when and why, the latest first."),
     "models": _Entry("models", "List the models of the price catalogue."),
     "status": _Entry("books", "Show how the authority, its stores and the workers are."),
     "audit": _Entry("books", "Check that ledger and hot state agree; exit 1 if not."),

@@ -22,6 +22,9 @@ data_dir_option = click.option(
     metavar="DIR",
     help="The data directory of the stack; the default one if not given.",
 )
+reason_option = click.option(
+    "--reason", default="", metavar="TEXT", help="Why, for the record of changes."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 

@@ -10,7 +10,7 @@ import click
 from clients.amounts import Unit
 from clients.types import Budget, Enforcement, Window
 from paymaster.cli.accounts import account_argument, balance_table
-from paymaster.cli.base import choice, command, group
+from paymaster.cli.base import choice, command, group, reason_option
 from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of
 from paymaster.cli.money import BadAmount, format_amount, parse_amount
@@ -41,10 +41,14 @@ def budgets() -> None:
 
 @command(budgets, "list")
 @click.option("--account", default="", metavar="ID", help="Only budgets of this account.")
-async def list_budgets(*, output: Output, data_dir: Path | None, account: str) -> None:
+@click.option("--unit", type=choice(Unit), help="Only budgets in this unit.")
+async def list_budgets(
+    *, output: Output, data_dir: Path | None, account: str, unit: Unit | None
+) -> None:
     """List budgets: how much each account may spend."""
     async with connected(data_dir) as connection:
-        found = [item async for item in connection.admin.list_budgets(account=account)]
+        listed = connection.admin.list_budgets(account=account, unit=unit)
+        found = [item async for item in listed]
     output.show({"budgets": document_of(found)}, _table(found))
 
 
@@ -68,11 +72,17 @@ async def get_budget(*, output: Output, data_dir: Path | None, account: str, bud
 
 @command(budgets, "create")
 @account_argument
-@click.option("--unit", type=choice(Unit), required=True, help="What it counts.")
+@click.option(
+    "--unit",
+    type=choice(Unit),
+    required=True,
+    help="What it counts; reservations are those that are open at once, over the window total.",
+)
 @click.option("--window", type=choice(Window), required=True, help="The span it counts over.")
 @click.option("--limit", required=True, metavar="AMOUNT", help=_LIMIT_HELP)
 @_enforcement_option
 @click.option("--budget", default="", metavar="ID", help="Unit and window if not given: usd-day.")
+@reason_option
 async def create_budget(
     *,
     output: Output,
@@ -83,6 +93,7 @@ async def create_budget(
     limit: str,
     enforcement: Enforcement | None,
     budget: str,
+    reason: str,
 ) -> None:
     """Make a budget; it binds the next Reserve."""
     amount = _limit(limit, unit)
@@ -94,6 +105,7 @@ async def create_budget(
             limit=amount,
             enforcement=enforcement,
             budget=budget,
+            reason=reason,
         )
     output.show({"budget": document_of(made)}, _table([made]))
 
@@ -103,6 +115,7 @@ async def create_budget(
 @_budget_argument
 @click.option("--limit", metavar="AMOUNT", help=_LIMIT_HELP)
 @_enforcement_option
+@reason_option
 async def set_budget(
     *,
     output: Output,
@@ -111,6 +124,7 @@ async def set_budget(
     budget: str,
     limit: str | None,
     enforcement: Enforcement | None,
+    reason: str,
 ) -> None:
     """Change a budget; the change binds the next Reserve."""
     if limit is None and enforcement is None:
@@ -123,6 +137,7 @@ async def set_budget(
             budget,
             limit=None if limit is None else _limit(limit, unit),
             enforcement=enforcement,
+            reason=reason,
         )
     output.show({"budget": document_of(changed)}, _table([changed]))
 

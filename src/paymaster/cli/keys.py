@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from clients.key_types import ApiKey, Scope
-from paymaster.cli.base import choice, command, group
+from paymaster.cli.base import choice, command, group, reason_option
 from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of, time_text
 from paymaster.cli.output import Column, Output, Table, minor, note, one_line, wide
@@ -25,9 +25,6 @@ _COLUMNS = (
     Column("revoke_time"),
 )
 _DAYS_MAX = 3650
-_reason_option = click.option(
-    "--reason", default="", metavar="TEXT", help="Why, for the record of changes."
-)
 
 
 @group
@@ -58,7 +55,7 @@ async def list_keys(*, output: Output, data_dir: Path | None, tenant: str) -> No
 )
 @click.option("--display-name", default="", metavar="TEXT", help="A name for people.")
 @click.option("--days", type=click.IntRange(1, _DAYS_MAX), help="When it ends; never if not given.")
-@_reason_option
+@reason_option
 async def create_key(
     *,
     output: Output,
@@ -89,7 +86,7 @@ async def create_key(
 
 @command(keys, "revoke")
 @click.argument("api_key_id")
-@_reason_option
+@reason_option
 async def revoke_key(
     *, output: Output, data_dir: Path | None, api_key_id: str, reason: str
 ) -> None:

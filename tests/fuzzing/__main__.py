@@ -28,6 +28,7 @@ from generating import insert_artifact
 from processes import AuthorityProcess
 
 _AT_ONCE = 64
+_SHOWN = 20
 
 
 async def fuzz(home: Path, requests: int, seed: int) -> bool:
@@ -48,12 +49,16 @@ async def fuzz(home: Path, requests: int, seed: int) -> bool:
         differences = await stubs.differences()
         logged = logged_faults(process.log_file.read_text())
         never = [f"no valid {name} succeeded" for name in tally.never_done()]
-        for text in (*tally.problems, *map(str, differences), *logged[:10], *never):
+        for what, example in tally.problems.items():
+            print(f"{tally.problem_counts[what]} times {what}: {example}")
+        for text in (*map(str, differences), *logged[:_SHOWN], *never):
             print(text)
+        slow = [key for key in tally.by_method if key[2] == "DEADLINE_EXCEEDED"]
+        print(f"out of time: {slow}")
         print(f"{seconds:.0f} s, {requests / seconds:.0f} requests a second")
         print(f"of batches and sessions: {dict(tally.by_item_code)}")
         print(json.dumps(_summary(tally, len(differences), len(logged), seed)))
-        return not (tally.problem_count or differences or logged or never)
+        return not (tally.problems or differences or logged or never)
 
 
 def _summary(tally: Tally, differences: int, logged: int, seed: int) -> dict[str, object]:
@@ -63,7 +68,7 @@ def _summary(tally: Tally, differences: int, logged: int, seed: int) -> dict[str
         "by_code": dict(tally.by_code),
         "internal": tally.count("INTERNAL"),
         "unknown": tally.count("UNKNOWN"),
-        "problems": tally.problem_count,
+        "problems": tally.problem_counts.total(),
         "faults_logged": logged,
         "audit_differences": differences,
         "seed": seed,

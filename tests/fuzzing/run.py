@@ -41,7 +41,6 @@ _CALL_SECONDS = 60.0  # The authority gives up after 30.
 _WATCH_SECONDS = 0.2
 _TENANT_EVERY = 500
 _SHOWN_BYTES = 2_000
-_PROBLEMS_SHOWN = 20
 
 
 @dataclass
@@ -54,14 +53,14 @@ class Tally:
     by_method: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Codes of the items of batches and sessions that were refused.
     by_item_code: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    problem_count: int = 0
+    # What must not be, with the first call of each kind, and how often it was.
+    problems: dict[str, str] = field(default_factory=dict)
+    problem_counts: Counter[str] = field(default_factory=Counter)
 
-    def problem(self, text: str) -> None:
+    def problem(self, what: str, example: str) -> None:
         """Note what must not be."""
-        self.problem_count += 1
-        if len(self.problems) < _PROBLEMS_SHOWN:
-            self.problems.append(text)
+        self.problems.setdefault(what, example)
+        self.problem_counts[what] += 1
 
     def count(self, code: str) -> int:
         """Return how many calls or items of calls had a code."""
@@ -197,7 +196,8 @@ class Fuzz:
         elif (info.reason == "INVALID_FIELD") != bool(fields) or not all(fields):
             wrong = "names no field, or should not"
         if wrong:
-            self.tally.problem(f"{code} {info.reason} {wrong}: {text[:300]!r}; {sent}")
+            what = f"{sent.method.name}: {code} {info.reason} {wrong}"
+            self.tally.problem(what, f"{text[:300]!r}; {sent}")
 
 
 def logged_faults(log: str) -> list[str]:

@@ -215,6 +215,10 @@ class HotState(Protocol):
         """Give a reservation back whose time has passed."""
         ...
 
+    async def set_aside(self, reservation_id: str) -> None:
+        """Let no Reserve reclaim a reservation until the hot state is made anew."""
+        ...
+
     async def read(
         self, tenant: str, reservation: str | None, refs: Sequence[WindowRef]
     ) -> HotReading | None:

@@ -238,6 +238,14 @@ class HotStore:
         arguments: list[str | int] = [self.clock.offset_ms, operation_id, _EXPIRE_REQUEST]
         return await self._decide(Script.EXPIRE, names, arguments, _EXPIRE_REQUEST)
 
+    async def set_aside(self, reservation_id: str) -> None:
+        """Let no Reserve reclaim a reservation until the hot state is made anew."""
+        expiries = self.keys(tenant_of(reservation_id)).expiries
+        try:
+            await self.redis.zrem(expiries, reservation_id)
+        except (RedisError, OSError) as error:
+            raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
+
     async def read(
         self, tenant: str, reservation: str | None, refs: Sequence[WindowRef]
     ) -> HotReading | None:

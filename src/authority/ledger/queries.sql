@@ -77,7 +77,8 @@ SELECT * FROM reservation WHERE reservation_id = %(reservation_id)s;
 
 -- name: due_reservations
 SELECT reservation_id FROM reservation
-WHERE state = 'HELD' AND expire_ms <= %(now_ms)s ORDER BY expire_ms LIMIT %(limit)s;
+WHERE state = 'HELD' AND expire_ms <= %(now_ms)s
+      AND reservation_id <> ALL(%(set_aside)s::text[]) ORDER BY expire_ms LIMIT %(limit)s;
 
 -- name: open_reservations
 SELECT reservation_id, expire_ms FROM reservation WHERE tenant = %(tenant)s AND state = 'HELD';

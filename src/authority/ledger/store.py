@@ -117,9 +117,13 @@ class LedgerStore(AccountStore):
         """
         return await list_changes(self.database, tenant, account, before, limit)
 
-    async def due_reservations(self, now_ms: int, limit: int) -> list[str]:
+    async def due_reservations(
+        self, now_ms: int, limit: int, set_aside: Sequence[str]
+    ) -> list[str]:
         """Return open reservations whose time has passed, the longest overdue first."""
-        rows = await self.rows("due_reservations", now_ms=now_ms, limit=limit)
+        rows = await self.rows(
+            "due_reservations", now_ms=now_ms, limit=limit, set_aside=list(set_aside)
+        )
         return [row["reservation_id"] for row in rows]
 
     async def opened_tenants(self) -> list[str]:

@@ -110,22 +110,19 @@ class Auditor:
     async def _hot_reservation(self, tenant: str, stored: Reservation) -> list[Difference]:
         # The two are read one after the other, so a change in between is read again.
         differences: list[Difference] = []
+        subject = f"reservation {stored.reservation_id}"
         for _ in range(_READINGS_MAX):
-            reading = await self._hot.read(tenant, stored.reservation_id, ())
+            try:
+                reading = await self._hot.read(tenant, stored.reservation_id, ())
+            except (KeyError, ValueError):
+                return [Difference(tenant, "hot_state", subject, "row", "readable", "unreadable")]
             hot = reading and reading.reservation
             if hot is None:
                 return []
             expected = {"state": stored.state, "legs": stored.legs_text}
             found = {"state": hot.state, "legs": hot.legs_text}
             differences = [
-                Difference(
-                    tenant,
-                    "hot_state",
-                    f"reservation {stored.reservation_id}",
-                    name,
-                    value,
-                    found[name],
-                )
+                Difference(tenant, "hot_state", subject, name, value, found[name])
                 for name, value in expected.items()
                 if value != found[name]
             ]

@@ -20,13 +20,15 @@ from authority.ledger.store import LedgerStore
 from authority.recovery.epoch import Epochs
 from authority.recovery.outbox import Outbox
 from authority.usecases.context import Context
-from authority.usecases.expire import expire
+from authority.usecases.expire import BrokenReservation, expire
 from authority.usecases.locate import Locator
 
 TICK_SECONDS = 1.0
 # Younger outbox entries belong to a process that is about to journal them itself.
 _OUTBOX_GRACE_MS = 3_000
 _EXPIRE_MAX = 500
+# What can't be expired is tried again only after this long: its hot state may be anew by then.
+_SET_ASIDE_SECONDS = 600.0
 _MONTH_SECONDS = 3_600.0
 
 log = structlog.get_logger(__name__)
@@ -56,6 +58,7 @@ class Sweeper:
         self._outbox = outbox
         self._epochs = epochs
         self._months_made_at = float("-inf")
+        self._set_aside_until: dict[str, float] = {}
 
     async def run(self) -> None:
         """Sweep every second until cancelled. A store that is away is tried again."""
@@ -78,13 +81,29 @@ class Sweeper:
 
     async def expire_due(self) -> int:
         """Expire what is due by the ledger; return how many."""
-        due = await self._ledger.due_reservations(self._context.clock.now_ms(), _EXPIRE_MAX)
+        now = time.monotonic()
+        self._set_aside_until = {
+            name: until for name, until in self._set_aside_until.items() if until > now
+        }
+        due = await self._ledger.due_reservations(
+            self._context.clock.now_ms(), _EXPIRE_MAX, list(self._set_aside_until)
+        )
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(expire(self._context, self._locator, reservation_id))
-                for reservation_id in due
-            ]
+            tasks = [group.create_task(self._expire(reservation_id)) for reservation_id in due]
         return sum(task.result() for task in tasks)
+
+    async def _expire(self, reservation_id: str) -> bool:
+        """Expire one; one that is broken holds up no other."""
+        try:
+            return await expire(self._context, self._locator, reservation_id)
+        except BrokenReservation:
+            log.exception(
+                "reservation_set_aside",
+                reservation_id=reservation_id,
+                way_out="audit the tenant, then rebuild its hot state",
+            )
+            self._set_aside_until[reservation_id] = time.monotonic() + _SET_ASIDE_SECONDS
+            return False
 
     async def drain(self) -> int:
         """Journal what other processes left in the outboxes; return how many."""
@@ -93,7 +112,12 @@ class Sweeper:
         count = 0
         tenants = await self._ledger.opened_tenants()
         for tenant in await self._outbox.not_empty(tenants):
-            entries = await self._outbox.read(tenant, until=until)
+            try:
+                entries = await self._outbox.read(tenant, until=until)
+            except (KeyError, ValueError):
+                # What can't be read holds up no other tenant.
+                log.exception("outbox_unreadable", tenant=tenant)
+                continue
             # An entry of an older epoch is drained when its tenant is opened, and not before.
             present = [item for item in entries if item.operation.epoch == epoch]
             if present:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from authority.domain.budgets import AccountState, BudgetWindow, OveragePolicy
@@ -15,7 +16,7 @@ from authority.domain.ports import Decision, Keyed, Money, ReserveCommand, Verdi
 from authority.domain.reservations import ReserveMode
 from authority.usecases.context import Context
 from authority.usecases.decide import Answer, canonical, decide, new_id, renew_policy
-from authority.usecases.expire import expire
+from authority.usecases.expire import BrokenReservation, expire
 from authority.usecases.locate import Locator
 
 # Expired reservations are reclaimed before a denial, 16 at a time; after that the sweeper's turn.
@@ -101,7 +102,8 @@ class _Reserve:
             case Verdict.RECLAIM:
                 self._reclaims_left -= 1
                 for reservation_id in decision.detail:
-                    await expire(context, self._locator, reservation_id)
+                    with suppress(BrokenReservation):
+                        await expire(context, self._locator, reservation_id)
             case _:
                 raise AssertionError(decision)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import grpc
@@ -51,3 +53,20 @@ async def invalid(call: Any) -> list[str]:
     refusal = await refused(call)
     assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
     return refusal.fields
+
+
+async def outcomes(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[list[str]]:
+    """Make calls at once; return what was wrong with each, nothing where it was done."""
+
+    async def outcome(call: Coroutine[Any, Any, Any]) -> list[str]:
+        try:
+            await call
+        except grpc.aio.AioRpcError as error:
+            refusal = Refusal(error)
+            assert refusal.fields, error
+            return refusal.fields
+        return []
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(outcome(call)) for call in calls]
+    return [task.result() for task in tasks]

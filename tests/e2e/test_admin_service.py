@@ -19,9 +19,10 @@ from authority.v1.resources_pb2 import (
     OVERAGE_POLICY_DEBT,
     Account,
     Budget,
+    Leg,
 )
 from calls import send
-from refusals import invalid, refused
+from refusals import invalid, outcomes, refused
 
 
 async def change_account(stubs, account, *paths, **fields):
@@ -131,6 +132,16 @@ class TestAccounts:
             found = (await send(stubs, admin.GetAccountRequest(account="acme"))).account
             assert (found.display_name, found.overage_policy) == (str(number), policy)
 
+    async def test_a_new_account_may_have_limits_of_its_own(self, stubs):
+        limits = [Leg(unit="UNIT_IMAGES", amount=4), Leg(unit="UNIT_USD", amount=2**53 - 1)]
+        made = await stubs.account("acme", per_request_limits=limits, reserves_per_minute=1_000_000)
+        assert list(made.per_request_limits) == limits[::-1]
+        assert made.reserves_per_minute == 1_000_000
+        assert (await send(stubs, admin.GetAccountRequest(account="acme"))).account == made
+        changed = await change_account(stubs, "acme", "per_request_limits", reserves_per_minute=5)
+        assert list(changed.per_request_limits) == []
+        assert changed.reserves_per_minute == 1_000_000
+
     @pytest.mark.parametrize("size", [0, 1, 3, 5, 6, 7, 2**31 - 1])
     async def test_pages_have_every_account_once_in_order(self, stubs, size):
         names = ["acme", "acme/a", "acme/b", "acme/c", "globex", "globex/a"]
@@ -143,6 +154,95 @@ class TestAccounts:
         request = admin.ListAccountsRequest(page_size=size, tenant="acme")
         found, _ = await listed(stubs, request, "accounts", lambda row: row.account)
         assert found == names[:4]
+        request = admin.ListAccountsRequest(page_size=size, tenant="acme", order_by="account desc")
+        found, _ = await listed(stubs, request, "accounts", lambda row: row.account)
+        assert found == names[3::-1]
+
+    async def test_lists_are_filtered(self, stubs):
+        for account in ("acme", "globex"):
+            await stubs.account(account)
+        await stubs.account("acme/a", state=ACCOUNT_STATE_FROZEN)
+        await stubs.account("acme/b", parent="acme/a", state=ACCOUNT_STATE_CLOSED)
+        await stubs.account("acme/c", parent="acme/a", state=ACCOUNT_STATE_FROZEN)
+        for filters, expected in (
+            ({"parent": "platform"}, ["acme", "globex"]),
+            ({"parent": "acme"}, ["acme/a"]),
+            ({"parent": "acme/a"}, ["acme/b", "acme/c"]),
+            ({"parent": "acme/b"}, []),
+            ({"state": ACCOUNT_STATE_FROZEN}, ["acme/a", "acme/c"]),
+            ({"state": ACCOUNT_STATE_FROZEN, "order_by": "account desc"}, ["acme/c", "acme/a"]),
+            ({"parent": "acme/a", "state": ACCOUNT_STATE_CLOSED}, ["acme/b"]),
+            ({"tenant": "globex", "parent": "acme"}, []),
+        ):
+            request = admin.ListAccountsRequest(page_size=1, **filters)
+            found, _ = await listed(stubs, request, "accounts", lambda row: row.account)
+            assert found == expected, filters
+
+    async def test_a_page_token_is_bound_to_the_filters_and_the_order(self, stubs):
+        for account in ("acme", "acme/a", "acme/b"):
+            await stubs.account(account)
+        page = await send(stubs, admin.ListAccountsRequest(page_size=1, tenant="acme"))
+        for fields in (
+            {"parent": "acme"},
+            {"tenant": "acme", "parent": "acme"},
+            {"tenant": "acme", "state": ACCOUNT_STATE_ACTIVE},
+            {"tenant": "acme", "order_by": "account desc"},
+        ):
+            request = admin.ListAccountsRequest(page_token=page.next_page_token, **fields)
+            assert await invalid(send(stubs, request)) == ["page_token"]
+        request = admin.ListAccountsRequest(
+            page_token=page.next_page_token, tenant="acme", order_by="account"
+        )
+        assert [row.account for row in (await send(stubs, request)).accounts] == [
+            "acme/a",
+            "acme/b",
+        ]
+
+
+class TestLimitsOfRequests:
+    """Every limit binds the next Reserve of the account and of those below it, on every process."""
+
+    @pytest.fixture
+    async def acme(self, stubs):
+        await stubs.account("acme")
+        await stubs.account("acme/alice")
+        await stubs.set_budget("acme", 1_000)
+        return stubs
+
+    async def test_what_one_reserve_may_ask(self, acme, start_authority):
+        _, other = await start_authority()
+        await other.reserve("acme/alice", {"USD": 100})
+        for account, amount in (("acme", 50), ("acme/alice", 80), ("acme/alice", 20)):
+            limits = [Leg(unit="UNIT_USD", amount=amount), Leg(unit="UNIT_IMAGES", amount=1)]
+            await change_account(acme, account, "per_request_limits", per_request_limits=limits)
+            least = min(50, amount)
+            await other.reserve("acme/alice", {"USD": least, "IMAGES": 1, "VIDEOS": 9})
+            for wanted in ({"USD": least + 1}, {"USD": 1, "IMAGES": 2}):
+                refusal = await refused(other.reserve("acme/alice", wanted))
+                assert refusal.metadata["denial_reason"] == "PER_REQUEST_CAP"
+        await other.reserve("acme", {"USD": 50})
+        for account in ("acme", "acme/alice"):
+            await change_account(acme, account, "per_request_limits")
+        await other.reserve("acme/alice", {"USD": 100, "IMAGES": 2})
+
+    async def test_how_many_reserves_a_minute(self, acme, start_authority):
+        _, other = await start_authority()
+        await other.reserve("acme/alice", {"USD": 1})
+        await change_account(acme, "acme", "reserves_per_minute", reserves_per_minute=2)
+        await other.reserve("acme", {"USD": 1})
+        await other.reserve("acme/alice", {"USD": 1})
+        for account in ("acme", "acme/alice"):
+            refusal = await refused(acme.reserve(account, {"USD": 1}))
+            assert refusal.metadata["denial_reason"] == "RATE_LIMITED"
+        await change_account(acme, "acme", "reserves_per_minute", reserves_per_minute=0)
+        await other.reserve("acme", {"USD": 1})
+
+    async def test_the_highest_rate_lets_many_by(self, acme):
+        rate = 1_000_000
+        await change_account(acme, "acme", "reserves_per_minute", reserves_per_minute=rate)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(100):
+                group.create_task(acme.reserve("acme/alice", {"USD": 1}))
 
 
 class TestBudgets:
@@ -205,9 +305,31 @@ class TestBudgets:
             assert (found.limit, found.enforcement) == (limit, enforcement)
 
     async def test_an_account_has_at_most_sixteen(self, acme):
-        for number in range(16):
+        for number in range(15):
             await acme.set_budget("acme", 1, name=f"b-{number}")
+        # Of those that come at once, the first one fits.
+        answers = await outcomes(acme.set_budget("acme", 1, name=f"c-{n}") for n in range(5))
+        assert sorted(answers) == [[], *[["budget.account"]] * 4]
         assert await invalid(acme.set_budget("acme", 1, name="b-16")) == ["budget.account"]
+
+    async def test_a_cap_on_open_reservations_has_no_window_and_blocks(self, acme):
+        cap = {"unit": "RESERVATIONS"}
+        made = await acme.set_budget("acme", 1, **cap, window="TOTAL", enforcement="UNSPECIFIED")
+        assert (made.budget, made.enforcement) == ("reservations-total", ENFORCEMENT_BLOCK)
+        for window in ("HOUR", "DAY", "WEEK", "MONTH"):
+            refusal = await refused(acme.set_budget("acme", 1, **cap, window=window))
+            assert refusal.fields == ["budget.window"]
+            assert "WINDOW_TOTAL" in refusal.message
+        for enforcement in ("DOWNGRADE", "NOTIFY"):
+            cap_that = {**cap, "window": "TOTAL", "enforcement": enforcement, "name": "other"}
+            refusal = await refused(acme.set_budget("acme", 1, **cap_that))
+            assert refusal.fields == ["budget.enforcement"]
+            assert "ENFORCEMENT_BLOCK" in refusal.message
+            change = {"enforcement": f"ENFORCEMENT_{enforcement}"}
+            changed = change_budget(acme, "acme", "reservations-total", "enforcement", **change)
+            assert await invalid(changed) == ["budget.enforcement"]
+        changed = await change_budget(acme, "acme", "reservations-total", "limit", limit=2)
+        assert (changed.limit, changed.enforcement) == (2, ENFORCEMENT_BLOCK)
 
     async def test_what_is_not_there(self, acme):
         for request in (
@@ -235,6 +357,26 @@ class TestBudgets:
         request = admin.ListBudgetsRequest(page_size=size, account="acme/alice")
         names, _ = await listed(acme, request, "budgets", lambda row: (row.account, row.budget))
         assert names == [("acme/alice", "a"), ("acme/alice", "b")]
+
+    async def test_lists_are_filtered_by_unit(self, acme):
+        await acme.account("acme/alice")
+        for account in ("acme", "acme/alice"):
+            for unit in ("USD", "IMAGES", "RESERVATIONS"):
+                await acme.set_budget(account, 1, unit=unit, window="TOTAL")
+        for filters, expected in (
+            ({"unit": "UNIT_IMAGES"}, ["acme images-total", "acme/alice images-total"]),
+            ({"unit": 6}, ["acme reservations-total", "acme/alice reservations-total"]),
+            ({"unit": 1, "account": "acme/alice"}, ["acme/alice usd-total"]),
+            ({"unit": "UNIT_VIDEOS"}, []),
+        ):
+            request = admin.ListBudgetsRequest(page_size=1, **filters)
+            names, _ = await listed(
+                acme, request, "budgets", lambda row: f"{row.account} {row.budget}"
+            )
+            assert names == expected
+        page = await send(acme, admin.ListBudgetsRequest(page_size=1))
+        request = admin.ListBudgetsRequest(page_token=page.next_page_token, unit="UNIT_USD")
+        assert await invalid(send(acme, request)) == ["page_token"]
 
 
 async def test_a_window_follows_the_time_zone_of_its_own_account(stubs):

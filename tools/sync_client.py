@@ -19,7 +19,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "clients"
 TARGET = SOURCE / "sync"
-MODULES = ("channel", "authority_client", "admin_client", "generation_client")
+MODULES = (
+    "channel",
+    "operation_calls",
+    "authority_client",
+    "grant_calls",
+    "ledger_calls",
+    "admin_client",
+    "generation_client",
+)
 
 HEADER = "# Generated from clients/{name}.py by tools/sync_client.py; edit that one.\n"
 
@@ -32,6 +40,9 @@ NAMES = {
     "AuthorityClient": "SyncAuthorityClient",
     "AdminClient": "SyncAdminClient",
     "GenerationClient": "SyncGenerationClient",
+    "OperationCalls": "SyncOperationCalls",
+    "GrantCalls": "SyncGrantCalls",
+    "LedgerCalls": "SyncLedgerCalls",
     "Client": "SyncClient",
 }
 # Modules whose synchronous form is another one.
@@ -40,6 +51,9 @@ IMPORTS = {
     **{f"clients.{name}": f"clients.sync.{name}" for name in MODULES},
 }
 
+# What has no synchronous form stands between these two comments.
+_ASYNC_ONLY = re.compile(r"^ *# Async only:.*?^ *# End of async only\.\n", re.MULTILINE | re.DOTALL)
+
 # What docstrings and comments say of the code.
 _PROSE_NAME = re.compile(rf"\b({'|'.join(NAMES)})\b")
 _PROSE_WORD = re.compile(r"\b(?:async (?=(?:def|for|with)\b)|await )")
@@ -47,6 +61,7 @@ _PROSE_WORD = re.compile(r"\b(?:async (?=(?:def|for|with)\b)|await )")
 
 def convert(source: str) -> str:
     """Return the synchronous form of a module's source."""
+    source = _ASYNC_ONLY.sub("", source)
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     line_starts = [0, *accumulate(len(line) for line in source.splitlines(keepends=True))]
 
@@ -85,7 +100,8 @@ def generate() -> dict[str, str]:
 
 def _formatted(source: str) -> str:
     ruff = Path(sys.executable).parent / "ruff"
-    for command in (("check", "--fix-only", "--select", "I"), ("format",)):
+    # F401: what only async code imports.
+    for command in (("check", "--fix-only", "--select", "I,F401"), ("format",)):
         name = ("--stdin-filename", str(TARGET / "module.py"))
         source = subprocess.run(
             [ruff, *command, *name, "-"],

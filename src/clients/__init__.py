@@ -14,6 +14,14 @@ from clients.amounts import (
     videos,
 )
 from clients.authority_client import AuthorityClient
+from clients.balance_types import Balance, Grant, GrantState
+from clients.budget_requests import (
+    CommitRequest,
+    Durability,
+    RefundRequest,
+    ReserveMode,
+    ReserveRequest,
+)
 from clients.change_types import Change
 from clients.errors import (
     AlreadyCommitted,
@@ -38,11 +46,14 @@ from clients.errors import (
 from clients.generation_client import GenerationClient
 from clients.generation_types import Artifact, Generation, GenerationState, Kind, Model
 from clients.key_types import ApiKey, NewApiKey, Scope
+from clients.ledger_types import LedgerEntry, RebuildReport
 from clients.retry import RetryPolicy
+from clients.session import Session
 from clients.tls import tls_credentials, tls_from_environment
 from clients.types import (
     Account,
     AccountState,
+    Adjustment,
     AuditDifference,
     AuditReport,
     Budget,
@@ -50,6 +61,8 @@ from clients.types import (
     Denial,
     DenialReason,
     Enforcement,
+    GrantReceipt,
+    GrantShortage,
     HeldReservation,
     LimitingBudget,
     OveragePolicy,
@@ -64,6 +77,7 @@ from clients.types import (
 __all__ = [
     "Account",
     "AccountState",
+    "Adjustment",
     "AdminClient",
     "AlreadyCommitted",
     "AlreadyExists",
@@ -73,22 +87,30 @@ __all__ = [
     "AuditDifference",
     "AuditReport",
     "AuthorityClient",
+    "Balance",
     "Budget",
     "BudgetBalance",
     "BudgetDenied",
     "Change",
+    "CommitRequest",
     "DeadlineExceeded",
     "Denial",
     "DenialReason",
+    "Durability",
     "Enforcement",
     "Generation",
     "GenerationClient",
     "GenerationState",
+    "Grant",
+    "GrantReceipt",
+    "GrantShortage",
+    "GrantState",
     "HeldReservation",
     "IdempotencyKeyReused",
     "InternalError",
     "InvalidRequest",
     "Kind",
+    "LedgerEntry",
     "Leg",
     "LimitingBudget",
     "Model",
@@ -100,13 +122,18 @@ __all__ = [
     "Option",
     "OveragePolicy",
     "PaymasterError",
+    "RebuildReport",
     "RefundExceedsCharge",
+    "RefundRequest",
     "Reservation",
     "ReservationLeg",
     "ReservationState",
     "ReservationStateError",
+    "ReserveMode",
+    "ReserveRequest",
     "RetryPolicy",
     "Scope",
+    "Session",
     "Status",
     "Unavailable",
     "Unit",

@@ -1,4 +1,4 @@
-"""Accounts, budgets, and the health of the books."""
+"""Accounts, budgets, API keys, and the health of the books."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
-from authority.v1.admin_service_pb2_grpc import AdminServiceStub
 from clients.amounts import Leg, Unit
 from clients.change_types import Change
-from clients.channel import Client
 from clients.convert import (
     account_from_proto,
     api_key_from_proto,
@@ -21,11 +19,14 @@ from clients.convert import (
     report_from_proto,
     status_from_proto,
 )
+from clients.grant_calls import GrantCalls
 from clients.key_types import ApiKey, NewApiKey, Scope
+from clients.ledger_calls import LedgerCalls
 from clients.requests import (
     enforcement_to_proto,
     legs_to_proto,
     message,
+    optional_unit_to_proto,
     policy_to_proto,
     scopes_to_proto,
     state_to_proto,
@@ -48,15 +49,12 @@ _PAGE_SIZE = 500
 _AUDIT_SECONDS = 600.0
 
 
-class AdminClient(Client):
+class AdminClient(GrantCalls, LedgerCalls):
     """What the owners and the operators of budgets do. Errors are those of `clients.errors`.
 
     Making something twice is refused as AlreadyExists, so a call whose answer was lost may be
     repeated, and that error then means that it had worked.
     """
-
-    def _make_stub(self) -> None:
-        self._stub = AdminServiceStub(self._channel)
 
     async def create_account(
         self,
@@ -233,7 +231,7 @@ class AdminClient(Client):
                 page_size=_PAGE_SIZE,
                 page_token=token,
                 account=account,
-                unit=resources_pb2.UNIT_UNSPECIFIED if unit is None else unit_to_proto(unit),
+                unit=optional_unit_to_proto(unit),
             )
             response = await self._call(self._stub.ListBudgets, request)
             for budget in response.budgets:

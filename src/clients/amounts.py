@@ -32,14 +32,18 @@ class Unit(StrEnum):
 class Leg:
     """One (unit, amount); the amount is in the unit's smallest step.
 
-    Raises TypeError if the amount is no int, ValueError if it is below 0 or above 2^53 - 1.
+    Only Adjust takes one below 0: `-usd("0.05")`. Raises TypeError if the amount is no int,
+    ValueError if it is further from 0 than 2^53 - 1.
     """
 
     unit: Unit
     amount: int
 
     def __post_init__(self) -> None:
-        check_amount("amount", self.amount)
+        check_amount("amount", self.amount, least=-AMOUNT_MAX)
+
+    def __neg__(self) -> Leg:
+        return Leg(self.unit, -self.amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +70,28 @@ def credits(amount: str | Decimal | int) -> Leg:  # noqa: A001
 
 def images(count: int) -> Leg:
     """Return a leg of images."""
-    return Leg(Unit.IMAGES, count)
+    return Leg(Unit.IMAGES, check_amount("amount", count))
 
 
 def videos(count: int) -> Leg:
     """Return a leg of videos."""
-    return Leg(Unit.VIDEOS, count)
+    return Leg(Unit.VIDEOS, check_amount("amount", count))
 
 
 def messages(count: int) -> Leg:
     """Return a leg of chat messages."""
-    return Leg(Unit.MESSAGES, count)
+    return Leg(Unit.MESSAGES, check_amount("amount", count))
 
 
-def check_amount(name: str, amount: int) -> int:
+def check_amount(name: str, amount: int, *, least: int = 0) -> int:
     """Return the amount. Raises TypeError if it is no int, ValueError if out of range."""
     if type(amount) is not int:  # a bool is an int by inheritance, and no amount
         raise TypeError(
             f"{name} must be an int in the unit's smallest step, not {amount!r}; "
             'usd("0.04") and credits("1.5") make one from decimals'
         )
-    if not 0 <= amount <= AMOUNT_MAX:
-        raise ValueError(f"{name} must be from 0 to {AMOUNT_MAX}, not {amount}")
+    if not least <= amount <= AMOUNT_MAX:
+        raise ValueError(f"{name} must be from {least} to {AMOUNT_MAX}, not {amount}")
     return amount
 
 

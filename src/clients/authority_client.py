@@ -1,23 +1,50 @@
-"""Reserve, Commit, Release and Refund: what a service needs around a call that costs money."""
+"""The budget authority: operations one by one, in batches and in sessions, and what there is."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime
+from typing import Any
+
+import grpc
 
 from authority.v1 import budget_service_pb2 as messages
 from authority.v1.budget_service_pb2_grpc import BudgetServiceStub
-from clients.amounts import Leg, Option
+from clients.amounts import Leg
+from clients.balance_types import Balance
+from clients.budget_requests import (
+    CommitRequest,
+    RefundRequest,
+    ReserveRequest,
+    commit_to_proto,
+    refund_to_proto,
+    reserve_to_proto,
+)
 from clients.channel import Client
-from clients.concurrency import finish
-from clients.convert import balance_from_proto, reservation_from_proto
-from clients.errors import PaymasterError
-from clients.requests import duration_to_proto, legs_to_proto, message, new_key, options_to_proto
-from clients.types import BudgetBalance, HeldReservation, Reservation
+from clients.connection import check_timeout
+from clients.convert import reservation_from_proto
+from clients.convert_books import balance_from_proto
+from clients.errors import PaymasterError, Unavailable
+from clients.operation_calls import OperationCalls
+from clients.requests import (
+    legs_to_proto,
+    message,
+    new_key,
+    reservation_state_to_proto,
+    time_to_proto,
+)
+from clients.session import Session
+from clients.status import error_from_rpc, error_from_status
+from clients.types import Adjustment, Reservation, ReservationState
+
+_PAGE_SIZE = 500
+_OUTAGE_SECONDS_MAX = 60.0
+_SECONDS_MIN = 0.001
 
 
-class AuthorityClient(Client):
+class AuthorityClient(Client, OperationCalls):
     """The budget authority.
 
     Every mutating call carries an idempotency key, made for it unless one is given, and is tried
@@ -28,96 +55,124 @@ class AuthorityClient(Client):
     def _make_stub(self) -> None:
         self._stub = BudgetServiceStub(self._channel)
 
-    async def reserve(
+    async def _operate(self, verb: str, request: Any, timeout: float | None) -> Any:
+        method = getattr(self._stub, verb.capitalize())
+        return await self._call(method, request, timeout=timeout, key=request.idempotency_key)
+
+    # Async only: threads have a call each, and batches.
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Open a session: the same operations over one stream, for many tasks at the same time.
+
+        The block's end waits for what is under way.
+        """
+        session = Session(
+            lambda: self._stub.Apply(metadata=self._metadata),
+            address=self._address,
+            timeout=self._timeout,
+            retry=self._retry,
+            sleep=self._sleep,
+        )
+        try:
+            yield session
+        finally:
+            await session.close()
+
+    # End of async only.
+
+    async def adjust(
         self,
         account: str,
-        legs: Sequence[Leg] | None = None,
+        legs: Sequence[Leg],
         *,
-        options: Sequence[Option | Sequence[Leg]] | None = None,
-        ttl: timedelta | None = None,
-        labels: Mapping[str, str] | None = None,
+        reason: str,
         idempotency_key: str | None = None,
         timeout: float | None = None,
-    ) -> Reservation:
-        """Set an amount aside: `legs`, or the first of `options` that fits.
+    ) -> Adjustment:
+        """Correct what an account was charged: by `legs` more, or less for those below 0.
 
-        Raises BudgetDenied, with every limit that is in the way, besides the other errors.
+        It is never denied, counts in the windows of now, and needs the scope ADMIN.
         """
         key = idempotency_key or new_key()
         request = message(
-            messages.ReserveRequest,
+            messages.AdjustRequest,
             idempotency_key=key,
             account=account,
-            options=options_to_proto(legs, options),
-            ttl=duration_to_proto(ttl),
-            labels=dict(labels or {}),
-        )
-        response = await self._call(self._stub.Reserve, request, timeout=timeout, key=key)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
-
-    async def commit(
-        self,
-        reservation_id: str,
-        actual: Sequence[Leg],
-        *,
-        idempotency_key: str | None = None,
-        timeout: float | None = None,
-    ) -> Reservation:
-        """Settle a reservation with its actual cost; what was held and not needed goes back."""
-        key = idempotency_key or new_key()
-        request = message(
-            messages.CommitRequest,
-            idempotency_key=key,
-            reservation_id=reservation_id,
-            actual=legs_to_proto(actual),
-        )
-        response = await self._call(self._stub.Commit, request, timeout=timeout, key=key)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
-
-    async def release(
-        self,
-        reservation_id: str,
-        *,
-        reason: str = "",
-        idempotency_key: str | None = None,
-        timeout: float | None = None,
-    ) -> Reservation:
-        """Give an uncommitted reservation back."""
-        key = idempotency_key or new_key()
-        request = message(
-            messages.ReleaseRequest,
-            idempotency_key=key,
-            reservation_id=reservation_id,
+            legs=legs_to_proto(legs),
             reason=reason,
         )
-        response = await self._call(self._stub.Release, request, timeout=timeout, key=key)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        response = await self._call(self._stub.Adjust, request, timeout=timeout, key=key)
+        return Adjustment(response.operation_id, replayed=response.replayed)
 
-    async def refund(
-        self,
-        reservation_id: str,
-        legs: Sequence[Leg] | None = None,
-        *,
-        reason: str = "",
-        idempotency_key: str | None = None,
-        timeout: float | None = None,
-    ) -> Reservation:
-        """Give a charge back: `legs`, or all that is left of it if they are not given.
+    async def batch_reserve(
+        self, requests: Sequence[ReserveRequest], *, timeout: float | None = None
+    ) -> list[Reservation | PaymasterError]:
+        """Reserve up to 500 times in one call.
 
-        Raises ValueError for an empty list, which would stand for all on the wire.
+        Returns for each request, in order, its reservation or the error that `reserve` would have
+        raised. One that is refused does not touch the others; those that are unavailable are tried
+        again. Raises what befell the call as a whole; repeating it with the same requests is safe.
         """
-        if legs is not None and not legs:
-            raise ValueError("`legs` is empty; leave it out to refund all that is left")
-        key = idempotency_key or new_key()
-        request = message(
-            messages.RefundRequest,
-            idempotency_key=key,
-            reservation_id=reservation_id,
-            legs=legs_to_proto(legs or ()),
-            reason=reason,
+        items = [reserve_to_proto(request) for request in requests]
+        return await self._batch(
+            self._stub.BatchReserve, messages.BatchReserveRequest, items, timeout
         )
-        response = await self._call(self._stub.Refund, request, timeout=timeout, key=key)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+
+    async def batch_commit(
+        self, requests: Sequence[CommitRequest], *, timeout: float | None = None
+    ) -> list[Reservation | PaymasterError]:
+        """Commit up to 500 times in one call, as `batch_reserve` does."""
+        items = [commit_to_proto(request) for request in requests]
+        return await self._batch(
+            self._stub.BatchCommit, messages.BatchCommitRequest, items, timeout
+        )
+
+    async def batch_refund(
+        self, requests: Sequence[RefundRequest], *, timeout: float | None = None
+    ) -> list[Reservation | PaymasterError]:
+        """Refund up to 500 times in one call, as `batch_reserve` does."""
+        items = [refund_to_proto(request) for request in requests]
+        return await self._batch(
+            self._stub.BatchRefund, messages.BatchRefundRequest, items, timeout
+        )
+
+    async def _batch(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Any, Any],
+        make: Callable[..., Any],
+        items: Sequence[Any],
+        timeout: float | None,
+    ) -> list[Reservation | PaymasterError]:
+        timeout = check_timeout(timeout) if timeout is not None else self._timeout
+        deadline = time.monotonic() + timeout
+        outcomes: dict[int, Reservation | PaymasterError] = {}
+        waiting = dict(enumerate(items))
+        attempt = 1
+        while True:
+            remaining = max(deadline - time.monotonic(), _SECONDS_MIN) if outcomes else timeout
+            try:
+                response = await self._call(
+                    method, make(requests=waiting.values()), timeout=remaining
+                )
+            except PaymasterError:
+                if not outcomes:
+                    raise
+                break  # What the authority said of each item before stands.
+            for place, result in zip(waiting, response.results, strict=True):
+                outcomes[place] = _outcome(items[place], result)
+            lost = {
+                place: error for place, error in outcomes.items() if isinstance(error, Unavailable)
+            }
+            if not lost:
+                break
+            error = next(iter(lost.values()))
+            delay = self._retry.delay(error, attempt, deadline - time.monotonic())
+            if delay is None:
+                break
+            await self._sleep(delay)
+            waiting = {place: items[place] for place in lost}
+            attempt += 1
+        return [outcomes[place] for place in range(len(items))]
 
     async def get_reservation(
         self, reservation_id: str, *, timeout: float | None = None
@@ -127,59 +182,80 @@ class AuthorityClient(Client):
         response = await self._call(self._stub.GetReservation, request, timeout=timeout)
         return reservation_from_proto(response.reservation)
 
-    async def get_balance(
-        self, account: str, *, timeout: float | None = None
-    ) -> list[BudgetBalance]:
-        """Return every budget that binds an account, its own first."""
-        request = message(messages.GetBalanceRequest, account=account)
-        response = await self._call(self._stub.GetBalance, request, timeout=timeout)
-        return [balance_from_proto(balance) for balance in response.balances]
+    async def list_reservations(
+        self, account: str, *, state: ReservationState | None = None, descending: bool = True
+    ) -> AsyncIterator[Reservation]:
+        """Yield the reservations of an account and of those below it, the latest first.
 
-    @asynccontextmanager
-    async def reservation(
-        self,
-        account: str,
-        legs: Sequence[Leg] | None = None,
-        *,
-        options: Sequence[Option | Sequence[Leg]] | None = None,
-        ttl: timedelta | None = None,
-        labels: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
-    ) -> AsyncIterator[HeldReservation]:
-        """Hold an amount for the length of a block.
-
-        The block's end commits what it set as `actual`. If it set nothing, all that was reserved is
-        committed, since money may have been spent. If it raises, or is cancelled, the hold is given
-        back; if it had set `actual` before, that was spent and is committed.
-
-        A Commit whose outcome stays unknown raises; repeat it with `held.commit_key`.
+        All of them, or those in one state; the earliest first if not `descending`.
         """
-        held = HeldReservation(
-            await self.reserve(
-                account,
-                legs,
-                options=options,
-                ttl=ttl,
-                labels=labels,
-                idempotency_key=idempotency_key,
-            )
+        request = message(
+            messages.ListReservationsRequest,
+            account=account,
+            state=reservation_state_to_proto(state),
+            page_size=_PAGE_SIZE,
+            order_by="create_time desc" if descending else "create_time",
         )
-        try:
-            yield held
-        except BaseException as error:
+        async for page in self._pages(self._stub.ListReservations, request):
+            for reservation in page.reservations:
+                yield reservation_from_proto(reservation)
+
+    async def get_balance(
+        self, account: str, *, as_of_time: datetime | None = None, timeout: float | None = None
+    ) -> Balance:
+        """Return every budget that binds an account, its own first, and its grants.
+
+        As they are now; or as the ledger has them at a time in the past, by today's accounts,
+        limits and time zones.
+        """
+        request = message(
+            messages.GetBalanceRequest, account=account, as_of_time=time_to_proto(as_of_time)
+        )
+        response = await self._call(self._stub.GetBalance, request, timeout=timeout)
+        return balance_from_proto(response)
+
+    async def watch_balance(
+        self, account: str, *, outage_max: float = _OUTAGE_SECONDS_MAX
+    ) -> AsyncIterator[Balance]:
+        """Yield the balance of an account at once, and again whenever it has changed.
+
+        An authority that goes away is called again until it has been away for `outage_max` seconds;
+        then, or if it can't be reached to begin with, this raises Unavailable.
+        """
+        request = message(messages.WatchBalanceRequest, account=account)
+        shown: Balance | None = None
+        deadline: float | None = time.monotonic() + self._timeout
+        attempt = 1
+        while True:
+            call = self._stub.WatchBalance(request, metadata=self._metadata)
             try:
-                held.reservation = await finish(self._settle_after_error(held))
-            except PaymasterError as unsettled:
-                error.add_note(f"{held.reservation_id} is not settled, and expires: {unsettled}")
-            raise
-        held.reservation = await finish(self._commit_held(held))
+                async for response in call:
+                    deadline, attempt = None, 1
+                    balance = balance_from_proto(response.balance)
+                    if balance != shown:
+                        shown = balance
+                        yield balance
+                error: PaymasterError = Unavailable("The authority has ended the watch.")
+            except grpc.RpcError as rpc_error:
+                error = error_from_rpc(rpc_error, address=self._address, timeout=self._timeout)
+            finally:
+                call.cancel()  # for a caller that stops before the end
+            deadline = deadline or time.monotonic() + outage_max
+            if shown is not None:
+                # From the first answer on only time counts, not attempts.
+                attempt = min(attempt, max(self._retry.attempts_max - 1, 1))
+            delay = self._retry.delay(error, attempt, deadline - time.monotonic())
+            if delay is None:
+                raise error
+            await self._sleep(delay)
+            attempt += 1
 
-    async def _commit_held(self, held: HeldReservation) -> Reservation:
-        return await self.commit(held.reservation_id, held.cost, idempotency_key=held.commit_key)
 
-    async def _settle_after_error(self, held: HeldReservation) -> Reservation:
-        if held.actual is not None:
-            return await self._commit_held(held)
-        return await self.release(
-            held.reservation_id, reason="the block raised", idempotency_key=held.release_key
+def _outcome(item: Any, result: Any) -> Reservation | PaymasterError:
+    if result.HasField("response"):
+        return reservation_from_proto(
+            result.response.reservation, replayed=result.response.replayed
         )
+    error = error_from_status(result.error)
+    error.idempotency_key = item.idempotency_key
+    return error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -98,3 +99,16 @@ class Client:
                     raise error from rpc_error
             await self._sleep(delay)
             attempt += 1
+
+    async def _pages(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[Any, _Response], request: Any
+    ) -> AsyncIterator[_Response]:
+        """Yield the pages of a list from its first to its last."""
+        token = ""
+        while True:
+            request.page_token = token
+            response: Any = await self._call(method, request)
+            yield response
+            token = response.next_page_token
+            if not token:
+                return

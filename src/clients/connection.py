@@ -17,6 +17,11 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # The authority is an internal service: its tokens and prompts have no business in a web proxy.
     ("grpc.enable_http_proxy", 0),
+    # A peer that has vanished without a word is noticed under a session or a watch, which else
+    # would wait for it.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # A page of 1000 generations, each with the longest prompt.
     ("grpc.max_receive_message_length", 160 * 1024 * 1024),
 )

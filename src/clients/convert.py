@@ -29,11 +29,13 @@ def word(words: type[_Word], proto_enum: Any, prefix: str, number: int) -> _Word
         return words("UNKNOWN")
 
 
-def _unit(number: int) -> Unit:
+def unit_from_proto(number: int) -> Unit:
+    """Return the unit."""
     return word(Unit, resources_pb2.Unit, "UNIT_", number)
 
 
-def _window(number: int) -> types.Window:
+def window_from_proto(number: int) -> types.Window:
+    """Return the window."""
     return word(types.Window, resources_pb2.Window, "WINDOW_", number)
 
 
@@ -45,7 +47,7 @@ def _denial_reason(number: int) -> types.DenialReason:
     return word(types.DenialReason, errors_pb2.DenialReason, "DENIAL_REASON_", number)
 
 
-def _time(timestamp: Timestamp) -> datetime | None:
+def time_from_proto(timestamp: Timestamp) -> datetime | None:
     """Return the time; None if the field is not set, which in a message reads as 1970."""
     return timestamp.ToDatetime(tzinfo=UTC) if timestamp.ByteSize() else None
 
@@ -64,9 +66,9 @@ def account_from_proto(message: resources_pb2.Account) -> types.Account:
             "OVERAGE_POLICY_",
             message.overage_policy,
         ),
-        create_time=_time(message.create_time),
+        create_time=time_from_proto(message.create_time),
         per_request_limits=tuple(
-            Leg(_unit(leg.unit), leg.amount) for leg in message.per_request_limits
+            Leg(unit_from_proto(leg.unit), leg.amount) for leg in message.per_request_limits
         ),
         reserves_per_minute=message.reserves_per_minute,
     )
@@ -84,7 +86,7 @@ def change_from_proto(message: admin_service_pb2.Change) -> change_types.Change:
         reason=message.reason,
         before=json.loads(message.before) if message.before else None,
         after=json.loads(message.after),
-        change_time=_time(message.change_time),
+        change_time=time_from_proto(message.change_time),
     )
 
 
@@ -98,9 +100,9 @@ def api_key_from_proto(message: admin_service_pb2.ApiKey) -> key_types.ApiKey:
             for number in message.scopes
         ),
         display_name=message.display_name,
-        create_time=_time(message.create_time),
-        expire_time=_time(message.expire_time),
-        revoke_time=_time(message.revoke_time),
+        create_time=time_from_proto(message.create_time),
+        expire_time=time_from_proto(message.expire_time),
+        revoke_time=time_from_proto(message.revoke_time),
     )
 
 
@@ -109,23 +111,23 @@ def budget_from_proto(message: resources_pb2.Budget) -> types.Budget:
     return types.Budget(
         account=message.account,
         budget=message.budget,
-        unit=_unit(message.unit),
-        window=_window(message.window),
+        unit=unit_from_proto(message.unit),
+        window=window_from_proto(message.window),
         limit=message.limit,
         enforcement=word(
             types.Enforcement, resources_pb2.Enforcement, "ENFORCEMENT_", message.enforcement
         ),
-        create_time=_time(message.create_time),
-        update_time=_time(message.update_time),
+        create_time=time_from_proto(message.create_time),
+        update_time=time_from_proto(message.update_time),
     )
 
 
-def balance_from_proto(message: resources_pb2.BudgetBalance) -> types.BudgetBalance:
-    """Return the budget with its numbers."""
+def budget_balance_from_proto(message: resources_pb2.BudgetBalance) -> types.BudgetBalance:
+    """Return a budget with its numbers."""
     return types.BudgetBalance(
         budget=budget_from_proto(message.budget),
-        window_start_time=_time(message.window_start_time),
-        window_end_time=_time(message.window_end_time),
+        window_start_time=time_from_proto(message.window_start_time),
+        window_end_time=time_from_proto(message.window_end_time),
         reserved=message.reserved,
         committed=message.committed,
         refunded=message.refunded,
@@ -148,7 +150,7 @@ def reservation_from_proto(
         ),
         legs=tuple(
             types.ReservationLeg(
-                unit=_unit(leg.unit),
+                unit=unit_from_proto(leg.unit),
                 reserved=leg.reserved,
                 held=leg.held,
                 actual=leg.actual,
@@ -161,9 +163,22 @@ def reservation_from_proto(
         option_index=message.option_index,
         late=message.late,
         labels=dict(message.labels),
-        create_time=_time(message.create_time),
-        expire_time=_time(message.expire_time),
-        settle_time=_time(message.settle_time),
+        create_time=time_from_proto(message.create_time),
+        expire_time=time_from_proto(message.expire_time),
+        settle_time=time_from_proto(message.settle_time),
+        grants=tuple(
+            types.GrantReceipt(
+                grant_id=receipt.grant_id,
+                period_start_time=time_from_proto(receipt.period_start_time),
+                unit=unit_from_proto(receipt.unit),
+                reserved=receipt.reserved,
+                held=receipt.held,
+                charged=receipt.charged,
+                refunded=receipt.refunded,
+            )
+            for receipt in message.grants
+        ),
+        receipt=message.receipt,
         replayed=replayed,
     )
 
@@ -177,19 +192,29 @@ def denial_from_proto(message: errors_pb2.Denial) -> types.Denial:
             types.LimitingBudget(
                 account=budget.account,
                 budget=budget.budget,
-                unit=_unit(budget.unit),
-                window=_window(budget.window),
+                unit=unit_from_proto(budget.unit),
+                window=window_from_proto(budget.window),
                 limit=budget.limit,
                 reserved=budget.reserved,
                 committed=budget.committed,
                 requested=budget.requested,
                 short_by=budget.short_by,
-                reset_time=_time(budget.reset_time),
+                reset_time=time_from_proto(budget.reset_time),
                 reason=_denial_reason(budget.reason),
             )
             for budget in message.limiting_budgets
         ),
         limiting_budget_count=message.limiting_budget_count,
+        grant_shortages=tuple(
+            types.GrantShortage(
+                unit=unit_from_proto(shortage.unit),
+                requested=shortage.requested,
+                available=shortage.available,
+                reserved=shortage.reserved,
+                short_by=shortage.short_by,
+            )
+            for shortage in message.grant_shortages
+        ),
     )
 
 
@@ -273,8 +298,8 @@ def generation_from_proto(
             )
             for artifact in message.artifacts
         ),
-        create_time=_time(message.create_time),
-        end_time=_time(message.end_time),
+        create_time=time_from_proto(message.create_time),
+        end_time=time_from_proto(message.end_time),
         replayed=replayed,
     )
 

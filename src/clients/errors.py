@@ -195,7 +195,8 @@ class BudgetDenied(PaymasterError):
     """The budget does not allow the Reserve; `denial` has every limit that was in the way.
 
     `retry_after` says when a new Reserve, with a new key, may succeed; None if time alone does not
-    help. The same key gets the same denial for ever.
+    help. The same key gets the same denial for ever. `denial.limiting_budgets` are the budgets with
+    their numbers and reset times, and `denial.grant_shortages` the units that lack grants.
     """
 
     reason = "DENIED"

@@ -20,7 +20,7 @@ from clients.amounts import Leg, Option, Unit
 from clients.errors import InvalidRequest, Violation
 from clients.generation_types import Kind
 from clients.key_types import Scope
-from clients.types import AccountState, Enforcement, OveragePolicy, Window
+from clients.types import AccountState, Enforcement, OveragePolicy, ReservationState, Window
 
 _Fields = ParamSpec("_Fields")
 _Message = TypeVar("_Message")
@@ -141,3 +141,20 @@ def state_to_proto(state: AccountState | None) -> resources_pb2.AccountState.Val
 def scopes_to_proto(scopes: Sequence[Scope]) -> list[admin_service_pb2.Scope.ValueType]:
     """Return the proto's values."""
     return [admin_service_pb2.Scope.Value(f"SCOPE_{scope}") for scope in scopes]
+
+
+def reservation_state_to_proto(
+    state: ReservationState | None,
+) -> resources_pb2.ReservationState.ValueType:
+    """Return the proto's value; None is not set."""
+    return resources_pb2.ReservationState.Value(f"RESERVATION_STATE_{state or 'UNSPECIFIED'}")
+
+
+def optional_unit_to_proto(unit: Unit | None) -> resources_pb2.Unit.ValueType:
+    """Return the proto's value; None is not set."""
+    return resources_pb2.UNIT_UNSPECIFIED if unit is None else unit_to_proto(unit)
+
+
+def optional_window_to_proto(window: Window | None) -> resources_pb2.Window.ValueType:
+    """Return the proto's value; None is not set."""
+    return resources_pb2.WINDOW_UNSPECIFIED if window is None else window_to_proto(window)

@@ -52,6 +52,8 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.PaymasterError]] = {
     )
 }
 
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
 _Detail = TypeVar("_Detail", bound=Message)
 
 
@@ -62,12 +64,19 @@ def error_from_rpc(
 
     `address` and `timeout` (seconds) are for the message where gRPC itself gave up.
     """
-    code = rpc_error.code()
     status = _status(rpc_error)
     info = _detail(status, error_details_pb2.ErrorInfo)
-    if info is None or info.domain != DOMAIN:
-        text = _local_message(code, rpc_error.details() or "", address, timeout)
-        return _BY_CODE.get(code, errors.PaymasterError)(text, reason=_name(code), code=code)
+    if info is not None and info.domain == DOMAIN:
+        return error_from_status(status)
+    code = rpc_error.code()
+    text = _local_message(code, rpc_error.details() or "", address, timeout)
+    return _BY_CODE.get(code, errors.PaymasterError)(text, reason=_name(code), code=code)
+
+
+def error_from_status(status: status_pb2.Status) -> errors.PaymasterError:
+    """Return the error that a status of the authority's stands for, of a call or of an item."""
+    info = _detail(status, error_details_pb2.ErrorInfo) or error_details_pb2.ErrorInfo()
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, errors.PaymasterError)
     error = kind(
         status.message,

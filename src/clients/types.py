@@ -130,6 +130,22 @@ class BudgetBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantReceipt:
+    """What a reservation took from one grant.
+
+    `period_start_time` is None for a grant without recurrence.
+    """
+
+    grant_id: str
+    period_start_time: datetime | None
+    unit: Unit
+    reserved: int
+    held: int
+    charged: int
+    refunded: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationLeg:
     """The numbers of a reservation in one unit: actual = charged + absorbed."""
 
@@ -147,7 +163,9 @@ class Reservation:
     """What is set aside for one piece of work.
 
     `option_index` is the option that was held, counted from 0. `late` says that it was committed
-    after it had expired. `replayed` says that this answers an earlier call with the same key.
+    after it had expired. `grants` says what was taken from which grant, in that order. `receipt` is
+    what the last commit told of the provider's own record. `replayed` says that this answers an
+    earlier call with the same key.
     """
 
     reservation_id: str
@@ -160,6 +178,8 @@ class Reservation:
     create_time: datetime | None
     expire_time: datetime | None
     settle_time: datetime | None
+    grants: tuple[GrantReceipt, ...] = ()
+    receipt: str = ""
     replayed: bool = False
 
     def leg(self, unit: Unit) -> ReservationLeg:
@@ -226,16 +246,47 @@ class LimitingBudget:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantShortage:
+    """A unit in which the grants did not cover a Reserve.
+
+    `available` is what the grants in effect had, below 0 where debt outweighs them; `reserved` is
+    what open reservations hold of them.
+    """
+
+    unit: Unit
+    requested: int
+    available: int
+    reserved: int
+    short_by: int
+
+
+@dataclass(frozen=True, slots=True)
 class Denial:
     """Why a Reserve was denied: the limits that did not allow the last option, tightest first.
 
-    `limiting_budget_count` is how many there were, which may be more than are listed.
+    `limiting_budget_count` is how many there were, which may be more than the 8 that are listed.
     """
 
     reason: DenialReason = DenialReason.UNKNOWN
     account: str = ""
     limiting_budgets: tuple[LimitingBudget, ...] = ()
     limiting_budget_count: int = 0
+    grant_shortages: tuple[GrantShortage, ...] = ()
+
+    @property
+    def reset_time(self) -> datetime | None:
+        """When the last window in the way ends; None if there is one that never does, or none."""
+        times = [budget.reset_time for budget in self.limiting_budgets]
+        known = [time for time in times if time is not None]
+        return max(known) if known and len(known) == len(times) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """A correction of what an account was charged; its ledger entries have the operation's id."""
+
+    operation_id: str
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

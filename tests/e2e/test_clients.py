@@ -53,7 +53,7 @@ async def test_the_whole_way(client):
     back = await client.refund(held.reservation_id, [usd("0.01")], reason="blurred")
     assert back.leg(Unit.USD).refunded == 10_000
     assert (await client.get_reservation(held.reservation_id)).legs == back.legs
-    (balance,) = await client.get_balance("acme")
+    (balance,) = (await client.get_balance("acme")).balances
     assert (balance.committed, balance.refunded, balance.available) == (50_000, 10_000, 960_000)
 
 

@@ -7,7 +7,17 @@ import inspect
 import pytest
 
 import clients
-from clients import errors, generation_types, sync, types
+from clients import (
+    balance_types,
+    budget_requests,
+    change_types,
+    errors,
+    generation_types,
+    key_types,
+    ledger_types,
+    sync,
+    types,
+)
 
 PAIRS = [
     (clients.AuthorityClient, sync.SyncAuthorityClient),
@@ -22,7 +32,13 @@ def test_all_that_is_listed_exists_once():
         assert sorted(set(package.__all__)) == package.__all__
 
 
-@pytest.mark.parametrize("module", [errors, types, generation_types])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(balance_types, budget_requests, change_types, errors),
+        *(generation_types, key_types, ledger_types, types),
+    ],
+)
 def test_every_type_and_error_is_offered(module):
     own = {
         name
@@ -36,6 +52,7 @@ def test_every_type_and_error_is_offered(module):
 def test_the_sync_clients_have_the_same_methods(asynchronous, synchronous):
     renamed = {"__aenter__": "__enter__", "__aexit__": "__exit__"}
     methods = dict(inspect.getmembers(asynchronous, inspect.isfunction))
+    methods.pop("session", None)  # what threads have batches for
     others = dict(inspect.getmembers(synchronous, inspect.isfunction))
     assert {renamed.get(name, name) for name in methods} == others.keys()
     for name, method in methods.items():

@@ -10,11 +10,18 @@ from decimal import Decimal
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from authority.v1 import errors_pb2, generation_service_pb2, resources_pb2
+from authority.v1 import (
+    budget_service_pb2,
+    errors_pb2,
+    generation_service_pb2,
+    resources_pb2,
+)
 from clients import (
     AuthorityClient,
     DenialReason,
+    Durability,
     GenerationState,
+    GrantState,
     HeldReservation,
     InvalidRequest,
     Kind,
@@ -22,6 +29,7 @@ from clients import (
     Option,
     ReservationLeg,
     ReservationState,
+    ReserveMode,
     Unit,
     credits,  # noqa: A004 - it hides nothing but a help text of the interactive Python
     images,
@@ -42,6 +50,7 @@ WORDS = [
     (resources_pb2.AccountState, "ACCOUNT_STATE", types.AccountState),
     (resources_pb2.ReservationState, "RESERVATION_STATE", ReservationState),
     (errors_pb2.DenialReason, "DENIAL_REASON", DenialReason),
+    (resources_pb2.GrantState, "GRANT_STATE", GrantState),
     (generation_service_pb2.Kind, "KIND", Kind),
     (generation_service_pb2.GenerationState, "GENERATION_STATE", GenerationState),
 ]
@@ -105,6 +114,24 @@ def test_words_are_the_proto_s(enum, prefix, words):
         assert word(words, enum, f"{prefix}_", enum.Value(f"{prefix}_{name}")) == name
     assert word(words, enum, f"{prefix}_", 0) == "UNKNOWN"
     assert word(words, enum, f"{prefix}_", 99) == "UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("enum", "prefix", "words"),
+    [
+        (budget_service_pb2.ReserveMode, "RESERVE_MODE", ReserveMode),
+        (budget_service_pb2.Durability, "DURABILITY", Durability),
+    ],
+)
+def test_words_that_are_only_sent_are_the_proto_s(enum, prefix, words):
+    assert {f"{prefix}_{item}" for item in words} == set(enum.keys()) - {f"{prefix}_UNSPECIFIED"}
+
+
+def test_a_leg_below_zero_is_made_by_negation_alone():
+    assert -usd("0.05") == Leg(Unit.USD, -50_000)
+    assert -Leg(Unit.IMAGES, -2) == images(2)
+    with pytest.raises(ValueError, match="amount must be from -"):
+        Leg(Unit.USD, -AMOUNT_MAX - 1)
 
 
 def test_final_states_are_those_that_end():

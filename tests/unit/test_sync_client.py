@@ -39,6 +39,7 @@ def tool():
         ),
         ("x = '''\n  two lines'''; await f()", "x = '''\n  two lines'''; f()"),
         ("aio = awaited.asynchronous", "aio = awaited.asynchronous"),
+        ("a\n# Async only: why.\nawait b\n# End of async only.\nc", "a\nc"),
     ],
 )
 def test_each_rule(tool, asynchronous, synchronous):

@@ -1,5 +1,5 @@
 # Generated from clients/admin_client.py by tools/sync_client.py; edit that one.
-"""Accounts, budgets, and the health of the books."""
+"""Accounts, budgets, API keys, and the health of the books."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
-from authority.v1.admin_service_pb2_grpc import AdminServiceStub
 from clients.amounts import Leg, Unit
 from clients.change_types import Change
 from clients.convert import (
@@ -26,6 +25,7 @@ from clients.requests import (
     enforcement_to_proto,
     legs_to_proto,
     message,
+    optional_unit_to_proto,
     policy_to_proto,
     scopes_to_proto,
     state_to_proto,
@@ -33,7 +33,8 @@ from clients.requests import (
     unit_to_proto,
     window_to_proto,
 )
-from clients.sync.channel import SyncClient
+from clients.sync.grant_calls import SyncGrantCalls
+from clients.sync.ledger_calls import SyncLedgerCalls
 from clients.types import (
     Account,
     AccountState,
@@ -49,15 +50,12 @@ _PAGE_SIZE = 500
 _AUDIT_SECONDS = 600.0
 
 
-class SyncAdminClient(SyncClient):
+class SyncAdminClient(SyncGrantCalls, SyncLedgerCalls):
     """What the owners and the operators of budgets do. Errors are those of `clients.errors`.
 
     Making something twice is refused as AlreadyExists, so a call whose answer was lost may be
     repeated, and that error then means that it had worked.
     """
-
-    def _make_stub(self) -> None:
-        self._stub = AdminServiceStub(self._channel)
 
     def create_account(
         self,
@@ -232,7 +230,7 @@ class SyncAdminClient(SyncClient):
                 page_size=_PAGE_SIZE,
                 page_token=token,
                 account=account,
-                unit=resources_pb2.UNIT_UNSPECIFIED if unit is None else unit_to_proto(unit),
+                unit=optional_unit_to_proto(unit),
             )
             response = self._call(self._stub.ListBudgets, request)
             for budget in response.budgets:

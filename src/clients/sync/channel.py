@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -97,3 +98,16 @@ class SyncClient:
                     raise error from rpc_error
             self._sleep(delay)
             attempt += 1
+
+    def _pages(
+        self, method: grpc.UnaryUnaryMultiCallable[Any, _Response], request: Any
+    ) -> Iterator[_Response]:
+        """Yield the pages of a list from its first to its last."""
+        token = ""
+        while True:
+            request.page_token = token
+            response: Any = self._call(method, request)
+            yield response
+            token = response.next_page_token
+            if not token:
+                return

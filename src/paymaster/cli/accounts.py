@@ -96,7 +96,7 @@ async def get_account(*, output: Output, data_dir: Path | None, account: str) ->
     """Show an account, and the budgets that bind it with their numbers in the windows of now."""
     async with connected(data_dir) as connection:
         found = await connection.admin.get_account(account)
-        balances = await connection.authority.get_balance(account)
+        balances = (await connection.authority.get_balance(account)).balances
     output.show(
         {"account": document_of(found), "balances": document_of(balances)},
         _table([found]),

@@ -59,7 +59,7 @@ async def get_budget(*, output: Output, data_dir: Path | None, account: str, bud
     """Show a budget with its numbers in the window of now."""
     async with connected(data_dir) as connection:
         found = await connection.admin.get_budget(account, budget)
-        balances = await connection.authority.get_balance(account)
+        balances = (await connection.authority.get_balance(account)).balances
     own = [
         item for item in balances if (item.budget.account, item.budget.budget) == (account, budget)
     ]

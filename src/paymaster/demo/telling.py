@@ -105,7 +105,7 @@ class Teller:
         balances = [
             balance
             for actor in ACTORS
-            for balance in await self._authority.get_balance(actor.account)
+            for balance in (await self._authority.get_balance(actor.account)).balances
         ]
         return Ending(tuple(balances), await self._admin.audit(), spent)
 

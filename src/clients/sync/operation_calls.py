@@ -1,0 +1,218 @@
+# Generated from clients/operation_calls.py by tools/sync_client.py; edit that one.
+"""Reserve, Commit, Release, Refund and Extend: the same by calls and in a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from authority.v1 import budget_service_pb2 as messages
+from clients.amounts import Leg, Option
+from clients.budget_requests import (
+    CommitRequest,
+    Durability,
+    RefundRequest,
+    ReserveMode,
+    ReserveRequest,
+    commit_to_proto,
+    refund_to_proto,
+    reserve_to_proto,
+)
+from clients.convert import reservation_from_proto
+from clients.errors import PaymasterError
+from clients.requests import duration_to_proto, legs_to_proto, message, new_key
+from clients.sync.concurrency import finish
+from clients.types import HeldReservation, Reservation
+
+
+class SyncOperationCalls:
+    """The operations around a call that costs money, over any transport."""
+
+    def _operate(self, verb: str, request: Any, timeout: float | None) -> Any:
+        """Carry one operation out, with retries: `reserve` and its request, and so on."""
+        raise NotImplementedError
+
+    def reserve(
+        self,
+        account: str,
+        legs: Sequence[Leg] | None = None,
+        *,
+        options: Sequence[Option | Sequence[Leg]] | None = None,
+        ttl: timedelta | None = None,
+        labels: Mapping[str, str] | None = None,
+        mode: ReserveMode = ReserveMode.NORMAL,
+        durability: Durability = Durability.LEDGER,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Reservation:
+        """Set an amount aside: `legs`, or the first of `options` that fits.
+
+        Raises BudgetDenied, with every limit that is in the way, besides the other errors.
+        """
+        request = ReserveRequest(
+            account,
+            legs,
+            options,
+            ttl=ttl,
+            labels=labels or {},
+            mode=mode,
+            durability=durability,
+            idempotency_key=idempotency_key or new_key(),
+        )
+        response = self._operate("reserve", reserve_to_proto(request), timeout)
+        return reservation_from_proto(response.reservation, replayed=response.replayed)
+
+    def check(
+        self,
+        account: str,
+        legs: Sequence[Leg] | None = None,
+        *,
+        options: Sequence[Option | Sequence[Leg]] | None = None,
+        timeout: float | None = None,
+    ) -> Reservation:
+        """Say what `reserve` would answer, and hold nothing.
+
+        The reservation has no id, state or times; `option_index` says which option would be held.
+        Raises BudgetDenied where `reserve` would.
+        """
+        return self.reserve(
+            account, legs, options=options, mode=ReserveMode.CHECK_ONLY, timeout=timeout
+        )
+
+    def commit(
+        self,
+        reservation_id: str,
+        actual: Sequence[Leg],
+        *,
+        final: bool = True,
+        force: bool = False,
+        receipt: str = "",
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Reservation:
+        """Settle a reservation with its actual cost; what was held and not needed goes back.
+
+        If it is not `final`, the rest stays held for more commits. `force` settles even what was
+        released. `receipt` is the provider's own record of the cost, such as a request id.
+        """
+        request = CommitRequest(
+            reservation_id,
+            actual,
+            final=final,
+            force=force,
+            receipt=receipt,
+            idempotency_key=idempotency_key or new_key(),
+        )
+        response = self._operate("commit", commit_to_proto(request), timeout)
+        return reservation_from_proto(response.reservation, replayed=response.replayed)
+
+    def release(
+        self,
+        reservation_id: str,
+        *,
+        reason: str = "",
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Reservation:
+        """Give an uncommitted reservation back."""
+        request = message(
+            messages.ReleaseRequest,
+            idempotency_key=idempotency_key or new_key(),
+            reservation_id=reservation_id,
+            reason=reason,
+        )
+        response = self._operate("release", request, timeout)
+        return reservation_from_proto(response.reservation, replayed=response.replayed)
+
+    def refund(
+        self,
+        reservation_id: str,
+        legs: Sequence[Leg] | None = None,
+        *,
+        reason: str = "",
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Reservation:
+        """Give a charge back: `legs`, or all that is left of it if they are not given.
+
+        Raises ValueError for an empty list, which would stand for all on the wire.
+        """
+        request = RefundRequest(
+            reservation_id, legs, reason=reason, idempotency_key=idempotency_key or new_key()
+        )
+        response = self._operate("refund", refund_to_proto(request), timeout)
+        return reservation_from_proto(response.reservation, replayed=response.replayed)
+
+    def extend(
+        self,
+        reservation_id: str,
+        *,
+        ttl: timedelta | None = None,
+        legs: Sequence[Leg] = (),
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Reservation:
+        """Let a held reservation live for `ttl` from now on, and hold `legs` besides.
+
+        Raises BudgetDenied if the legs do not fit; then nothing is extended.
+        """
+        request = message(
+            messages.ExtendRequest,
+            idempotency_key=idempotency_key or new_key(),
+            reservation_id=reservation_id,
+            ttl=duration_to_proto(ttl),
+            legs=legs_to_proto(legs),
+        )
+        response = self._operate("extend", request, timeout)
+        return reservation_from_proto(response.reservation, replayed=response.replayed)
+
+    @contextmanager
+    def reservation(
+        self,
+        account: str,
+        legs: Sequence[Leg] | None = None,
+        *,
+        options: Sequence[Option | Sequence[Leg]] | None = None,
+        ttl: timedelta | None = None,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Iterator[HeldReservation]:
+        """Hold an amount for the length of a block.
+
+        The block's end commits what it set as `actual`. If it set nothing, all that was reserved is
+        committed, since money may have been spent. If it raises, or is cancelled, the hold is given
+        back; if it had set `actual` before, that was spent and is committed.
+
+        A Commit whose outcome stays unknown raises; repeat it with `held.commit_key`.
+        """
+        held = HeldReservation(
+            self.reserve(
+                account,
+                legs,
+                options=options,
+                ttl=ttl,
+                labels=labels,
+                idempotency_key=idempotency_key,
+            )
+        )
+        try:
+            yield held
+        except BaseException as error:
+            try:
+                held.reservation = finish(self._settle_after_error(held))
+            except PaymasterError as unsettled:
+                error.add_note(f"{held.reservation_id} is not settled, and expires: {unsettled}")
+            raise
+        held.reservation = finish(self._commit_held(held))
+
+    def _commit_held(self, held: HeldReservation) -> Reservation:
+        return self.commit(held.reservation_id, held.cost, idempotency_key=held.commit_key)
+
+    def _settle_after_error(self, held: HeldReservation) -> Reservation:
+        if held.actual is not None:
+            return self._commit_held(held)
+        return self.release(
+            held.reservation_id, reason="the block raised", idempotency_key=held.release_key
+        )

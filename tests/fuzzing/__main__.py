@@ -83,8 +83,10 @@ def main() -> int:
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     with DataDirectory(Path(tempfile.mkdtemp(prefix="paymaster-fuzz-"))) as home:
-        clean = asyncio.run(fuzz(home.path, arguments.requests, arguments.seed))
-        shutil.rmtree(home.path)
+        try:
+            clean = asyncio.run(fuzz(home.path, arguments.requests, arguments.seed))
+        finally:
+            shutil.rmtree(home.path)
     return 0 if clean else 1
 
 

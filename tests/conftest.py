@@ -25,7 +25,8 @@ import pytest
 from redis.asyncio import Redis
 
 from authority.embedded import DataDirectory, DataDirectoryError, EmbeddedPostgres, processes
-from hot_servers import HotServer, OneNodeCluster, check_program, described
+from hot_servers import ClusterNode, HotServer, check_program, described
+from support import eventually
 
 pytest_plugins = ["authorities", "processes", "generating"]
 
@@ -144,14 +145,16 @@ async def make_valkey(server_home: Path) -> AsyncIterator[Callable[[], Awaitable
 
 
 @pytest.fixture(scope="session")
-async def cluster(server_home: Path) -> AsyncIterator[OneNodeCluster]:
+async def cluster(server_home: Path) -> AsyncIterator[ClusterNode]:
     """The session's cluster of one node. Tests use `cluster_url`, that cluster made empty."""
-    async with OneNodeCluster(server_home / "cluster") as server:
-        yield server
+    async with ClusterNode(server_home / "cluster") as node:
+        await node.own(0, 16383)
+        await eventually(node.serves)
+        yield node
 
 
 @pytest.fixture
-async def cluster_url(cluster: OneNodeCluster) -> str:
+async def cluster_url(cluster: ClusterNode) -> str:
     """The URL of an empty cluster whose one node owns all slots."""
     async with Redis.from_url(cluster.url) as client:
         await client.flushall()

@@ -27,16 +27,23 @@ class Proxy:
     def pass_on(self) -> None:
         """Pass all on, at once."""
         self._seconds, self._drops, self._refuses = 0.0, 0.0, False
+        self._to, self._closes = b"", True
 
     def delay(self, seconds: float) -> None:
         """Pass on what is sent, in both directions, only after some time."""
         self.pass_on()
         self._seconds = seconds
 
-    def drop_replies(self, count: float = float("inf")) -> None:
-        """Pass on requests, lose what comes back and close; after some replies, pass all on."""
+    def drop_replies(
+        self, count: float = float("inf"), *, to: bytes = b"", closes: bool = True
+    ) -> None:
+        """Pass on requests, lose what comes back and close; after some replies, pass all on.
+
+        Only replies to requests that hold the word `to` are lost. Where nothing `closes`, whoever
+        waits for them waits in vain.
+        """
         self.pass_on()
-        self._drops = count
+        self._drops, self._to, self._closes = count, to, closes
 
     def refuse(self) -> None:
         """Cut all, and every new connection as soon as it is made."""
@@ -90,9 +97,10 @@ class Proxy:
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         replies, requests = await asyncio.open_connection("127.0.0.1", self._target_port)
         self._open.add(requests)
+        asked = bytearray()  # the last request
         pumps = {
-            asyncio.create_task(self._pump(reader, requests, is_reply=False)),
-            asyncio.create_task(self._pump(replies, writer, is_reply=True)),
+            asyncio.create_task(self._pump(reader, requests, asked, is_reply=False)),
+            asyncio.create_task(self._pump(replies, writer, asked, is_reply=True)),
         }
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -107,16 +115,25 @@ class Proxy:
         writer.transport.abort()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        asked: bytearray,
+        *,
+        is_reply: bool,
     ) -> None:
         """Pass on one direction until either side closes."""
         with suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
                 if self._seconds:
                     await asyncio.sleep(self._seconds)
-                if is_reply and self._drops:
+                if not is_reply:
+                    asked[:] = data
+                elif self._drops and self._to in asked:
                     self._drops -= 1
                     self.dropped += 1
-                    return
+                    if self._closes:
+                        return
+                    continue
                 writer.write(data)
                 await writer.drain()

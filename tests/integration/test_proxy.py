@@ -51,6 +51,17 @@ async def test_a_dropped_reply_is_of_a_request_that_was_done(client, proxy):
     assert await client.get("count") == "1"
 
 
+async def test_only_replies_to_a_word_are_dropped_and_nothing_is_closed(client, proxy):
+    await client.ping()
+    proxy.drop_replies(1, to=b"INCR", closes=False)
+    assert await client.ping()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await client.incr("count")
+    assert proxy.dropped == 1
+    assert await client.get("count") == "1"
+
+
 async def test_refused_until_told_otherwise(client, proxy):
     await client.ping()
     proxy.refuse()

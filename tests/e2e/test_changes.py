@@ -447,7 +447,7 @@ class TestListing:
             assert await invalid(send(tenants, request)) == ["page_token"]
 
     async def test_a_tenants_key_sees_its_own_and_nothing_else(self, tenants):
-        bound = await with_key(tenants, "acme", ["READ"])
+        bound = await with_key(tenants, "acme", ["READ", "ADMIN"])
         every = await changes(tenants, tenant="acme")
         assert await changes(bound) == await changes(bound, tenant="acme") == every
         assert len(await changes(bound, account="acme/alice")) == 3
@@ -457,6 +457,15 @@ class TestListing:
         token = (await send(tenants, admin.ListChangesRequest(page_size=1))).next_page_token
         refusal = await refused(send(bound, admin.ListChangesRequest(page_token=token)))
         assert refusal.fields == ["page_token"]
+
+    async def test_changes_of_api_keys_are_for_those_who_may_read_these(self, tenants):
+        every = await changes(tenants)
+        reader = await with_key(tenants, "platform", ["READ"])
+        admins = await with_key(tenants, "platform", ["ADMIN"])
+        # The two keys that were made here are shown to the second one.
+        assert (await changes(admins))[2:] == every
+        assert {change.resource_type for change in every[:2]} == {"api_key"}
+        assert await changes(reader) == every[2:]
 
     async def test_it_takes_a_key_that_may_read(self, tenants):
         for scope in ("SPEND", "SUBMIT"):

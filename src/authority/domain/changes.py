@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from authority.domain.budgets import Account, Budget
 from authority.domain.callers import ApiKey, Cause
@@ -36,6 +36,14 @@ class Change:
     after: Mapping[str, Any]
     change_time: datetime
     change_number: int = 0
+
+
+class ChangeFilter(NamedTuple):
+    """Which changes to list; '' is for any. Those of API keys are not for everybody to read."""
+
+    tenant: str
+    account: str
+    with_api_keys: bool
 
 
 def make_change(

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from authority.domain.accounts import AccountChange, AccountFilter, BudgetChange
 from authority.domain.budgets import Account, Budget, BudgetWindow, OveragePolicy, WindowRef
 from authority.domain.callers import Cause
-from authority.domain.changes import Change
+from authority.domain.changes import Change, ChangeFilter
 from authority.domain.grants import Grant, Lot
 from authority.domain.money import Leg, Option, Unit
 from authority.domain.operations import DenialReason, Operation
@@ -313,13 +313,8 @@ class Ledger(Protocol):
         """Return a page of budgets by account and id; '' and None are for any."""
         ...
 
-    async def list_changes(
-        self, tenant: str, account: str, before: int, limit: int
-    ) -> list[Change]:
-        """Return a page of changes, the latest first, of those before a number; of all if it is 0.
-
-        '' for the tenant or the account is for any.
-        """
+    async def list_changes(self, wanted: ChangeFilter, before: int, limit: int) -> list[Change]:
+        """Return a page of changes, the latest first: of those before a number; of all for 0."""
         ...
 
 

@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from authority.domain.callers import Cause
-from authority.domain.changes import Change
+from authority.domain.changes import Change, ChangeFilter
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
 
@@ -23,13 +23,10 @@ async def write_change(connection: AsyncConnection[DictRow], change: Change) -> 
 
 
 async def list_changes(
-    database: Database, tenant: str, account: str, before: int, limit: int
+    database: Database, wanted: ChangeFilter, before: int, limit: int
 ) -> list[Change]:
-    """Return a page of changes, the latest first, of those before a number; of all if it is 0.
-
-    '' for the tenant or the account is for any. Raises Unavailable.
-    """
-    parameters = {"tenant": tenant, "account": account, "before": before, "limit": limit}
+    """Return a page of changes, the latest first: of those before a number; of all for 0."""
+    parameters = {**wanted._asdict(), "before": before, "limit": limit}
     rows = await database.rows(statements(_FILE)["list_changes"], parameters)
     return [_change(row) for row in rows]
 

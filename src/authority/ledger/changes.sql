@@ -32,5 +32,5 @@ SELECT change_number, tenant, account, method, resource_type, resource, actor, r
        change_time
 FROM admin_audit
 WHERE (%(before)s = 0 OR change_number < %(before)s) AND (%(tenant)s = '' OR tenant = %(tenant)s)
-  AND (%(account)s = '' OR account = %(account)s)
+  AND (%(account)s = '' OR account = %(account)s) AND (%(with_api_keys)s OR resource_type <> 'api_key')
 ORDER BY change_number DESC LIMIT %(limit)s;

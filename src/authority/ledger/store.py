@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from psycopg.rows import DictRow
 
 from authority.domain.budgets import WindowRef
-from authority.domain.changes import Change
+from authority.domain.changes import Change, ChangeFilter
 from authority.domain.grants import Grant
 from authority.domain.money import Unit
 from authority.domain.operations import Operation
@@ -108,14 +108,9 @@ class LedgerStore(AccountStore):
         )
         return [grant_of(row) for row in rows]
 
-    async def list_changes(
-        self, tenant: str, account: str, before: int, limit: int
-    ) -> list[Change]:
-        """Return a page of changes, the latest first, of those before a number; of all if it is 0.
-
-        '' for the tenant or the account is for any.
-        """
-        return await list_changes(self.database, tenant, account, before, limit)
+    async def list_changes(self, wanted: ChangeFilter, before: int, limit: int) -> list[Change]:
+        """Return a page of changes, the latest first: of those before a number; of all for 0."""
+        return await list_changes(self.database, wanted, before, limit)
 
     async def due_reservations(
         self, now_ms: int, limit: int, set_aside: Sequence[str]

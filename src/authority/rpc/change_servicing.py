@@ -8,8 +8,10 @@ from typing import Any
 
 import grpc
 
-from authority.domain.changes import Change
+from authority.domain.callers import Scope
+from authority.domain.changes import Change, ChangeFilter
 from authority.domain.ids import PLATFORM
+from authority.rpc.caller import current_caller
 from authority.rpc.pages import make_page_token, page_number, read_page_token
 from authority.rpc.requests import Reader
 from authority.usecases.context import Context
@@ -37,9 +39,10 @@ class ChangeServicing(admin_service_pb2_grpc.AdminServiceServicer):
         # The tenant of a caller that is bound to one was filled in when the call was let in.
         scope = ["changes", request.tenant, request.account]
         (before,) = read_page_token(request.page_token, scope, [""])
-        rows = await self._context.ledger.list_changes(
-            request.tenant, request.account, page_number(before), size + 1
+        wanted = ChangeFilter(
+            request.tenant, request.account, with_api_keys=current_caller().may(Scope.ADMIN)
         )
+        rows = await self._context.ledger.list_changes(wanted, page_number(before), size + 1)
         page = rows[:size]
         more = make_page_token(scope, [str(page[-1].change_number)]) if len(rows) > size else ""
         return messages.ListChangesResponse(changes=map(_to_proto, page), next_page_token=more)

@@ -248,7 +248,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListChanges(self, request, context):
-        """Lists who changed what, when and why, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE.
+        """Lists who changed what, when and why, the latest first. Changes of API keys are for callers with the scope ADMIN, who
+        may read these. Reasons: INVALID_FIELD, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

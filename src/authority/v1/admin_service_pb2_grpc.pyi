@@ -66,7 +66,9 @@ class AdminServiceStub:
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _admin_service_pb2.RevokeApiKeyResponse]
     """Ends an API key; every process refuses it within seconds. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListChanges: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListChangesRequest, _admin_service_pb2.ListChangesResponse]
-    """Lists who changed what, when and why, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    """Lists who changed what, when and why, the latest first. Changes of API keys are for callers with the scope ADMIN, who
+    may read these. Reasons: INVALID_FIELD, UNAVAILABLE.
+    """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListLedgerEntriesRequest, _admin_service_pb2.ListLedgerEntriesResponse]
     """Lists the ledger's entries, in the order in which they were decided. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     Rebuild: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RebuildRequest, _admin_service_pb2.RebuildResponse]
@@ -119,7 +121,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _admin_service_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
     """Ends an API key; every process refuses it within seconds. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListChanges: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListChangesRequest, _admin_service_pb2.ListChangesResponse]  # type: ignore[assignment]
-    """Lists who changed what, when and why, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    """Lists who changed what, when and why, the latest first. Changes of API keys are for callers with the scope ADMIN, who
+    may read these. Reasons: INVALID_FIELD, UNAVAILABLE.
+    """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListLedgerEntriesRequest, _admin_service_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """Lists the ledger's entries, in the order in which they were decided. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     Rebuild: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RebuildRequest, _admin_service_pb2.RebuildResponse]  # type: ignore[assignment]
@@ -265,7 +269,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListChangesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListChangesResponse, _abc.Awaitable[_admin_service_pb2.ListChangesResponse]]:
-        """Lists who changed what, when and why, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE."""
+        """Lists who changed what, when and why, the latest first. Changes of API keys are for callers with the scope ADMIN, who
+        may read these. Reasons: INVALID_FIELD, UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def ListLedgerEntries(

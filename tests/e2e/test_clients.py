@@ -22,7 +22,7 @@ from clients.errors import (
     Unavailable,
 )
 from clients.sync import SyncAdminClient, SyncAuthorityClient
-from clients.types import DenialReason, Enforcement, ReservationState, Window
+from clients.types import AccountState, DenialReason, Enforcement, ReservationState, Window
 
 
 @pytest.fixture
@@ -177,6 +177,32 @@ async def test_an_admin_makes_changes_and_lists(address, client):
         assert (await admin.get_status()).ledger_ok
 
 
+async def test_an_admin_moves_and_caps_accounts_and_reads_who_did(address, client):
+    async with AdminClient(address, token=TOKEN) as admin:
+        for name in ("acme/red", "acme/blue"):
+            await admin.create_account(name, reserves_per_minute=60, per_request_limits=[usd(1)])
+        moved = await admin.update_account("acme/red", parent="acme/blue", reason="one team")
+        assert (moved.parent, moved.reserves_per_minute) == ("acme/blue", 60)
+        assert moved.per_request_limits == (usd(1),)
+        with pytest.raises(BudgetDenied) as denied:
+            await client.reserve("acme/red", [usd("1.000001")])
+        assert denied.value.denial.reason == DenialReason.PER_REQUEST_CAP
+        await admin.update_account("acme/red", per_request_limits=[], reserves_per_minute=0)
+        listed = admin.list_accounts(tenant="acme", state=AccountState.ACTIVE, descending=True)
+        assert [item.account async for item in listed] == ["acme/red", "acme/blue", "acme"]
+        assert [item async for item in admin.list_accounts(parent="acme/nobody")] == []
+        cap = await admin.create_budget(
+            "acme", unit=Unit.RESERVATIONS, window=Window.TOTAL, limit=3, reason="a cap"
+        )
+        assert [item async for item in admin.list_budgets(unit=Unit.RESERVATIONS)] == [cap]
+        changes = [change async for change in admin.list_changes(account="acme/red")]
+    assert [change.reason for change in changes] == ["", "one team", ""]
+    uncapped, move, new = changes
+    assert (move.before["parent"], move.after["parent"]) == ("acme", "acme/blue")
+    assert uncapped.before["per_request_limits"] == [{"unit": "USD", "amount": 1_000_000}]
+    assert (new.before, new.method, new.actor) == (None, "CreateAccount", "root token (root)")
+
+
 async def test_the_sync_clients_do_the_same(address, client):
     def work():
         with SyncAuthorityClient(address, token=TOKEN) as authority:
@@ -188,5 +214,6 @@ async def test_the_sync_clients_do_the_same(address, client):
         with SyncAdminClient(address, token=TOKEN) as admin:
             assert [account.account for account in admin.list_accounts()] == ["acme"]
             assert admin.audit().balanced
+            assert [change.method for change in admin.list_changes()][-1] == "CreateAccount"
 
     await asyncio.to_thread(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 import pytest
 import structlog
 
@@ -11,7 +12,8 @@ from authority.recovery.sweep import Sweeper
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import resources_pb2
 from calls import send
-from refusals import refused
+from refusals import Refusal, refused
+from support import eventually
 
 DAY = ("acme", "usd-day")
 LIMIT = 1_000
@@ -37,21 +39,21 @@ async def hold(stubs, amount=400, **options):
     return (await stubs.reserve("acme", {"USD": amount}, **options)).reservation
 
 
-async def on(core, commit):
-    """Commit while a sweep goes on."""
+async def on(core, call):
+    """Call while a sweep goes on."""
     async with asyncio.TaskGroup() as group:
         group.create_task(core.sweeper.expire_due())
-        committing = group.create_task(commit())
-    return committing.result()
+        calling = group.create_task(call())
+    return calling.result()
 
 
-async def off(core, commit):
-    """Commit without any sweep."""
-    return await commit()
+async def off(core, call):
+    """Call without any sweep."""
+    return await call()
 
 
-async def paused(core, commit):
-    """Commit while a sweep stands still between finding what is due and expiring it."""
+async def paused(core, call):
+    """Call while a sweep stands still between finding what is due and expiring it."""
     found, go_on = asyncio.Event(), asyncio.Event()
     ledger = core.sweeper._ledger
 
@@ -67,11 +69,17 @@ async def paused(core, commit):
         async with asyncio.TaskGroup() as group:
             group.create_task(core.sweeper.expire_due())
             await found.wait()
-            paid = await commit()
+            answer = await call()
             go_on.set()
-        return paid
+        return answer
     finally:
         core.sweeper._ledger = ledger
+
+
+async def go_to_expiry(core, held, moment):
+    """Move the clock to some milliseconds from a reservation's expiry."""
+    now_ms = await core.hot.time_ms() + core.hot.clock.offset_ms
+    core.hot.clock.offset_ms += held.expire_time.ToMilliseconds() - now_ms + moment
 
 
 @pytest.mark.parametrize("sweeper", [on, off, paused])
@@ -84,8 +92,7 @@ async def test_commit_and_sweeper_race_at_the_expiry(acme, core, sweeper, part_b
         name = held.reservation_id
         if part_before:
             await acme.commit(name, {"USD": 20}, final=False)
-        now_ms = await core.hot.time_ms() + core.hot.clock.offset_ms
-        core.hot.clock.offset_ms += held.expire_time.ToMilliseconds() - now_ms + moment
+        await go_to_expiry(core, held, moment)
         paid = (await sweeper(core, lambda name=name: acme.commit(name, {"USD": 50}))).reservation
         part = 20 if part_before else 0
         assert (paid.legs[0].held, paid.legs[0].charged) == (0, 50 + part)
@@ -95,6 +102,39 @@ async def test_commit_and_sweeper_race_at_the_expiry(acme, core, sweeper, part_b
         assert (await acme.get(name)).state == resources_pb2.RESERVATION_STATE_COMMITTED
         charged += 50 + part
     assert (await acme.balance("acme"))[DAY] == (0, charged, 0, LIMIT - charged)
+    assert await acme.differences() == []
+
+
+@pytest.mark.parametrize("sweeper", [on, off, paused])
+@pytest.mark.parametrize("verb", ["release", "refund", "extend"])
+async def test_other_verbs_and_sweeper_race_at_the_expiry(acme, core, sweeper, verb):
+    """Case 6: two units, one of them of a grant, are given back together and once."""
+    grant = await acme.grant("acme", "CREDITS", 50)
+    for moment in MOMENTS:
+        answer = await acme.reserve("acme", {"USD": 100, "CREDITS": 10}, ttl=10)
+        held, name = answer.reservation, answer.reservation.reservation_id
+        await go_to_expiry(core, held, moment)
+        extra = {"ttl": 60} if verb == "extend" else {}
+
+        async def call(name=name, extra=extra):
+            try:
+                return (await getattr(acme, verb)(name, **extra)).reservation.state
+            except grpc.aio.AioRpcError as error:
+                assert Refusal(error).metadata["state"] == "EXPIRED"
+                return EXPIRED
+
+        state = await sweeper(core, call)
+
+        async def settled(name=name, state=state):
+            await core.sweeper.expire_due()
+            return (await acme.get(name)).state == state
+
+        # The sweeper's clock may be a moment behind that of the scripts.
+        await eventually(settled)
+        if state == resources_pb2.RESERVATION_STATE_HELD:
+            await acme.release(name)
+        assert (await acme.balance("acme"))[DAY] == (0, 0, 0, LIMIT)
+        assert (await acme.get_grant(grant.grant_id)).available == 50
     assert await acme.differences() == []
 
 

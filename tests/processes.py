@@ -59,6 +59,11 @@ class AuthorityProcess:
         assert self._channel is not None
         return Stubs(self._channel)
 
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self._port}"
+
     def _read_port(self) -> int:
         assert self._process is not None
         if self._process.returncode is not None:
@@ -66,10 +71,15 @@ class AuthorityProcess:
         text = self.port_file.read_text() if self.port_file.exists() else ""
         return int(text or 0)
 
-    async def send(self, number: signal.Signals) -> int:
-        """Send a signal and wait for the end; return the exit code."""
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    async def send(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; return the exit code."""
+        self.signal(number)
+        assert self._process is not None
         return await self._process.wait()
 
     async def close(self) -> None:

@@ -176,7 +176,7 @@ class _Stream:
         frame: list[messages.ApplyOperation] = []
         size = 0
         while self._queue and len(frame) < FRAME_MAX:
-            if self._queue[0].call_number not in self._results:
+            if not self._is_waited_for(self._queue[0].call_number):
                 self._queue.popleft()  # its caller has left before it was sent
                 continue
             size += self._queue[0].ByteSize()
@@ -202,9 +202,12 @@ class _Stream:
                     future.set_exception(self._error(failure))
 
     def _hand_over(self, result: messages.ApplyResult) -> None:
-        future = self._results.get(result.call_number)
-        if future is not None and not future.done():
-            future.set_result(result)
+        if self._is_waited_for(result.call_number):
+            self._results[result.call_number].set_result(result)
+
+    def _is_waited_for(self, number: int) -> bool:
+        future = self._results.get(number)
+        return future is not None and not future.done()
 
     def _error(self, failure: grpc.RpcError | None) -> PaymasterError:
         """Return why an operation of this stream has no answer; a new one for each of them."""

@@ -13,7 +13,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo dev test test-redis fuzz lint format proto constraints clean
+.PHONY: help demo dev test test-redis soak fuzz lint format proto constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -34,6 +34,14 @@ HOT_TESTS := tests/e2e tests/property tests/integration/test_cluster.py \
 
 test-redis: $(VENV)/.dev  ## Run the hot store's tests on the redis-server that is on PATH
 	PAYMASTER_TEST_REDIS_SERVER=redis-server $(BIN)/python -m pytest $(HOT_TESTS)
+
+EXAMPLES ?= 2000
+SOAK_SEED := $(or $(SEED),$(shell date +%s))
+
+soak: $(VENV)/.dev  ## Compare the authority with its model on EXAMPLES lists of operations (SEED=...)
+	@echo "seed $(SOAK_SEED)"
+	PAYMASTER_SOAK_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property/test_authority_model.py \
+	  --hypothesis-seed=$(SOAK_SEED)
 
 REQUESTS ?= 100000
 

@@ -231,6 +231,17 @@ class TestOverage:
         await hold(stubs, 3, "globex")
 
 
+async def test_what_no_grant_could_owe_is_absorbed(stubs):
+    await stubs.account("acme", overage_policy="OVERAGE_POLICY_DEBT")
+    credit = await stubs.grant("acme", "CREDITS", 10)
+    await stubs.void_grant((await stubs.grant("acme", "IMAGES", 5)).grant_id)
+    held = await hold(stubs, 6)
+    paid = await stubs.commit(held.reservation_id, {"CREDITS": 6, "IMAGES": 9})
+    assert [(leg.charged, leg.absorbed) for leg in paid.reservation.legs] == [(6, 0), (0, 9)]
+    assert await numbers(stubs, credit) == (0, 6, 0, 4, 0)
+    assert await stubs.differences() == []
+
+
 async def test_late_it_is_charged_to_the_grants_that_it_had_been_taken_from(acme, core, clock):
     grant = await acme.grant("acme", "CREDITS", 10)
     held = await hold(acme, 6, ttl=5)

@@ -54,8 +54,9 @@ local function hold(held, windows, pools, amounts, deltas)
 end
 
 -- Takes one from each rate limit, all or none. A key holds when its limit would be level again, in
--- microseconds; a burst of a minute's worth is allowed. Returns when to try again, in ms, or 0.
-local function rate(meta, first, rates, is_check)
+-- microseconds; a burst of a minute's worth is allowed. Returns when to try again, in ms, or 0, and
+-- what is to be written once it is decided.
+local function rate(meta, first, rates)
   local now, retry, writes = meta.now * 1000, 0, {}
   for i, per_minute in ipairs(rates) do
     local key = KEYS[first + i - 1]
@@ -64,10 +65,7 @@ local function rate(meta, first, rates, is_check)
     retry = math.max(retry, math.ceil((level - 60000000 - now) / 1000))
     writes[i] = { key, fmt(level) }
   end
-  for _, write in ipairs(retry == 0 and not is_check and writes or {}) do
-    redis.call('SET', write[1], write[2], 'PX', 120000)
-  end
-  return retry
+  return retry, retry == 0 and writes or {}
 end
 
 -- What is left of the amounts, in every unit at least one; nil if there is less.

@@ -73,3 +73,14 @@ local function receipt_of(held, lot)
   held.lots[#held.lots + 1] = receipt
   return receipt
 end
+
+-- Returns the lot that carries what no lot has: the last that may be spent, or else the last that
+-- the reservation took from; nil if there is none, and so nothing that could be owed.
+local function debtor_of(pool, held, unit)
+  local debtor = pool and pool.lots[#pool.lots]
+  for i = pool and #held.lots or 0, 1, -1 do
+    local lot = held.counted[held.lots[i].ref]
+    debtor = debtor or (lot.unit == unit and lot) or nil
+  end
+  return debtor
+end

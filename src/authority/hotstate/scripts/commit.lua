@@ -51,7 +51,7 @@ end
 -- a prepaid unit, have free. No count may pass the largest amount. Nothing may be charged in a unit
 -- that nothing meters.
 local function bounds(unit, leg, base)
-  local most, free, metered = AMOUNT_MAX, AMOUNT_MAX, pools[unit] ~= nil
+  local most, free, metered = AMOUNT_MAX, AMOUNT_MAX, debtor_of(pools[unit], held, unit) ~= nil
   for i, window in ipairs(held.windows) do
     if window.unit == unit then
       metered = true
@@ -87,15 +87,14 @@ local function charge_lots(unit, base, extra)
     end
   end
   if extra > 0 and pools[unit] then
-    local last = held.lots[#held.lots] and held.counted[held.lots[#held.lots].ref]
+    local debtor = debtor_of(pools[unit], held, unit)
     local function take(lot, part)
       add(lot, deltas, 0, part, 0)
       local receipt = receipt_of(held, lot)
       receipt.charged = receipt.charged + part
     end
     local owed = spend(pools[unit], extra, take)
-    local debtor = pools[unit].lots[#pools[unit].lots] or last
-    if owed > 0 and debtor and debtor.unit == unit then
+    if owed > 0 and debtor then
       take(debtor, owed)
     end
   end

@@ -59,16 +59,17 @@ for _, option in ipairs(command.options) do
 end
 local open_one = limiting(windows, { RESERVATIONS = 1 }, true)
 local denied = { reason = '', limiting = {}, shortages = {}, retry = '0' }
-local chosen
+local chosen, is_in_the_way, rated = nil, false, {}
 -- The order in which it is checked: the account, the request, open reservations, the rate, budgets, grants.
 if command.refusal ~= '' then
   denied.reason = command.refusal
 elseif command.capped then
   denied.reason = 'PER_REQUEST_CAP'
 elseif #open_one > 0 then
-  denied.reason, denied.limiting = 'CONCURRENCY_CAP', open_one
+  denied.reason, denied.limiting, is_in_the_way = 'CONCURRENCY_CAP', open_one, true
 else
-  local retry = rate(meta, 6 + #windows + #command.lots, command.rates, is_check)
+  local retry
+  retry, rated = rate(meta, 6 + #windows + #command.lots, command.rates)
   if retry > 0 then
     denied.reason, denied.retry = 'RATE_LIMITED', fmt(retry)
   else
@@ -79,23 +80,28 @@ else
         chosen = i
         break
       end
+      is_in_the_way = is_in_the_way or option.refusal == ''
     end
     denied.reason = chosen and '' or last.refusal
   end
 end
 
+if not chosen and is_in_the_way and command.may_reclaim then
+  local expired = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', fmt(meta.now), 'LIMIT', 0, 16)
+  if #expired > 0 then
+    return { 'RECLAIM', unpack(expired) }
+  end
+end
 local amounts = chosen and command.options[chosen].amounts
 if not chosen and denied.reason == '' and command.mode == 'BEST_EFFORT' then
   amounts = best_effort(windows, pools, last.amounts)
   chosen = amounts and #command.options
 end
+for _, write in ipairs(is_check and {} or rated) do
+  redis.call('SET', write[1], write[2], 'PX', 120000)
+end
 
 if not chosen then
-  local expired = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', fmt(meta.now), 'LIMIT', 0, 16)
-  local is_in_the_way = denied.reason == '' or denied.reason == 'CONCURRENCY_CAP'
-  if #expired > 0 and command.may_reclaim and is_in_the_way then
-    return { 'RECLAIM', unpack(expired) }
-  end
   denied.next_expiry = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2] or '0'
   local result = { operation = ARGV[3], denied = denied }
   return is_check and check(meta, result) or record(meta, KEYS[2], KEYS[5], request, result)

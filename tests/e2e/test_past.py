@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import budget_service_pb2 as budget
+from authority.v1 import resources_pb2
 from calls import send
 from refusals import invalid, refused
 
@@ -217,6 +218,20 @@ async def test_a_balance_of_the_past_is_what_it_was(acme, clock):
     assert [row.balances[1].available for _, row in history] == [1000, 900, 930, 950, 997]
     for (early, _), (late, _) in pairwise(history):
         assert early < late
+
+
+async def test_a_limit_of_the_past_is_what_it_was(acme, clock):
+    moments = []
+    for limit in (300, 200, 700):
+        moments.append(clock.now_ms())
+        clock.go(10)
+        changed = resources_pb2.Budget(account="acme/team", budget="usd-total", limit=limit)
+        request = admin.UpdateBudgetRequest(budget=changed)
+        request.update_mask.paths.append("limit")
+        await send(acme, request)
+    moments.append(clock.now_ms())
+    limits = [(await balance_at(acme, moment)).balances[0].budget.limit for moment in moments]
+    assert limits == [500, 300, 200, 700]
 
 
 async def test_what_was_made_later_was_not_there(acme, clock):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from authority.domain.budgets import WindowRef
+from authority.domain.budgets import Budget, WindowRef
 from authority.domain.entries import Book
 from authority.domain.grants import Grant
 from authority.domain.money import Unit
@@ -75,6 +75,10 @@ class History(Protocol):
         self, tenant: str, refs: Iterable[WindowRef], moment_ms: int
     ) -> dict[WindowRef, WindowCounts]:
         """Return what windows and lots of a tenant counted at the end of a millisecond."""
+        ...
+
+    async def budgets_at(self, budgets: Iterable[Budget], moment_ms: int) -> list[Budget]:
+        """Return budgets with the limit and enforcement that they had then."""
         ...
 
     async def grants_at(self, accounts: Sequence[str], moment_ms: int) -> list[Grant]:

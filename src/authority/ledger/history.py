@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
-from authority.domain.budgets import WindowRef
+from authority.domain.budgets import Budget, Enforcement, WindowRef
 from authority.domain.entries import Book
 from authority.domain.grants import Grant
 from authority.domain.history import EntryFilter, EntryRow
@@ -96,6 +96,23 @@ class PostgresHistory:
             },
         )
         return {window_ref(row): window_counts(row) for row in rows}
+
+    async def budgets_at(self, budgets: Iterable[Budget], moment_ms: int) -> list[Budget]:
+        """Return budgets with the limit and enforcement that they had then."""
+        now = {f"{budget.account} {budget.budget}": budget for budget in budgets}
+        parameters = {"resources": list(now), "moment_ms": moment_ms}
+        rows = await self._database.rows(self._sql["budgets_at"], parameters)
+        changed = {row["resource"]: row["before"] for row in rows}
+        return [
+            replace(
+                budget,
+                limit=changed[name]["limit"],
+                enforcement=Enforcement(changed[name]["enforcement"]),
+            )
+            if name in changed
+            else budget
+            for name, budget in now.items()
+        ]
 
     async def grants_at(self, accounts: Sequence[str], moment_ms: int) -> list[Grant]:
         """Return the grants that accounts had been given by then, as they were then."""

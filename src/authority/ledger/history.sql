@@ -61,3 +61,10 @@ LEFT JOIN (
 -- name: grants_at
 SELECT * FROM account_grant
 WHERE account = ANY(%(accounts)s::text[]) AND create_ms <= %(moment_ms)s ORDER BY grant_key;
+
+-- name: budgets_at
+-- What the first change since has replaced; no row for a budget that was not changed.
+SELECT DISTINCT ON (resource) resource, before FROM admin_audit
+WHERE resource_type = 'budget' AND resource = ANY(%(resources)s::text[]) AND before IS NOT NULL
+  AND change_time > to_timestamp(%(moment_ms)s / 1000.0)
+ORDER BY resource, change_number;

@@ -56,9 +56,9 @@ class Past:
         return (await self._context.policies.of(account)).below(account)
 
     async def balance(self, account: str, moment_ms: int) -> AccountBalance:
-        """Return what a Reserve would have been checked against, by today's tree and limits.
+        """Return what a Reserve would have been checked against, by today's account tree.
 
-        Budgets and grants that were made later are left out.
+        Budgets and grants that were made later are left out, and limits are those of then.
 
         Raises:
             InvalidRequest: the moment has not come yet.
@@ -82,8 +82,12 @@ class Past:
         refs = [window.ref for window in windows] + [lot.ref for lot in lots]
         counts = await self._history.counts_at(tenant, refs, moment_ms)
         balances = [GrantBalance(lot, counts[lot.ref], moment_ms) for lot in lots]
+        budgets = await self._history.budgets_at((row.budget for row in windows), moment_ms)
         return AccountBalance(
-            [Balance(window, counts[window.ref]) for window in windows],
+            [
+                Balance(window._replace(budget=budget), counts[window.ref])
+                for window, budget in zip(windows, budgets, strict=True)
+            ],
             [balance for balance in balances if balance.left or balance.counts.reserved],
             moment_ms,
         )

@@ -215,8 +215,8 @@ class BudgetServiceServicer(object):
 
     def GetBalance(self, request, context):
         """Reads the numbers of every budget and grant that a Reserve by the account would be checked against, in the windows of
-        now, or of a time in the past as the ledger has them: by today's account tree, time zones and limits, without the
-        budgets and grants that were made later.
+        now, or of a time in the past as the ledger has them: by today's account tree and time zones and the limits of
+        then, without the budgets and grants that were made later.
         Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

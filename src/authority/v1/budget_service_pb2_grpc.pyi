@@ -96,8 +96,8 @@ class BudgetServiceStub:
     """
     GetBalance: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetBalanceRequest, _budget_service_pb2.GetBalanceResponse]
     """Reads the numbers of every budget and grant that a Reserve by the account would be checked against, in the windows of
-    now, or of a time in the past as the ledger has them: by today's account tree, time zones and limits, without the
-    budgets and grants that were made later.
+    now, or of a time in the past as the ledger has them: by today's account tree and time zones and the limits of
+    then, without the budgets and grants that were made later.
     Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
     """
     WatchBalance: _grpc.UnaryStreamMultiCallable[_budget_service_pb2.WatchBalanceRequest, _budget_service_pb2.WatchBalanceResponse]
@@ -166,8 +166,8 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     """
     GetBalance: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetBalanceRequest, _budget_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """Reads the numbers of every budget and grant that a Reserve by the account would be checked against, in the windows of
-    now, or of a time in the past as the ledger has them: by today's account tree, time zones and limits, without the
-    budgets and grants that were made later.
+    now, or of a time in the past as the ledger has them: by today's account tree and time zones and the limits of
+    then, without the budgets and grants that were made later.
     Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
     """
     WatchBalance: _aio.UnaryStreamMultiCallable[_budget_service_pb2.WatchBalanceRequest, _budget_service_pb2.WatchBalanceResponse]  # type: ignore[assignment]
@@ -311,8 +311,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.GetBalanceResponse, _abc.Awaitable[_budget_service_pb2.GetBalanceResponse]]:
         """Reads the numbers of every budget and grant that a Reserve by the account would be checked against, in the windows of
-        now, or of a time in the past as the ledger has them: by today's account tree, time zones and limits, without the
-        budgets and grants that were made later.
+        now, or of a time in the past as the ledger has them: by today's account tree and time zones and the limits of
+        then, without the budgets and grants that were made later.
         Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
 

@@ -28,7 +28,7 @@ KINDS = {"valid": 5, "near-valid": 4, "garbage": 1}
 _WEIGHTS = {
     **dict.fromkeys(("Reserve", "Commit", "Apply"), 4.0),
     **dict.fromkeys(("Release", "Refund", "Extend", "BatchReserve"), 2.0),
-    **dict.fromkeys(("Audit", "Rebuild"), 0.1),
+    **dict.fromkeys(("Audit", "Rebuild"), 0.04),
 }
 _FAULTS = {"INTERNAL", "UNKNOWN", "UNIMPLEMENTED", "DATA_LOSS", "ABORTED", "CANCELLED"}
 _REASONS = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}  # noqa: SIM118 - not a dict

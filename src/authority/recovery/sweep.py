@@ -93,9 +93,11 @@ class Sweeper:
         return sum(task.result() for task in tasks)
 
     async def _expire(self, reservation_id: str) -> bool:
-        """Expire one; one that is broken holds up no other."""
+        """Expire one; one that can't be now, or is broken, holds up no other."""
         try:
             return await expire(self._context, self._locator, reservation_id)
+        except Unavailable:
+            return False  # The next sweep tries again.
         except BrokenReservation:
             log.exception(
                 "reservation_set_aside",

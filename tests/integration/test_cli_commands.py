@@ -37,6 +37,11 @@ BUDGET = resources.Budget(
 BALANCE = resources.BudgetBalance(
     budget=BUDGET, reserved=1, committed=40_800, refunded=0, available=459_199
 )
+GRANT = resources.Grant(grant_id="acme/1", unit="UNIT_IMAGES", refund_grace={"seconds": 60})
+RESERVATION = resources.Reservation(
+    reservation_id="acme/7",
+    legs=[resources.ReservationLeg(unit=resources.UNIT_USD, reserved=80_000)],
+)
 API_KEY = admin.ApiKey(api_key_id="abcdefghijkl", tenant="acme", scopes=[admin.SCOPE_SPEND])
 CHANGE = admin.Change(
     change_number=7,
@@ -72,7 +77,12 @@ ANSWERS = {
     "GetAccount": admin.GetAccountResponse(account=ACCOUNT),
     "CreateAccount": admin.CreateAccountResponse(account=ACCOUNT),
     "UpdateAccount": admin.UpdateAccountResponse(account=ACCOUNT),
-    "GetBalance": budget.GetBalanceResponse(balances=[BALANCE]),
+    "GetBalance": budget.GetBalanceResponse(balances=[BALANCE], grants=[GRANT]),
+    "ListReservations": budget.ListReservationsResponse(reservations=[RESERVATION]),
+    "ListGrants": admin.ListGrantsResponse(grants=[GRANT]),
+    "CreateGrant": admin.CreateGrantResponse(grant=GRANT),
+    "VoidGrant": admin.VoidGrantResponse(grant=GRANT),
+    "Rebuild": admin.RebuildResponse(tenant_count=1, epoch=8),
     "ListBudgets": admin.ListBudgetsResponse(budgets=[BUDGET]),
     "GetBudget": admin.GetBudgetResponse(budget=BUDGET),
     "CreateBudget": admin.CreateBudgetResponse(budget=BUDGET),
@@ -86,6 +96,7 @@ ANSWERS = {
     "Audit": admin.AuditResponse(tenant_count=1, operation_count=2),
 }
 NEW_BUDGET = ("--unit", "usd", "--window", "day", "--limit", "0.50")
+NEW_GRANT = ("--unit", "images", "--amount", "3")
 # Every command that asks once, with the keys of its document and the header of its first table.
 COMMANDS = {
     ("accounts", "list"): ({"accounts"}, "account"),
@@ -96,6 +107,12 @@ COMMANDS = {
     ("budgets", "get", "acme", "usd-day"): ({"budget", "balance"}, "account"),
     ("budgets", "create", "acme", *NEW_BUDGET): ({"budget"}, "account"),
     ("budgets", "set", "acme", "usd-day", "--limit", "2"): ({"budget"}, "account"),
+    ("grants", "list", "acme"): ({"grants"}, "grant_id"),
+    ("grants", "create", "acme", *NEW_GRANT): ({"grant"}, "grant_id"),
+    ("grants", "void", "acme/1"): ({"grant"}, "grant_id"),
+    ("balance", "acme"): ({"balances", "grants", "read_time"}, "account"),
+    ("reservations", "list", "acme"): ({"reservations"}, "reservation_id"),
+    ("rebuild", "acme"): ({"tenant_count", "epoch"}, "tenant_count"),
     ("keys", "list", "--tenant", "acme"): ({"api_keys"}, "api_key_id"),
     ("keys", "create", "acme", "--scope", "spend"): ({"api_key", "token"}, "api_key_id"),
     ("keys", "revoke", "abcdefghijkl"): ({"api_key"}, "api_key_id"),
@@ -303,6 +320,11 @@ def test_a_limit_is_read_in_the_unit_of_the_budget(authority):
         (("budgets", "create", "acme", "--unit", "eur", *NEW_BUDGET[2:]), "usd"),
         (("budgets", "create", "acme", "--unit", "unknown", *NEW_BUDGET[2:]), "usd"),
         (("accounts", "get"), "ACCOUNT"),
+        (("grants", "create", "acme", *NEW_GRANT[:-1], "0.5"), "--amount"),
+        (("grants", "create", "acme", *NEW_GRANT, "--recurrence", "total"), "--recurrence"),
+        (("balance", "acme", "--as-of", "yesterday"), "2026-11-21T10:30:00Z"),
+        (("ledger", "export"), "--account"),
+        (("ledger", "export", "--account", "acme", "--json"), "--output"),
         (("generate", "a fox"), "--account"),
         (("generate", "--account", "acme"), "PROMPT"),
         (("generate", "a fox", "--file", "x", "--account", "acme"), "--file"),
@@ -354,7 +376,7 @@ def _commands(group, *path):
 
 def test_every_command_takes_json_and_explains_itself():
     found = dict(_commands(paymaster))
-    assert len(found) == 21
+    assert len(found) == 29
     for path, made in found.items():
         assert any("--json" in param.opts for param in made.params), path
         assert made.help, path

@@ -1,4 +1,4 @@
-"""`paymaster status` and `paymaster audit`: is everything up, and do the books balance?"""
+"""`paymaster status`, `audit` and `rebuild`: is everything up, and do the books balance?"""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from paymaster.cli.base import command
 from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of
 from paymaster.cli.exits import CommandFailed, ExitCode
-from paymaster.cli.output import Column, Output, Table, count_of, note, one_line, wide
+from paymaster.cli.output import Column, Output, Table, count_of, note, one_line, right, wide
 
 AUDIT_SECONDS_MAX = 600.0
+_REBUILD_COLUMNS = (right("tenant_count"), right("epoch"))
 _STATUS_COLUMNS = (Column("part"), Column("state"), wide("detail"))
 _AUDIT_COLUMNS = (
     Column("tenant"),
@@ -62,6 +63,19 @@ async def audit(*, output: Output, data_dir: Path | None, tenant: str) -> None:
         raise CommandFailed(f"The books do not balance: {audit_summary(report)}")
     if not output.as_json:
         note(f"The books balance: {audit_summary(report)}")
+
+
+@command(name="rebuild")
+@click.argument("tenant", default="")
+async def rebuild(*, output: Output, data_dir: Path | None, tenant: str) -> None:
+    """Make hot state anew from the ledger, beside traffic.
+
+    That of TENANT, or of all, before the command ends; that of others when they are next used.
+    """
+    async with connected(data_dir) as connection:
+        report = await connection.admin.rebuild(tenant=tenant)
+    row = [str(report.tenant_count), str(report.epoch)]
+    output.show(document_of(report), Table(_REBUILD_COLUMNS, [row]))
 
 
 def audit_summary(report: AuditReport) -> str:

@@ -1,10 +1,13 @@
-"""The clients' values as JSON: the same names, times in ISO 8601, amounts in smallest steps."""
+"""The clients' values as JSON: the same names, times in ISO 8601, spans in seconds as `60s`,
+
+amounts in smallest steps.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 
@@ -15,6 +18,8 @@ def document_of(value: Any) -> Any:
         return {name: document_of(getattr(value, name)) for name in names}
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():g}s"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [document_of(item) for item in value]
     return value

@@ -52,7 +52,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a command's result goes. It is printed once, as one document."""
+    """Where a command's result goes. It is printed once, as one document, but for what goes on."""
 
     as_json: bool
 
@@ -71,6 +71,16 @@ class Output:
                 console.print(_rich_table(table, console.width))
         else:
             click.echo("\n\n".join(map(_tab_separated, tables)))
+
+    def show_next(self, document: Mapping[str, Any], table: Table, *, first: bool) -> None:
+        """Print one of many results: a JSON line, a table, or rows below the `first` one's header.
+
+        A pipe gets each at once.
+        """
+        if self.as_json or self.for_people or first:
+            self.show(document, table)
+        elif table.rows:
+            click.echo("\n".join("\t".join(map(_cell, row)) for row in table.rows))
 
 
 def note(message: str) -> None:

@@ -1,0 +1,156 @@
+"""`paymaster ledger`: the books, for other programs."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from clients.ledger_types import LedgerEntry
+from clients.requests import new_key
+from paymaster.cli.base import choice, command, group
+from paymaster.cli.connection import connected
+from paymaster.cli.documents import document_of
+from paymaster.cli.exits import CommandFailed
+from paymaster.cli.output import Column, Output, Table, right
+from paymaster.cli.times import TIME
+
+COLUMNS = tuple(item.name for item in dataclasses.fields(LedgerEntry))
+_ENTRIES_AT_ONCE = 1000
+_SUMMARY_COLUMNS = (Column("path"), right("entry_count"))
+
+_Write = Callable[[str], Awaitable[None]]
+
+
+class Format(StrEnum):
+    """How an entry is written: a row of CSV, or a JSON document on a line."""
+
+    CSV = "CSV"
+    JSONL = "JSONL"
+
+
+@group
+def ledger() -> None:
+    """Export the entries of the ledger."""
+
+
+@command(ledger, "export")
+@click.option(
+    "--account", required=True, metavar="ID", help="Entries of this account and of those below it."
+)
+@click.option(
+    "--format",
+    "form",
+    type=choice(Format),
+    default=Format.CSV,
+    help="CSV with a header, which is the default, or a JSON document on each line.",
+)
+@click.option("--since", type=TIME, help="Only entries decided at or after this time.")
+@click.option("--until", type=TIME, help="Only entries decided before this time.")
+@click.option(
+    "--output",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The file to write, which is there only once it is whole; standard output if not given.",
+)
+async def export(
+    *,
+    output: Output,
+    data_dir: Path | None,
+    account: str,
+    form: Format,
+    since: datetime | None,
+    until: datetime | None,
+    path: Path | None,
+) -> None:
+    """Write ledger entries in the order in which they were decided, for other programs.
+
+    With --json, which needs --output, it says how many there were.
+    """
+    if output.as_json and path is None:
+        raise click.UsageError("--json needs --output; for entries as JSON give --format jsonl.")
+    count = 0
+    async with connected(data_dir) as connection, _destination(path) as write:
+        if form is Format.CSV:
+            await write(_csv_of([COLUMNS]))
+        gathered: list[LedgerEntry] = []
+        listed = connection.admin.list_ledger_entries(account, start_time=since, end_time=until)
+        async for entry in listed:
+            gathered.append(entry)
+            if len(gathered) == _ENTRIES_AT_ONCE:
+                await write(_text_of(gathered, form))
+                count += len(gathered)
+                gathered = []
+        await write(_text_of(gathered, form))
+        count += len(gathered)
+    if path is not None:
+        output.show(
+            {"path": str(path), "entry_count": count},
+            Table(_SUMMARY_COLUMNS, [[str(path), str(count)]]),
+        )
+
+
+def _text_of(entries: Sequence[LedgerEntry], form: Format) -> str:
+    documents = [document_of(entry) for entry in entries]
+    if form is Format.JSONL:
+        return "".join(f"{json.dumps(item, ensure_ascii=False)}\n" for item in documents)
+    return _csv_of(item.values() for item in documents)
+
+
+def _csv_of(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+@asynccontextmanager
+async def _destination(path: Path | None) -> AsyncIterator[_Write]:
+    """Yield what writes to standard output, or to a file that gets its name at the block's end."""
+    if path is None:
+        yield _print
+        return
+    partial = path.with_name(f".{new_key()}.part")
+    try:
+        file = await asyncio.to_thread(partial.open, "x", encoding="utf-8", newline="")
+        try:
+            yield _writer_to(file)
+            await asyncio.to_thread(_finish, file, partial, path)
+        finally:
+            await asyncio.to_thread(_discard, file, partial)
+    except OSError as error:
+        raise CommandFailed(f"{path} can't be written: {error.strerror}.") from error
+
+
+def _writer_to(file: TextIO) -> _Write:
+    async def write(text: str) -> None:
+        await asyncio.to_thread(file.write, text)
+
+    return write
+
+
+async def _print(text: str) -> None:
+    await asyncio.to_thread(click.echo, text, nl=False)
+
+
+def _finish(file: TextIO, partial: Path, path: Path) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    partial.replace(path)
+
+
+def _discard(file: TextIO, partial: Path) -> None:
+    file.close()
+    partial.unlink(missing_ok=True)

@@ -430,6 +430,7 @@ class TestListing:
             page = await send(tenants, request)
             assert len(page.changes) <= size
             found += page.changes
+            assert len(found) <= len(every)
             if not page.next_page_token:
                 break
             request.page_token = page.next_page_token

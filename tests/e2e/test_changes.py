@@ -416,6 +416,9 @@ class TestListing:
             assert len(of(tenant)) == count
         own = await changes(tenants, account="acme")
         assert [change.resource for change in own] == ["acme usd-day", "acme"]
+        # An API key is its tenant's, and no account's.
+        (theirs,) = await changes(tenants, account="globex")
+        assert theirs.resource == "globex"
         alices = await changes(tenants, account="acme/alice", tenant="acme")
         assert [change.resource_type for change in alices] == ["grant", "budget", "account"]
         assert await changes(tenants, account="acme/alice", tenant="globex") == []

@@ -49,7 +49,8 @@ class Generations:
 
         async def final():
             found = await self.get(generation_id)
-            return found if state(found) in ENDED else None
+            assert state(found) in ENDED, found
+            return found
 
         return await eventually(final, seconds)
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -15,6 +15,22 @@ import pytest
 
 from authorities import TOKEN, Stubs
 from support import eventually
+
+_LOG_TAIL_LINES = 60
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the processes of a test that failed have logged last."""
+    report = yield
+    home = item.funcargs.get("tmp_path") if report.failed else None
+    for log in sorted(home.rglob("*log")) if isinstance(home, Path) else ():
+        lines = log.read_text(errors="replace").splitlines()
+        tail = "\n".join(lines[-_LOG_TAIL_LINES:])
+        report.sections.append((f"end of {log.relative_to(home)}", tail))
+    return report
 
 
 class AuthorityProcess:

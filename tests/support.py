@@ -29,9 +29,8 @@ async def eventually(
         problem = None
         result = None
         try:
-            result = condition()
-            if inspect.isawaitable(result):
-                result = await result
+            outcome = condition()
+            result = await outcome if inspect.isawaitable(outcome) else outcome
         except AssertionError as error:
             problem = error
         if result:

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
-from arq.utils import timestamp_ms
+from arq.utils import poll, timestamp_ms
 from arq.worker import Retry, Worker, func
 from redis.exceptions import RedisError
 
@@ -147,6 +147,14 @@ class BudgetWorker(Worker):
 
     def _give_slot_back(self, _task: asyncio.Task[Any]) -> None:
         self.job_counter -= 1
+
+    async def main(self) -> None:
+        """Poll until cancelled.
+
+        arq's own asks Redis for its version first, only to log it, and ends if Redis goes then.
+        """
+        async for _ in poll(self.poll_delay_s):
+            await self._poll_iteration()
 
     async def _poll_iteration(self) -> None:
         try:

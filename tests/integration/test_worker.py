@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from generating import insert_generation, read_generation
 from generations.models import Kind
 from generations.queue import enqueue, job_id, open_pool, queue_name
+from proxy import Proxy
 from support import eventually
 from workers.database import DatabaseAway, make_pool
 from workers.reconciler import Reconciler
@@ -70,9 +71,17 @@ def work(pool):
 
 
 @asynccontextmanager
-async def working(pool, redis_url, work, *, name="one", renews=True, slots=2, wait_s=5):
+async def working(pool, redis_url, work, **options):
     """Run a worker within the block, stopped in order at its end."""
     redis = await open_pool(redis_url)
+    async with working_with(pool, redis, work, **options) as worker:
+        yield worker
+    await redis.aclose(close_connection_pool=True)
+
+
+@asynccontextmanager
+async def working_with(pool, redis, work, *, name="one", renews=True, slots=2, wait_s=5):
+    """Run a worker with a connection that is open."""
     runner = Runner(WorkStore(pool), work, owner=name, lease_s=LEASE_S)
     worker = BudgetWorker(
         runner.run,
@@ -100,7 +109,6 @@ async def working(pool, redis_url, work, *, name="one", renews=True, slots=2, wa
         await tasks[0]
         tasks[1].cancel()
         await asyncio.wait(tasks)
-        await redis.aclose(close_connection_pool=True)
 
 
 async def enqueued(ledger_url, redis, number=0):
@@ -241,6 +249,23 @@ async def test_a_worker_survives_a_restart_of_valkey(pool, make_valkey, ledger_u
         late = await enqueued(ledger_url, redis)
         await ended(ledger_url, late)
     await redis.aclose(close_connection_pool=True)
+
+
+async def test_a_worker_that_is_cut_off_as_it_starts_works_later(
+    pool, valkey, redis_url, redis, ledger_url, work
+):
+    generation_id = await enqueued(ledger_url, redis)
+    work.go.set()
+    async with Proxy(valkey.port) as proxy:
+        url = redis_url.replace(str(valkey.port), str(proxy.port))
+        connected = await open_pool(url)
+        proxy.refuse()
+        await asyncio.sleep(0.1)  # Until the connection is seen to be cut.
+        async with working_with(pool, connected, work):
+            await asyncio.sleep(0.5)
+            proxy.pass_on()
+            await ended(ledger_url, generation_id)
+        await connected.aclose(close_connection_pool=True)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""The clients' values as JSON: the same names, times in ISO 8601, spans in seconds as `60s`,
+"""The clients' values as JSON: the same names, times in ISO 8601, spans as seconds (`60s`).
 
-amounts in smallest steps.
+Amounts are integers in the unit's smallest step.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo dev test test-redis soak fuzz lint format proto constraints clean
+.PHONY: help demo dev test chaos test-redis soak fuzz lint format proto constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -47,6 +47,10 @@ REQUESTS ?= 100000
 
 fuzz: $(VENV)/.dev  ## Send REQUESTS generated requests, valid to garbage, to every method (SEED=...)
 	@PYTHONPATH=tests $(BIN)/python -m fuzzing --requests $(REQUESTS) $(if $(SEED),--seed $(SEED))
+
+DURATION ?= 60
+chaos: $(VENV)/.dev  ## Break everything under load for DURATION seconds, then count (SEED=...)
+	@PYTHONPATH=tests $(BIN)/python -m chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.dev  ## Check style, types, imports, protos, migrations and generated code
 	$(BIN)/ruff check .

@@ -19,6 +19,9 @@ from authority.domain.errors import Unavailable
 _WAIT_SECONDS = 1.5
 _STATEMENT_TIMEOUT = "15s"
 _POLL_SECONDS = 0.2
+# The pool waits twice as long after each attempt that fails, so that after an hour's outage the next
+# one may be an hour away. One that gives up soon lets the next caller make a new one at once.
+_RECONNECT_SECONDS = 1.0
 
 # Internal errors are states of the server too, such as a primary that was demoted to read-only.
 _AWAY = (
@@ -38,6 +41,7 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
         min_size=1,
         max_size=size_max,
         timeout=_WAIT_SECONDS,
+        reconnect_timeout=_RECONNECT_SECONDS,
         open=False,
         # A connection that a restart of Postgres has cut is noticed before it is used.
         check=AsyncConnectionPool.check_connection,

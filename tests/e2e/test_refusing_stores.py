@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
 import pytest
 from redis.asyncio import Redis
@@ -9,6 +11,7 @@ from redis.asyncio import Redis
 from authorities import make_settings, new_key
 from authority.ledger.migrate import migrate
 from refusals import refused
+from support import eventually
 
 DAY = ("acme", "usd-day")
 
@@ -72,20 +75,45 @@ async def test_a_postgres_that_was_demoted(stores, acme):
     keys = [new_key() for _ in range(4)]
     await acme.reserve("acme", {"USD": 100}, key=keys[0])
     async with await psycopg.AsyncConnection.connect(stores[0].url, autocommit=True) as connection:
-        await _read_only(connection, "on")
+        await _read_only(stores[0], connection, "on")
         refusal = await refused(acme.reserve("acme", {"USD": 1}, key=keys[3]))
         assert refusal.code == "UNAVAILABLE"
         assert (await refused(acme.account("globex"))).code == "UNAVAILABLE"
-        await _read_only(connection, "off")
+        await _read_only(stores[0], connection, "off")
     held = await acme.reserve("acme", {"USD": 1}, key=keys[3])
     await acme.release(held.reservation.reservation_id)
     await settled(acme, keys)
 
 
-async def _read_only(connection, value):
+async def test_a_postgres_that_has_cut_every_connection(stores, acme):
+    async with asyncio.TaskGroup() as group:
+        for number in range(60):
+            group.create_task(acme.account(f"tenant-{number}"))
+    async with await psycopg.AsyncConnection.connect(stores[0].url, autocommit=True) as connection:
+        assert await _cut(connection) > 5
+    # Not one call fails, whichever connections it comes by.
+    for number in range(60, 70):
+        await acme.account(f"tenant-{number}")
+
+
+async def _read_only(postgres, connection, value):
     await connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
     await connection.execute("SELECT pg_reload_conf()")
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+
+    async def has_changed():
+        # Connections are given what the server had read by the time that they were made.
+        async with await psycopg.AsyncConnection.connect(postgres.url) as other:
+            cursor = await other.execute("SHOW default_transaction_read_only")
+            return await cursor.fetchone() == (value,)
+
+    await eventually(has_changed)
+    await _cut(connection)
+
+
+async def _cut(connection):
+    """End all other connections; return how many there were, once they are gone."""
+    cursor = await connection.execute(
+        "SELECT pg_terminate_backend(pid, 10_000) FROM pg_stat_activity"
         " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
+    return len(await cursor.fetchall())

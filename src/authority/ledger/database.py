@@ -19,8 +19,8 @@ from authority.domain.errors import Unavailable
 _WAIT_SECONDS = 1.5
 _STATEMENT_TIMEOUT = "15s"
 _POLL_SECONDS = 0.2
-# The pool waits twice as long after each attempt that fails, so that after an hour's outage the next
-# one may be an hour away. One that gives up soon lets the next caller make a new one at once.
+# The pool waits twice as long after each attempt that fails, so that after an hour's outage the
+# next one may be an hour away. One that gives up soon lets the next caller make a new one at once.
 _RECONNECT_SECONDS = 1.0
 
 # Internal errors are states of the server too, such as a primary that was demoted to read-only.
@@ -31,20 +31,42 @@ _AWAY = (
     PoolTimeout,
 )
 
-Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+class Pool(AsyncConnectionPool[AsyncConnection[DictRow]]):
+    """A pool that is of use again as soon as Postgres is.
+
+    Its own check of a connection that is taken sleeps for a second after each dead one; after a
+    restart all are dead, and calls would fail until the last of them was found to be.
+    """
+
+    async def getconn(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109  # The pool calls it so.
+    ) -> AsyncConnection[DictRow]:
+        """Take a connection that lives. Raises PoolTimeout."""
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        while True:
+            connection = await super().getconn(deadline - time.monotonic())
+            try:
+                await self.check_connection(connection)
+            except psycopg.Error:
+                await self.putconn(connection)  # and the pool makes another in its place
+            except BaseException:
+                await self.putconn(connection)
+                raise
+            else:
+                return connection
 
 
 def make_pool(database_url: str, *, size_max: int) -> Pool:
     """Return a pool that is not open yet."""
-    return AsyncConnectionPool(
+    return Pool(
         database_url,
         min_size=1,
         max_size=size_max,
         timeout=_WAIT_SECONDS,
         reconnect_timeout=_RECONNECT_SECONDS,
         open=False,
-        # A connection that a restart of Postgres has cut is noticed before it is used.
-        check=AsyncConnectionPool.check_connection,
         connection_class=AsyncConnection[DictRow],
         kwargs={
             "autocommit": True,

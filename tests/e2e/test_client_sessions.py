@@ -26,6 +26,9 @@ from clients import (
 from clients.requests import new_key
 from support import eventually
 
+# Ends only with the call's own deadline.
+PATIENT = RetryPolicy(attempts_max=1_000, delay_max=0.2)
+
 
 @pytest.fixture
 def address(authority):
@@ -222,7 +225,6 @@ async def process(make_authority_process, ledger_url, redis_url):
 
 
 async def test_a_killed_authority_charges_nobody_twice_and_loses_no_call(process):
-    patient = RetryPolicy(attempts_max=1_000, delay_max=0.2)
     acknowledged = 0
 
     async def spend(opened):
@@ -236,7 +238,7 @@ async def test_a_killed_authority_charges_nobody_twice_and_loses_no_call(process
             await spend(opened)
 
     async with (
-        AuthorityClient(process.address, token=TOKEN, timeout=60, retry=patient) as client,
+        AuthorityClient(process.address, token=TOKEN, timeout=60, retry=PATIENT) as client,
         client.session() as opened,
         asyncio.TaskGroup() as group,
     ):
@@ -251,6 +253,34 @@ async def test_a_killed_authority_charges_nobody_twice_and_loses_no_call(process
     # A Reserve that was decided and not answered was found again by its key: nothing is left held.
     assert (await stubs.balance("acme"))["acme", "usd-day"][:2] == (0, 800 * 100)
     assert await stubs.differences() == []
+
+
+async def test_the_end_of_the_block_waits_for_what_is_to_be_repeated(process):
+    paused, go_on = asyncio.Event(), asyncio.Event()
+
+    async def pause(seconds):
+        paused.set()
+        await go_on.wait()
+        await asyncio.sleep(seconds)
+
+    async with AuthorityClient(
+        process.address, token=TOKEN, timeout=60, retry=PATIENT, sleep=pause
+    ) as client:
+
+        async def ended_before_its_call():
+            async with client.session() as opened:
+                call = asyncio.create_task(opened.reserve("acme", [usd("0.01")]))
+                await paused.wait()
+            assert call.done()
+            return await call
+
+        await process.send(signal.SIGKILL)
+        block = asyncio.create_task(ended_before_its_call())
+        await paused.wait()
+        await process.start()
+        assert not block.done()
+        go_on.set()
+        assert (await block).state is ReservationState.HELD
 
 
 async def test_without_retries_a_break_is_unavailable_and_the_key_finds_the_outcome(process):

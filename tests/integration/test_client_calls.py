@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 
 from authority.v1 import admin_service_pb2, budget_service_pb2, errors_pb2, resources_pb2
@@ -226,6 +227,36 @@ async def test_lists_go_on_to_their_end(scripted):
 
     scripted.script = list(pages)
     assert await asyncio.to_thread(work) == ["a", "b", "c"]
+
+
+def balance(reserved, seconds):
+    """Return a watched balance, read at a time."""
+    told = budget_service_pb2.GetBalanceResponse(
+        balances=[resources_pb2.BudgetBalance(reserved=reserved)],
+        read_time=Timestamp(seconds=seconds),
+    )
+    return budget_service_pb2.WatchBalanceResponse(balance=told)
+
+
+async def test_a_watch_goes_on_where_it_broke_and_tells_nothing_twice(scripted):
+    def script():
+        # A stream ends after its last line, and after none.
+        return [[balance(0, 1), balance(3, 2)], [], unavailable(), [balance(3, 3), balance(4, 4)]]
+
+    scripted.script = script()
+    async with AuthorityClient(scripted.address) as client:
+        watched = client.watch_balance("acme")
+        seen = [(await anext(watched)).balances[0].reserved for _ in range(3)]
+        await watched.aclose()
+    assert seen == [0, 3, 4]
+
+    def work():
+        with SyncAuthorityClient(scripted.address) as client:
+            watched = client.watch_balance("acme")
+            return [next(watched).balances[0].reserved for _ in range(3)]
+
+    scripted.script = script()
+    assert await asyncio.to_thread(work) == [0, 3, 4]
 
 
 async def test_threads_share_a_sync_client(scripted):

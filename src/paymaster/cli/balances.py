@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-import click
-
 from clients.balance_types import Balance
 from paymaster.cli.accounts import account_argument, balance_table
 from paymaster.cli.base import command
@@ -15,7 +13,7 @@ from paymaster.cli.documents import document_of, time_text
 from paymaster.cli.grants import grant_table
 from paymaster.cli.money import format_amount
 from paymaster.cli.output import Column, Output, Table, right
-from paymaster.cli.times import TIME
+from paymaster.cli.times import time_option
 
 _WATCH_COLUMNS = (
     Column("read_time"),
@@ -31,7 +29,7 @@ _WATCH_COLUMNS = (
 
 @command(name="balance")
 @account_argument
-@click.option("--as-of", type=TIME, help="As the ledger has it at a time in the past.")
+@time_option("--as-of", "As the ledger has it at a time in the past.")
 async def balance(
     *, output: Output, data_dir: Path | None, account: str, as_of: datetime | None
 ) -> None:

@@ -17,7 +17,7 @@ from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of, time_text
 from paymaster.cli.money import BadAmount, format_amount, parse_amount
 from paymaster.cli.output import Column, Output, Table, minor, right
-from paymaster.cli.times import TIME
+from paymaster.cli.times import time_option
 
 _COLUMNS = (
     Column("grant_id"),
@@ -69,8 +69,8 @@ async def list_grants(
     help="Grant the amount anew in every such period; what is left of it expires with it.",
 )
 @click.option("--priority", type=int, default=0, metavar="N", help="Lower ones are spent first.")
-@click.option("--effective-time", type=TIME, help="From when on; at once if not given.")
-@click.option("--expire-time", type=TIME, help="Until when; for ever if not given.")
+@time_option("--effective-time", "From when on; at once if not given.")
+@time_option("--expire-time", "Until when; for ever if not given.")
 @click.option(
     "--refund-grace-days",
     type=click.IntRange(1, _DAYS_MAX),

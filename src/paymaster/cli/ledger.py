@@ -24,7 +24,7 @@ from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of
 from paymaster.cli.exits import CommandFailed
 from paymaster.cli.output import Column, Output, Table, right
-from paymaster.cli.times import TIME
+from paymaster.cli.times import time_option
 
 COLUMNS = tuple(item.name for item in dataclasses.fields(LedgerEntry))
 _ENTRIES_AT_ONCE = 1000
@@ -56,8 +56,8 @@ def ledger() -> None:
     default=Format.CSV,
     help="CSV with a header, which is the default, or a JSON document on each line.",
 )
-@click.option("--since", type=TIME, help="Only entries decided at or after this time.")
-@click.option("--until", type=TIME, help="Only entries decided before this time.")
+@time_option("--since", "Only entries decided at or after this time.")
+@time_option("--until", "Only entries decided before this time.")
 @click.option(
     "--output",
     "path",

@@ -12,7 +12,7 @@ import pytest
 from authority.domain.callers import ApiKey, Scope, StoredKey
 from authority.domain.errors import PaymasterError, Unavailable
 from authority.domain.tokens import Token
-from authority.rpc import access
+from authority.rpc import access, interceptors
 from authority.rpc.caller import current_caller
 from authority.rpc.interceptors import Calls
 from authority.usecases.credentials import Credentials
@@ -47,6 +47,7 @@ class Servicer:
         self.seen = []
         self.fails_with = None
         self.swallows = False
+        self.takes_seconds = 0.0
 
     def _answer(self, request):
         self.seen.append(request.account)
@@ -55,6 +56,7 @@ class Servicer:
         return Message(account=f"{current_caller().tenant}:{request.account}")
 
     async def unary_unary(self, request, _):
+        await asyncio.sleep(self.takes_seconds)
         return self._answer(request)
 
     async def unary_stream(self, request, _):
@@ -115,13 +117,14 @@ class World:
         self.credentials = credentials
         self.token = keys.add(Scope.SPEND)
 
-    async def call(self, kind, *accounts, token=None, body=None):
+    async def call(self, kind, *accounts, token=None, body=None, seconds=None):
         """Return the accounts answered; bodies that are no messages stand for one more."""
         method = getattr(self.channel, kind)(f"/kinds/{kind}", None, Message.FromString)
         metadata = (("authorization", f"Bearer {token or self.token}"),)
         bodies = [Message(account=account).SerializeToString() for account in accounts]
         bodies += [body] if body else []
-        call = method(iter(bodies) if kind.startswith("stream_") else bodies[0], metadata=metadata)
+        request = iter(bodies) if kind.startswith("stream_") else bodies[0]
+        call = method(request, metadata=metadata, timeout=seconds)
         if kind.endswith("_stream"):
             return [message.account async for message in call]
         return [(await call).account]
@@ -181,6 +184,13 @@ async def test_what_a_servicer_raises_becomes_a_status(world, kind):
         await world.call(kind, "acme")
     assert "secret" not in error.value.details()
     assert Refusal(error.value).reason == "INTERNAL"
+
+
+async def test_a_call_has_as_long_as_its_caller_gives_it(world, monkeypatch):
+    monkeypatch.setattr(interceptors, "_CALL_SECONDS_MAX", 0.05)
+    world.servicer.takes_seconds = 0.2
+    assert await world.refused("unary_unary", "acme") == ("DEADLINE_EXCEEDED", "DEADLINE")
+    assert await world.call("unary_unary", "acme", seconds=20) == ["acme:acme"]
 
 
 async def test_a_stream_does_not_outlive_its_key(world):

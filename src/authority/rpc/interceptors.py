@@ -132,13 +132,18 @@ class Gate:
 def _single(inner: Any, gate: Gate) -> Any:
     async def handle(request: Any, context: Context) -> Any:
         try:
-            async with asyncio.timeout(_CALL_SECONDS_MAX):
+            async with asyncio.timeout(_seconds_for(context)):
                 await gate.admit(request)
                 return await inner(request, context)
         except Exception as error:  # noqa: BLE001 - every error ends here
             await gate.answer(error, context)
 
     return handle
+
+
+def _seconds_for(context: Context) -> float:
+    left: float | None = context.time_remaining()
+    return _CALL_SECONDS_MAX if left is None else left
 
 
 def _watched(inner: Any, gate: Gate) -> Any:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from authority.domain import ids
 from authority.domain.budgets import WindowRef
 from authority.domain.entries import Book, entries_of
+from authority.domain.grants import GrantReceipt
 from authority.domain.money import AMOUNT_MAX, Unit
 from authority.domain.operations import DenialReason, LimitingWindow, Move, Operation, WindowDelta
 from authority.domain.reservations import Reservation, ReservationLeg, ReservationState
@@ -71,6 +72,8 @@ def _operation(deltas, moves):
         reservation=None,
         deltas=tuple(deltas),
         moves=tuple(moves),
+        restored=(),
+        grant=None,
         denied=None,
     )
 
@@ -112,6 +115,9 @@ def test_the_entries_of_a_commit():
             )
         ).map(tuple),
         windows=st.lists(REFS).map(tuple),
+        grants=st.lists(
+            st.builds(GrantReceipt, REFS, st.uuids().map(str), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
+        ).map(tuple),
         option_index=st.integers(0, 7),
         late=st.booleans(),
         labels=st.just({}),
@@ -119,6 +125,7 @@ def test_the_entries_of_a_commit():
         expire_ms=AMOUNTS,
         settle_ms=AMOUNTS,
         commit_key=st.text(max_size=5),
+        receipt=st.text(max_size=5),
     )
 )
 def test_a_reservation_is_read_as_it_was_written(reservation):
@@ -128,19 +135,24 @@ def test_a_reservation_is_read_as_it_was_written(reservation):
         "state": reservation.state,
         "legs": reservation.legs_text,
         "windows": reservation.windows_text,
+        "grants": reservation.grants_text,
         "option": str(reservation.option_index),
         "late": "1" if reservation.late else "0",
         "created": str(reservation.create_ms),
         "expires": str(reservation.expire_ms),
         "settled": str(reservation.settle_ms),
         "commit_key": reservation.commit_key,
+        "receipt": reservation.receipt,
     }
     assert Reservation.decode(fields, {}) == reservation
 
 
 def test_denied_limits_are_ordered_by_what_waiting_helps():
-    rows = [["1:0:USD", "100", "90", "0", "0", "20"], ["2:0:USD", "100", "0", "90", "0", "20"]]
-    rows.append(["3:0:USD", "100", "0", "100", "0", "20"])
+    rows = [
+        ["1:0:USD", "100", "90", "0", "0", "20", "0"],
+        ["2:0:USD", "100", "0", "90", "0", "20", "0"],
+        ["3:0:USD", "100", "0", "100", "0", "20", "0"],
+    ]
     operation = Operation.decode(
         json.dumps({"kind": "RESERVE", "key": "k", "account": "acme"}),
         json.dumps(
@@ -149,7 +161,13 @@ def test_denied_limits_are_ordered_by_what_waiting_helps():
                 "sequence": "1",
                 "epoch": "1",
                 "now": "1",
-                "denied": {"reason": "", "limiting": rows, "next_expiry": "0"},
+                "denied": {
+                    "reason": "",
+                    "limiting": rows,
+                    "shortages": [],
+                    "next_expiry": "0",
+                    "retry": "0",
+                },
             }
         ),
     )
@@ -162,6 +180,6 @@ def test_denied_limits_are_ordered_by_what_waiting_helps():
 def test_busy_means_that_it_would_fit_without_the_open_reservations(
     limit, reserved, committed, requested
 ):
-    row = LimitingWindow(WindowRef(1, 0, Unit.USD), limit, reserved, committed, 0, requested)
+    row = LimitingWindow(WindowRef(1, 0, Unit.USD), limit, reserved, committed, 0, requested, 0)
     fits = committed + requested <= limit
     assert (row.reason is DenialReason.BUDGET_BUSY) == fits

@@ -84,8 +84,10 @@ async def test_a_hot_reserve_is_asked_for(client, core, monkeypatch):
         await append(operation, entry)
 
     monkeypatch.setattr(core.context.journal, "append", late)
-    held = await client.reserve("acme", [usd("0.01")], durability=Durability.HOT)
-    go_on.set()
+    try:
+        held = await client.reserve("acme", [usd("0.01")], durability=Durability.HOT)
+    finally:
+        go_on.set()
     assert (await client.commit(held.reservation_id, [usd("0.01")])).charged(Unit.USD) == 10_000
 
 

@@ -7,6 +7,7 @@ import inspect
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 from psycopg import AsyncConnection
@@ -61,3 +62,9 @@ async def appended(url: str) -> list[str]:
             return [value for (value,) in await found.fetchall()]
     async with Redis.from_url(url, decode_responses=True) as client:
         return await client.lrange("appended", 0, -1)
+
+
+async def copy_directory(source: Path, target: Path) -> None:
+    """Copy a directory with its owners: its server may run under an account of its own."""
+    process = await asyncio.create_subprocess_exec("cp", "-a", source, target)
+    assert await process.wait() == 0

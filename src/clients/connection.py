@@ -21,6 +21,7 @@ OPTIONS = (
     # would wait for it.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # without it a missing answer counts after 60 s
     ("grpc.http2.max_pings_without_data", 0),
     # A page of 1000 generations, each with the longest prompt.
     ("grpc.max_receive_message_length", 160 * 1024 * 1024),

@@ -37,6 +37,8 @@ def values(field):
         return st.booleans()
     if field.type == FieldDescriptor.TYPE_MESSAGE:
         return st.deferred(lambda: messages(field.message_type))
+    if field.type == FieldDescriptor.TYPE_UINT64:
+        return st.sampled_from([number for number in WIDE if number >= 0])
     return st.sampled_from(EDGES if field.type in SMALL else WIDE)
 
 

@@ -143,7 +143,7 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
 def _wire(database: Database, hot: HotStore, jobs: QueuedJobs) -> Core:
     ledger = LedgerStore(database, hot.clock)
     outbox = Outbox(hot)
-    journal = Journal(database, outbox.trim)
+    journal = Journal(database, outbox.trim, outbox.waiting)
     epochs = Epochs(hot, database)
     tenants = Tenants(hot, database, journal, outbox, epochs)
     policies = Policies(ledger)

@@ -115,7 +115,7 @@ async def test_five_hundred_share_the_journals_transactions(acme, core, monkeypa
 
     async def counted(operations, **given):
         sizes.append(len(operations))
-        await write(operations, **given)
+        return await write(operations, **given)
 
     monkeypatch.setattr(core.journal, "write", counted)
     results = await batch_reserve(acme, *(reserve_of("acme", 1) for _ in range(500)))

@@ -3,8 +3,12 @@
 While one transaction commits, what is decided meanwhile gathers; all of it goes with the next. An
 operation is acknowledged only after its commit. Rows are idempotent by operation id, window totals
 are added only for operations that were new, and a reservation's row is only ever replaced by a
-later one: so it does not matter in which order, by which process, or how often an operation is
-written.
+later one: so it does not matter by which process, or how often an operation is written.
+
+The ledger has the operations of a tenant without a gap: an operation is written after all that were
+decided before it, or with them, whichever process decided those. Else, should the hot store be lost
+with an operation that nobody had written, what was decided on its ground would stand without it:
+a Reserve, say, of what a Release had given back.
 """
 
 from __future__ import annotations
@@ -33,6 +37,9 @@ BATCH_MAX = 500
 Trim = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]
 """Takes (tenant, entry) pairs out of the outbox."""
 
+Waiting = Callable[[str], Awaitable[list[Operation]]]
+"""Reads the oldest operations in the outbox of a tenant."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -53,12 +60,19 @@ class _Waiting(NamedTuple):
     done: asyncio.Future[None]
 
 
+class _Sorted(NamedTuple):
+    next: list[Operation]  # those that follow what the ledger has
+    ahead: list[Operation]  # those that something must come before
+    superseded: list[Operation]  # those in whose place the ledger has another
+
+
 class Journal:
     """Implements `domain.ports.Journal`. Run `run` as a task for as long as operations may come."""
 
-    def __init__(self, database: Database, trim: Trim) -> None:
+    def __init__(self, database: Database, trim: Trim, waiting: Waiting) -> None:
         self._database = database
         self._trim = trim
+        self._read_outbox = waiting
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._sql = statements() | statements("changes.sql")
@@ -126,59 +140,93 @@ class Journal:
         lost something, such as a key's first answer: nobody was told that it was done.
         """
         try:
-            await self.write(operations, drained=drained)
+            return await self.write(operations, drained=drained)
         except (psycopg.IntegrityError, psycopg.DataError, KeyConflict):
             if len(operations) > 1:
-                each = [await self.write_each([item], drained=drained) for item in operations]
+                ordered = sorted(operations, key=_place)
+                each = [await self.write_each([item], drained=drained) for item in ordered]
                 return set().union(*each)
             log.exception("operation_refused", operation_id=operations[0].operation_id)
             return {operations[0].operation_id}
-        return set()
 
-    async def write(self, operations: Sequence[Operation], *, drained: bool = False) -> None:
-        """Write operations in one transaction; those that are there already are left as they are.
+    async def write(self, operations: Sequence[Operation], *, drained: bool = False) -> set[str]:
+        """Write operations and all that come before them; leave those that are there as they are.
 
         Args:
             operations: in any order.
             drained: they were found in the outbox while their tenant was closed to new decisions,
                 so an older epoch is no reason to refuse them.
 
+        Returns:
+            The ids of those that are not to be written: the ledger has another operation in their
+            place, or one that came before is lost.
+
         Raises:
             StaleEpoch: an operation was decided in an older epoch.
             KeyConflict: an operation's key belongs to another.
-            Unavailable: Postgres does not answer.
+            Unavailable: Postgres or the hot store does not answer.
 
         """
         # An operation that is replayed before it is written comes twice.
-        operations = list({item.operation_id: item for item in operations}.values())
+        asked = {item.operation_id: item for item in operations}
+        left, tried, refused, is_last = asked, set[str](), set[str](), False
+        while left:
+            tried |= left.keys()
+            sorts = await self._write_next(list(left.values()), drained=drained)
+            refused |= {item.operation_id for item in sorts.superseded}
+            ahead = {item.operation_id: item for item in sorts.ahead}
+            if is_last and not sorts.next:
+                refused |= ahead.keys()
+                break
+            before = await self._before(sorts.ahead, tried)
+            # Once more: what is not in the outbox any more may be in the ledger since.
+            is_last = not before
+            left = ahead | before
+        for operation_id in refused & asked.keys():
+            log.error("operation_out_of_order", operation_id=operation_id)
+        return refused & asked.keys()
+
+    async def _before(self, ahead: Sequence[Operation], tried: set[str]) -> dict[str, Operation]:
+        """Find what others have decided before, and may not have written yet."""
+        last = {item.tenant: item for item in sorted(ahead, key=_place)}
+        return {
+            item.operation_id: item
+            for tenant in last
+            for item in await self._read_outbox(tenant)
+            if item.operation_id not in tried
+            and item.epoch == last[tenant].epoch
+            and item.sequence < last[tenant].sequence
+        }
+
+    async def _write_next(self, operations: Sequence[Operation], *, drained: bool) -> _Sorted:
+        """Write, in one transaction, those that follow what the ledger has."""
+        tenants = sorted({item.tenant for item in operations})
+        ids = [item.operation_id for item in operations]
         async with self._database.transaction() as connection:
             async with connection.pipeline():
                 epoch = await connection.execute(self._sql["lock_epoch"])
-                inserted = await connection.execute(
-                    self._sql["insert_operations"], _operation_columns(operations)
+                await connection.execute(self._sql["lock_tenants"], {"tenant": tenants})
+                heads = await connection.execute(self._sql["last_sequences"], {"tenant": tenants})
+                present = await connection.execute(
+                    self._sql["present_operations"], {"operation_id": ids}
                 )
             row = await epoch.fetchone()
             assert row is not None
             if not drained and any(item.epoch != row["epoch"] for item in operations):
                 raise StaleEpoch
-            new_ids = {row["operation_id"] for row in await inserted.fetchall()}
-            new = [item for item in operations if item.operation_id in new_ids]
-            if len(new) < len(operations):
-                await self._assert_present(connection, operations, new_ids)
-            if new:
-                await self._write_effects(connection, new)
-
-    async def _assert_present(
-        self, connection: AsyncConnection[DictRow], operations: Sequence[Operation], new: set[str]
-    ) -> None:
-        """A row that was not inserted must be there: a repeat. Else its key belongs to another."""
-        skipped = [item.operation_id for item in operations if item.operation_id not in new]
-        cursor = await connection.execute(
-            self._sql["present_operations"], {"operation_id": skipped}
-        )
-        present = {row["operation_id"] for row in await cursor.fetchall()}
-        if missing := set(skipped) - present:
-            raise KeyConflict(f"The keys of {sorted(missing)} belong to other operations.")
+            known = {row["operation_id"] for row in await present.fetchall()}
+            sorts = _sort(
+                [item for item in operations if item.operation_id not in known],
+                {row["tenant"]: row["sequence"] for row in await heads.fetchall()},
+            )
+            if sorts.next:
+                inserted = await connection.execute(
+                    self._sql["insert_operations"], _operation_columns(sorts.next)
+                )
+                if inserted.rowcount < len(sorts.next):
+                    raise KeyConflict("A key belongs to another operation.")
+                await self._write_effects(connection, sorts.next)
+        return sorts
 
     async def _write_effects(
         self, connection: AsyncConnection[DictRow], new: list[Operation]
@@ -192,6 +240,25 @@ class Journal:
             ):
                 if columns:
                     await connection.execute(self._sql[name], columns)
+
+
+def _place(operation: Operation) -> tuple[str, int]:
+    return operation.tenant, operation.sequence
+
+
+def _sort(operations: Iterable[Operation], heads: dict[str, int]) -> _Sorted:
+    """Sort operations that the ledger does not have by how they stand to what it has."""
+    sorts = _Sorted([], [], [])
+    for item in sorted(operations, key=_place):
+        head = heads.get(item.tenant, 0)
+        if item.sequence <= head:
+            sorts.superseded.append(item)
+        elif item.sequence > head + 1:
+            sorts.ahead.append(item)
+        else:
+            sorts.next.append(item)
+            heads[item.tenant] = item.sequence
+    return sorts
 
 
 def _fail(batch: Iterable[_Waiting], error: Unavailable) -> None:

@@ -4,6 +4,17 @@
 -- Holds the epoch still until the transaction ends.
 SELECT epoch FROM hot_store FOR SHARE;
 
+-- name: lock_tenants
+-- Lets one transaction at a time write a tenant's operations: their order has no gap.
+SELECT FROM tenant WHERE tenant = ANY(%(tenant)s::text[]) ORDER BY tenant FOR NO KEY UPDATE;
+
+-- name: last_sequences
+SELECT row.tenant, last.sequence
+FROM unnest(%(tenant)s::text[]) AS row (tenant)
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(sequence), 0) AS sequence FROM operation WHERE operation.tenant = row.tenant
+) AS last;
+
 -- name: read_hot_store_for_update
 SELECT epoch, run_id FROM hot_store FOR UPDATE;
 
@@ -15,7 +26,7 @@ UPDATE hot_store SET epoch = %(epoch)s, run_id = %(run_id)s, change_time = now()
 UPDATE hot_store SET epoch = epoch + 1, change_time = now() WHERE epoch = %(epoch)s;
 
 -- name: insert_operations
--- Returns the ids of those that were not there before, by id or by key.
+-- Inserts none whose key belongs to another.
 INSERT INTO operation (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key,
                        account, reservation_id, request, result, create_time)
 SELECT operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account,
@@ -25,8 +36,7 @@ FROM unnest(%(operation_id)s::uuid[], %(tenant)s::text[], %(sequence)s::bigint[]
             %(reservation_id)s::text[], %(request)s::text[], %(result)s::text[], %(decide_ms)s::bigint[])
      AS row (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account,
              reservation_id, request, result, decide_ms)
-ON CONFLICT DO NOTHING
-RETURNING operation_id::text;
+ON CONFLICT DO NOTHING;
 
 -- name: present_operations
 SELECT operation_id::text FROM operation WHERE operation_id = ANY(%(operation_id)s::uuid[]);

@@ -18,6 +18,7 @@ from authority.hotstate.keys import TenantKeys
 from authority.hotstate.store import HotStore
 
 _BATCH = 500
+_WAITING_MAX = 10_000
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,10 @@ class Outbox:
             OutboxEntry(entry, Operation.decode(fields["request"], fields["result"]))
             for entry, fields in cast("list[tuple[str, dict[str, str]]]", rows)
         ]
+
+    async def waiting(self, tenant: str) -> list[Operation]:
+        """Return the oldest operations. Raises Unavailable."""
+        return [item.operation for item in await self.read(tenant, count=_WAITING_MAX)]
 
     async def not_empty(self, tenants: Sequence[str]) -> list[str]:
         """Return the tenants whose outbox holds anything. Raises Unavailable."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
+import shutil
 import signal
 
 import grpc
@@ -19,7 +21,7 @@ from redis.asyncio import Redis
 
 from authorities import new_key
 from authority.ledger.migrate import migrate
-from support import eventually
+from support import copy_directory, eventually
 
 CALLERS = 24
 LIMIT = 50_000_000
@@ -151,6 +153,18 @@ async def _kill_postgres(stores, processes):
     await stores[0].start()
 
 
+async def _fail_postgres_over(stores, processes):
+    """Cut every connection, and then restart it in immediate mode."""
+    async with await psycopg.AsyncConnection.connect(stores[0].url, autocommit=True) as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+    os.kill(stores[0].pid, signal.SIGQUIT)
+    await eventually(lambda: not stores[0].running)
+    await stores[0].start()
+
+
 async def _kill_authority(stores, processes):
     await processes[0].send(signal.SIGKILL)
     await processes[0].start()
@@ -159,6 +173,17 @@ async def _kill_authority(stores, processes):
 async def _stop_authority(stores, processes):
     assert await processes[1].send(signal.SIGTERM) == 0
     await processes[1].start()
+
+
+async def _set_valkey_back(stores, processes):
+    """Restart it with what it had on its disk a little earlier."""
+    files, older = stores[1].directory / "appendonlydir", stores[1].directory / "older"
+    await copy_directory(files, older)
+    await asyncio.sleep(0.3)  # Let the load go on meanwhile.
+    await stores[1].kill()
+    shutil.rmtree(files)
+    older.rename(files)
+    await stores[1].start()
 
 
 async def _flush_valkey(stores, processes):
@@ -172,6 +197,8 @@ FAULTS = {
     "authority killed": _kill_authority,
     "authority stopped": _stop_authority,
     "valkey flushed": _flush_valkey,
+    "valkey set back": _set_valkey_back,
+    "postgres failed over": _fail_postgres_over,
 }
 
 

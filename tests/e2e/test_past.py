@@ -254,6 +254,17 @@ async def test_what_was_made_later_was_not_there(acme, clock):
     assert not row.HasField("void_time")
 
 
+async def test_a_grant_that_is_spent_is_in_no_balance(acme):
+    grant = await acme.grant("acme", "CREDITS", 9)
+    held = (await acme.reserve("acme", {"CREDITS": 9})).reservation
+    request = budget.GetBalanceRequest(account="acme")
+    assert [row.grant_id for row in (await send(acme, request)).grants] == [grant.grant_id]
+    await acme.commit(held.reservation_id, {"CREDITS": 9})
+    assert list((await send(acme, request)).grants) == []
+    await acme.refund(held.reservation_id, {"CREDITS": 1})
+    assert [row.available for row in (await send(acme, request)).grants] == [1]
+
+
 async def test_the_future_is_not_known(acme, clock):
     request = budget.GetBalanceRequest(account="acme", as_of_time=moment(clock.now_ms() + 60_000))
     assert await invalid(send(acme, request)) == ["as_of_time"]

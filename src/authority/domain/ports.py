@@ -56,12 +56,14 @@ class Decision(NamedTuple):
 
     `operation` is set for DONE, CHECKED and REPLAYED; `entry` names its place in the outbox, '' if
     it is no longer there. `detail` is what else the verdict carries, as the script's header says.
+    `epoch` is the one that it was given in.
     """
 
     verdict: Verdict
     operation: Operation | None = None
     entry: str = ""
     detail: tuple[str, ...] = ()
+    epoch: int = 0
 
 
 class Keyed(NamedTuple):
@@ -174,6 +176,7 @@ class WindowCounts(NamedTuple):
 class HotReading(NamedTuple):
     """What the hot state held at one moment; None for what it has not loaded."""
 
+    epoch: int
     now_ms: int
     sequence: int
     reservation: Reservation | None
@@ -230,8 +233,12 @@ class HotState(Protocol):
         tenant: str,
         reservation: Reservation | None,
         counts: Mapping[WindowRef, WindowCounts],
-    ) -> bool:
-        """Bring in what the ledger has; False if the tenant is not loaded."""
+        epoch: int,
+    ) -> None:
+        """Bring in what the ledger has, if the store still is in the epoch that it was missed in.
+
+        What was read from the ledger in an earlier one may be older than what was decided since.
+        """
         ...
 
     async def raise_policy_version(self, tenant: str, version: int) -> bool:

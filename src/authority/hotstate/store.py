@@ -148,12 +148,13 @@ class HotStore:
     async def _decide(
         self, script: Script, keys: Sequence[str], arguments: Sequence[str | int], request: str
     ) -> Decision:
+        epoch = self.epoch or 0
         verdict, *detail = await self.call(script, keys, arguments)
         verdict = Verdict(verdict)
         if verdict in {Verdict.DONE, Verdict.CHECKED, Verdict.REPLAYED}:
             result, entry = detail
             return Decision(verdict, Operation.decode(request, result), entry)
-        return Decision(verdict, detail=tuple(detail))
+        return Decision(verdict, detail=tuple(detail), epoch=epoch)
 
     async def _decide_keyed(
         self, script: Script, keyed: Keyed, keys: Sequence[str], *command: str
@@ -256,6 +257,7 @@ class HotStore:
             keys.reservation(reservation) if reservation else keys.meta,
             *(keys.window(ref) for ref in refs),
         ]
+        epoch = self.epoch or 0
         verdict, *detail = await self.call(Script.READ, names, [self.clock.offset_ms])
         if verdict != Verdict.DONE:
             return None
@@ -263,15 +265,18 @@ class HotStore:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         held = Reservation.decode(fields, json.loads(fields["labels"])) if fields else None
         rows = zip(counts[::3], counts[1::3], counts[2::3], strict=True)
-        return HotReading(int(now), int(sequence), held, [_counts(row) for row in rows])
+        return HotReading(epoch, int(now), int(sequence), held, [_counts(row) for row in rows])
 
     async def load(
         self,
         tenant: str,
         reservation: Reservation | None,
         counts: Mapping[WindowRef, WindowCounts],
-    ) -> bool:
-        """Bring in what the ledger has; False if the tenant is not loaded."""
+        epoch: int,
+    ) -> None:
+        """Bring in what the ledger has, if the epoch still is the one that it was missed in."""
+        if self.epoch != epoch:
+            return
         keys = self.keys(tenant)
         names = [
             keys.meta,
@@ -284,7 +289,7 @@ class HotStore:
             arguments += [field, value]
         for row in counts.values():
             arguments += row
-        return bool((await self.call(Script.LOAD, names, arguments))[0] == Verdict.DONE)
+        await self.call(Script.LOAD, names, arguments)
 
     async def raise_policy_version(self, tenant: str, version: int) -> bool:
         """Make older policies of the tenant stale; False if the tenant is not loaded."""

@@ -8,7 +8,6 @@ tenant with ten operations and with ten million.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from typing import Any
 
 import structlog
@@ -23,6 +22,7 @@ from authority.ledger.journal import Journal
 from authority.ledger.queries import statements
 from authority.recovery.epoch import Epochs
 from authority.recovery.outbox import Outbox
+from authority.usecases.single_flight import SingleFlight
 
 # Each holds a connection for the lock and uses another to drain: bounded, so that tenants that are
 # opened together never take all connections for their locks.
@@ -43,7 +43,7 @@ class Tenants:
         self._outbox = outbox
         self._epochs = epochs
         self._sql = statements()
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._under_way: SingleFlight[str, None] = SingleFlight()
         self._opening = asyncio.Semaphore(_OPENING_MAX)
 
     async def open(self, tenant: str) -> None:
@@ -55,7 +55,10 @@ class Tenants:
             Unavailable: a store is away; calling again is safe.
 
         """
-        async with self._locks[tenant], self._opening:
+        await self._under_way.do(tenant, lambda: self._open(tenant))
+
+    async def _open(self, tenant: str) -> None:
+        async with self._opening:
             epoch = await self._epochs.ensure()
             async with self._database.connection() as connection:
                 await connection.execute(self._sql["lock_tenant"], {"tenant": tenant})

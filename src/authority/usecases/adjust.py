@@ -51,7 +51,7 @@ async def adjust(
                 context.clock.observe(int(decision.detail[0]))
             case Verdict.MISSING:
                 refs = [window.ref for window in windows] + [lot.ref for lot in money.lots]
-                await context.hot.load(tenant, None, await context.ledger.window_counts(refs))
+                await context.load_windows(tenant, refs, decision.epoch)
             case Verdict.EXCEEDS:
                 unit, most = decision.detail
                 raise InvalidRequest.of("legs", f"at most {most} {unit} can still be counted")

@@ -46,7 +46,7 @@ async def _expire(context: Context, locator: Locator, reservation_id: str) -> bo
                 case Verdict.NOT_LOADED:
                     await context.open_tenant(tenant_of(reservation_id))
                 case Verdict.MISSING:
-                    await locator.load(context, reservation_id)
+                    await locator.load(context, reservation_id, decision.epoch)
                 case Verdict.MISPLACED:
                     locator.forget(reservation_id)
                 case _:

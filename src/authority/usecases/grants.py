@@ -36,6 +36,11 @@ class GrantBalance(NamedTuple):
         return self.lot.grant.amount - reserved - committed + refunded
 
     @property
+    def is_spent(self) -> bool:
+        """Say whether nothing is left of it, held, or owed."""
+        return not self.left and not self.counts.reserved
+
+    @property
     def is_active(self) -> bool:
         """Say whether what is left may be spent."""
         return self.lot.is_active(self.read_ms)

@@ -57,12 +57,15 @@ class Locator:
             return self.learn(reading.reservation)
         return self.learn(await self._stored(context, reservation_id))
 
-    async def load(self, context: Context, reservation_id: str) -> None:
-        """Bring a reservation, its windows and its lots from the ledger into the hot store."""
+    async def load(self, context: Context, reservation_id: str, epoch: int) -> None:
+        """Bring a reservation, its windows and its lots from the ledger into the hot store.
+
+        `epoch` is the one in which they were missed.
+        """
         stored = await self._stored(context, reservation_id)
         held = self.learn(stored).held
         counts = await context.ledger.window_counts((*held.windows, *held.lots))
-        await context.hot.load(tenant_of(reservation_id), stored, counts)
+        await context.hot.load(tenant_of(reservation_id), stored, counts, epoch)
 
     async def _stored(self, context: Context, reservation_id: str) -> Reservation:
         stored = await context.ledger.reservation(reservation_id)

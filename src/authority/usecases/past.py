@@ -88,6 +88,6 @@ class Past:
                 Balance(window._replace(budget=budget), counts[window.ref])
                 for window, budget in zip(windows, budgets, strict=True)
             ],
-            [balance for balance in balances if balance.left or balance.counts.reserved],
+            [balance for balance in balances if not balance.is_spent],
             moment_ms,
         )

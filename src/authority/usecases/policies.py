@@ -7,6 +7,7 @@ from authority.domain.errors import NotFound
 from authority.domain.ids import tenant_of
 from authority.domain.policies import TenantPolicy
 from authority.domain.ports import Ledger
+from authority.usecases.single_flight import SingleFlight
 
 
 class Policies:
@@ -15,17 +16,21 @@ class Policies:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._cached: dict[str, TenantPolicy] = {}
+        self._reads: SingleFlight[str, TenantPolicy | None] = SingleFlight()
 
     async def of(self, account: str) -> TenantPolicy:
         """Return the policy of the account's tenant. Raises NotFound for an unknown account."""
         tenant = tenant_of(account)
         policy = self._cached.get(tenant)
+        if policy is None:
+            policy = await self._reads.do(tenant, lambda: self._ledger.policy(tenant))
         if policy is None or account not in policy.accounts:
-            # An account that was made since is not in the cached policy.
+            # An account that was made since is not in the cached policy, nor in a reading that
+            # another call began before.
             policy = await self._ledger.policy(tenant)
-            if policy is None or account not in policy.accounts:
-                raise NotFound("account", account)
-            self._cached[tenant] = policy
+        if policy is None or account not in policy.accounts:
+            raise NotFound("account", account)
+        self._cached[tenant] = policy
         return policy
 
     async def account(self, account: str) -> Account:
@@ -35,3 +40,4 @@ class Policies:
     def forget(self, tenant: str) -> None:
         """Read the tenant's policy anew at the next call."""
         self._cached.pop(tenant, None)
+        self._reads.forget(tenant)

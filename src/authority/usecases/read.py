@@ -74,15 +74,16 @@ async def get_balance(context: Context, account: str, *, renew: bool = True) -> 
         elif any(not span.holds(reading.now_ms) for span in spans):
             context.clock.observe(reading.now_ms)
         elif None in reading.counts:
-            await context.hot.load(tenant, None, await context.ledger.window_counts(refs))
+            await context.load_windows(tenant, refs, reading.epoch)
         else:
             counts = [row for row in reading.counts if row is not None]
+            grants = [
+                GrantBalance(lot, row, reading.now_ms)
+                for lot, row in zip(lots, counts[len(windows) :], strict=True)
+            ]
             return AccountBalance(
                 list(map(Balance, windows, counts)),
-                [
-                    GrantBalance(lot, row, reading.now_ms)
-                    for lot, row in zip(lots, counts[len(windows) :], strict=True)
-                ],
+                [grant for grant in grants if not grant.is_spent],
                 reading.now_ms,
             )
     raise Unavailable("The hot state keeps changing; try again.")

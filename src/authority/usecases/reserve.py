@@ -97,8 +97,7 @@ class _Reserve:
             case Verdict.MISSING:
                 refs = [window.ref for window in self._windows]
                 refs += [lot.ref for lot in self._money.lots]
-                counts = await context.ledger.window_counts(refs)
-                await context.hot.load(self._tenant, None, counts)
+                await context.load_windows(self._tenant, refs, decision.epoch)
             case Verdict.RECLAIM:
                 self._reclaims_left -= 1
                 for reservation_id in decision.detail:

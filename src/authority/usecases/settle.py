@@ -213,7 +213,7 @@ async def _settle(
             case Verdict.STALE_POLICY:
                 await renew_policy(context, tenant, decision)
             case Verdict.MISSING:
-                await _load(context, locator, reservation_id)
+                await _load(context, locator, reservation_id, decision.epoch)
             case Verdict.MISPLACED:
                 locator.forget(reservation_id)
             case Verdict.STATE:
@@ -235,19 +235,19 @@ async def _settle(
     return answer
 
 
-async def _load(context: Context, locator: Locator, reservation_id: str) -> None:
+async def _load(context: Context, locator: Locator, reservation_id: str, epoch: int) -> None:
     """Bring in what the script missed: of the reservation, or of the grants of its account."""
     account, held = await locator.find(context, reservation_id)
     tenant = tenant_of(reservation_id)
     reading = await context.hot.read(tenant, reservation_id, ())
     if reading is None or reading.reservation is None:
-        await locator.load(context, reservation_id)
+        await locator.load(context, reservation_id, epoch)
         return
     policy = await context.policies.of(account)
     units = set(policy.prepaid_units(account))
     money = money_of(policy, account, units, context.clock.now_ms())
     refs = (*held.windows, *held.lots, *(lot.ref for lot in money.lots))
-    await context.hot.load(tenant, None, await context.ledger.window_counts(refs))
+    await context.load_windows(tenant, refs, epoch)
 
 
 def _raise_state(reservation_id: str, decision: Decision, verb: str) -> NoReturn:

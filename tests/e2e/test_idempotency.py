@@ -7,6 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from authorities import new_key
 from authority.recovery import sweep
+from authority.recovery.outbox import Outbox
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import errors_pb2
 from authority.v1.resources_pb2 import Budget
@@ -147,3 +148,26 @@ async def test_a_hot_store_that_contradicts_the_ledger_is_rebuilt(acme, core, fo
     assert (await acme.balance("acme"))[DAY] == (100, 0, 0, 900)
     assert await acme.differences() == []
     assert await core.sweeper.drain() == 0
+
+
+async def test_a_key_is_its_tenants_own(acme):
+    await acme.account("globex")
+    await acme.set_budget("globex", 1_000)
+    for account in ("acme", "globex"):
+        held = await acme.reserve(account, {"USD": 1}, key="order 1")
+        assert not held.replayed
+        assert held.reservation.account == account
+
+
+async def test_what_is_in_the_ledger_is_taken_out_of_the_outbox(acme, core):
+    async def nothing():
+        return 0
+
+    core.sweeper.drain = nothing
+    held = await acme.reserve("acme", {"USD": 100})
+    await acme.commit(held.reservation.reservation_id, {"USD": 70})
+
+    async def is_empty():
+        return await Outbox(core.hot).not_empty(["acme"]) == []
+
+    await eventually(is_empty)

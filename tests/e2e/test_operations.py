@@ -6,6 +6,8 @@ import pytest
 from google.rpc import error_details_pb2
 
 from authorities import new_key
+from authority.usecases.expire import expire
+from authority.usecases.locate import Locator
 from authority.v1 import admin_service_pb2, errors_pb2, resources_pb2
 from refusals import refused
 
@@ -230,6 +232,13 @@ class TestTime:
         assert (await acme.get(due)).state == resources_pb2.RESERVATION_STATE_EXPIRED
         assert (await acme.get(not_due)).state == resources_pb2.RESERVATION_STATE_HELD
         assert await acme.differences() == []
+
+    async def test_who_comes_too_early_expires_nothing(self, acme, core):
+        held = await hold(acme, ttl=10)
+        assert not await expire(core.context, Locator(), held)
+        assert (await acme.get(held)).state == resources_pb2.RESERVATION_STATE_HELD
+        await pass_time(acme, core, 10)
+        assert await expire(core.context, Locator(), held)
 
     async def test_a_reserve_reclaims_what_has_expired_before_it_denies(self, acme, core):
         for _ in range(20):

@@ -7,6 +7,7 @@ import pytest
 from authority.domain.errors import Unavailable
 from authority.hotstate.scripts import Script
 from authority.v1 import admin_service_pb2 as admin
+from authority.v1 import budget_service_pb2 as budget
 from authority.v1.resources_pb2 import Budget
 from calls import send
 from refusals import refused
@@ -78,3 +79,32 @@ async def test_scripts_that_were_lost_are_loaded_again(acme, core):
     assert (await acme.balance("acme"))["acme", "usd-day"] == (1, 1, 0, 998)
     for script in Script:
         assert await core.hot.redis.script_exists(core.hot._scripts.hashes[script]) == [True]
+
+
+async def test_the_sweeper_tells_the_hot_store_what_it_missed(
+    acme, core, start_authority, monkeypatch
+):
+    _, other = await start_authority()
+    await other.reserve("acme", {"USD": 1})  # its policy is warm
+
+    async def away(tenant, version):
+        raise Unavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(core.hot, "raise_policy_version", away)
+        assert (await refused(set_limit(acme, 10))).code == "UNAVAILABLE"
+    await core.sweeper.sweep()
+    assert (await refused(other.reserve("acme", {"USD": 9}))).code == "RESOURCE_EXHAUSTED"
+
+
+async def test_a_window_that_is_loaded_leaves_newer_counts_alone(acme, core, monkeypatch):
+    """The ledger has not heard yet of what the hot store holds."""
+    kept = []
+    with monkeypatch.context() as patch:
+        patch.setattr(core.context.journal, "append_later", lambda *item: kept.append(item))
+        await acme.reserve("acme", {"USD": 100}, durability=budget.DURABILITY_HOT)
+    await acme.set_budget("acme", 1_000, window="TOTAL")
+    await acme.reserve("acme", {"USD": 5})
+    balance = await acme.balance("acme")
+    assert balance["acme", "usd-day"] == (106, 0, 0, 894)
+    assert balance["acme", "usd-total"] == (5, 0, 0, 995)

@@ -55,3 +55,9 @@ async def test_an_option_that_can_never_be_held_hides_no_other(full):
     # Nothing meters credits: only the first option may ever be held.
     held = await full.reserve("acme", {"USD": 100}, {"CREDITS": 1})
     assert held.reservation.option_index == 0
+
+
+async def test_they_are_known_after_the_hot_store_was_emptied(full, core):
+    await core.hot.redis.flushdb()
+    held = await full.reserve("acme", {"USD": 100})
+    assert held.reservation.legs[0].held == 100

@@ -141,3 +141,15 @@ async def test_a_clock_that_jumps_an_hour_ahead_and_back_never_goes_back_for_a_t
     assert (await stubs.get(third.reservation_id)).state == resources_pb2.RESERVATION_STATE_HELD
     assert (await stubs.balance("acme"))["acme", "usd-total"] == (40, 60, 0, 0)
     assert await stubs.differences() == []
+
+
+async def test_a_process_with_a_late_clock_holds_on_no_window_that_has_ended(stubs, core, clock):
+    end_ms = milliseconds("2027-01-16T00:00")
+    await clock.go_to(end_ms - 10_000)
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 100)
+    await hold(stubs, 100)
+    await clock.go_to(end_ms)
+    core.hot.clock.observe(end_ms - 60_000)
+    await hold(stubs, 100)
+    assert (await stubs.balance("acme"))["acme", "usd-day"] == (100, 0, 0, 0)

@@ -108,7 +108,6 @@ def _summary(report, load, storm, differences, seed):
         "doubled": report.doubled,
         "overspent": report.overspent,
         "disallowed": report.disallowed + len(load.odd),
-        "after_gap": report.after_gap,
         "audit_differences": len(differences),
         "recover_seconds_p99": round(recoveries[int(len(recoveries) * 0.99)], 2),
         "seed": seed,

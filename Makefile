@@ -13,11 +13,11 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo dev test chaos test-redis soak fuzz lint format proto constraints clean
+.PHONY: help demo dev test planted-faults chaos test-redis soak fuzz lint format proto constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime  ## Run the main job on a stack of its own and prove that the books balance
 	@$(BIN)/paymaster demo
@@ -47,6 +47,9 @@ REQUESTS ?= 100000
 
 fuzz: $(VENV)/.dev  ## Send REQUESTS generated requests, valid to garbage, to every method (SEED=...)
 	@PYTHONPATH=tests $(BIN)/python -m fuzzing --requests $(REQUESTS) $(if $(SEED),--seed $(SEED))
+
+planted-faults: $(VENV)/.dev  ## Plant deliberate defects one at a time; each must turn a test red (FAULTS=words)
+	@PYTHONPATH=tests $(BIN)/python -m planted_faults $(FAULTS)
 
 DURATION ?= 60
 chaos: $(VENV)/.dev  ## Break everything under load for DURATION seconds, then count (SEED=...)

@@ -88,3 +88,34 @@ async def test_the_most_windows_units_and_labels_in_one_reservation(stubs):
     assert read == paid.reservation
     assert read.legs[0].unit == UNIT_USD
     assert await stubs.differences() == []
+
+
+async def test_no_refund_passes_it_after_an_adjustment(stubs):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", MAX)
+    await stubs.adjust("acme", {"USD": -(MAX - 60)})
+    held = await hold(stubs, {"USD": 100})
+    await stubs.commit(held, {"USD": 100})
+    for legs in ({"USD": 61}, None):
+        refusal = await refused(stubs.refund(held, legs))
+        assert (refusal.reason, refusal.metadata["refundable"]) == ("REFUND_EXCEEDS_CHARGE", "60")
+    await stubs.refund(held, {"USD": 60})
+    assert await stubs.differences() == []
+
+
+@pytest.mark.parametrize("policy", ["CAP", "AVAILABLE", "DEBT"])
+async def test_no_grant_is_charged_more_than_the_largest_amount(stubs, policy):
+    await stubs.account("acme", overage_policy=f"OVERAGE_POLICY_{policy}")
+    grant = await stubs.grant("acme", "CREDITS", MAX)
+    charged = []
+    for amount in (MAX, MAX - 5, 7):
+        held = await hold(stubs, {"CREDITS": amount})
+        (leg,) = (await stubs.commit(held, {"CREDITS": MAX})).reservation.legs
+        charged.append(leg.charged)
+        assert leg.charged + leg.absorbed == MAX
+        await stubs.refund(held)
+    # What can't be counted any more is absorbed.
+    assert charged == [MAX, 0, 0]
+    read = await stubs.get_grant(grant.grant_id)
+    assert (read.committed, read.refunded, read.available) == (MAX, MAX, MAX)
+    assert await stubs.differences() == []

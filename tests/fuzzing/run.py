@@ -36,7 +36,7 @@ _REASONS = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReaso
 # the client was writing (grpc/grpc#36066). A fault of the server's is in its log all the same.
 _LOST = "Internal error from Core"
 # In the authority's log, the marks of what went wrong inside.
-_LOGGED = ("call_failed", "sweep_failed", "Traceback", "never retrieved")
+_LOGGED = ('"level": "error"', "Traceback", "never retrieved")
 _CALL_SECONDS = 120.0  # The authority gives up after 30; what hangs ends the run.
 _WATCH_SECONDS = 0.2
 _TENANT_EVERY = 500

@@ -63,6 +63,9 @@ local function bounds(unit, leg, base)
       end
     end
   end
+  for _, lot in pairs(held.counted) do
+    most = lot.unit == unit and math.min(most, AMOUNT_MAX - lot.c) or most
+  end
   if pools[unit] and command.overage ~= 'DEBT' then
     -- What comes late takes its hold from the lots once more.
     free = math.min(free, math.max(free_of(pools[unit], free) - (is_held and 0 or base), 0))

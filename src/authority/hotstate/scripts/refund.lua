@@ -48,6 +48,13 @@ for unit, amount in pairs((charged or held.fields.state ~= 'HELD') and command.l
     return { 'EXCEEDS', unit, fmt(refundable) }
   end
 end
+-- No count may pass the largest amount: an adjustment may have left a window less room than that.
+for _, window in ipairs(charged and held.windows or {}) do
+  local room = AMOUNT_MAX - window.f
+  if amounts[window.unit] > room then
+    return { 'EXCEEDS', window.unit, fmt(room) }
+  end
+end
 
 local deltas, moves, restored = {}, {}, {}
 if held.fields.state == 'HELD' then

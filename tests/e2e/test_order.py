@@ -41,28 +41,42 @@ async def pair(start_authority):
     return slow, first, fast, second, held
 
 
+@pytest.fixture
+def gate(pair, monkeypatch):
+    """A function that keeps an authority's journal closed until the gate is opened."""
+    gates = []
+
+    def close(running):
+        gates.append(Gate(monkeypatch, running.core))
+        return gates[-1]
+
+    yield close
+    for each in gates:
+        each.opened.set()  # also where the test has failed: the authority must be able to end
+
+
 async def _nothing():
     return 0
 
 
-async def test_what_another_has_decided_before_is_written_with_it(pair, monkeypatch):
+async def test_what_another_has_decided_before_is_written_with_it(pair, gate):
     slow, first, _, second, held = pair
-    gate = Gate(monkeypatch, slow.core)
+    closed = gate(slow)
     releasing = asyncio.create_task(first.release(held))
-    await gate.waiting.wait()
+    await closed.waiting.wait()
     later = await asyncio.wait_for(second.reserve("acme", {"USD": 100}), 10)
     # Its ground is in the ledger, though nobody was told of it yet.
     assert (await slow.core.ledger.reservation(held)).state == "RELEASED"
-    gate.opened.set()
+    closed.opened.set()
     await releasing
     await first.commit(later.reservation.reservation_id, {"USD": 100})
     assert (await first.balance("acme"))[ALL] == (0, 100, 0, 0)
     assert await first.differences() == []
 
 
-async def test_what_stands_on_a_lost_decision_is_not_done(pair, monkeypatch, redis_url):
+async def test_what_stands_on_a_lost_decision_is_not_done(pair, gate, redis_url):
     slow, first, fast, second, held = pair
-    gates = [Gate(monkeypatch, running.core) for running in (slow, fast)]
+    gates = [gate(slow), gate(fast)]
     release_key, reserve_key = new_key(), new_key()
     releasing = asyncio.create_task(refused(first.release(held, key=release_key)))
     await gates[0].waiting.wait()
@@ -83,20 +97,18 @@ async def test_what_stands_on_a_lost_decision_is_not_done(pair, monkeypatch, red
     assert await first.differences() == []
 
 
-async def test_a_decision_that_was_superseded_is_dropped_from_an_old_outbox(
-    pair, monkeypatch, redis_url
-):
+async def test_a_decision_that_was_superseded_is_dropped_from_an_old_outbox(pair, gate, redis_url):
     """It lay in a copy of the hot store that was made before the epoch in which it was lost."""
     slow, first, _, second, held = pair
-    gate = Gate(monkeypatch, slow.core)
+    closed = gate(slow)
     releasing = asyncio.create_task(refused(first.release(held)))
-    await gate.waiting.wait()
+    await closed.waiting.wait()
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
         (name,) = [key async for key in redis.scan_iter("*outbox*")]
         copy = await redis.xrange(name)
         await redis.flushdb()
         await second.commit(held, {"USD": 60})
-        gate.opened.set()
+        closed.opened.set()
         assert (await releasing).code == "UNAVAILABLE"
         await redis.flushdb()
         for entry, fields in copy:

@@ -171,3 +171,12 @@ async def test_what_is_in_the_ledger_is_taken_out_of_the_outbox(acme, core):
         return await Outbox(core.hot).not_empty(["acme"]) == []
 
     await eventually(is_empty)
+
+
+async def test_a_new_key_is_known_after_the_hot_store_was_emptied(acme, core):
+    key = new_key()
+    first = await acme.reserve("acme", {"USD": 100}, key=key)
+    await core.hot.redis.flushdb()
+    again = await acme.reserve("acme", {"USD": 100}, key=key)
+    assert again.replayed
+    assert again.reservation == first.reservation

@@ -270,6 +270,17 @@ class TestPolicy:
         await refused(other.reserve("acme", {"USD": 10}))
         await other.reserve("acme", {"USD": 9})
 
+    async def test_a_changed_limit_binds_the_next_commit_everywhere(self, acme, start_authority):
+        _, other = await start_authority()
+        held = await hold(other)  # its policy is warm
+        request = admin_service_pb2.UpdateBudgetRequest(
+            budget=resources_pb2.Budget(account="acme", budget="usd-day", limit=500_000)
+        )
+        request.update_mask.paths.append("limit")
+        await acme.admin.UpdateBudget(request, metadata=acme.metadata)
+        paid = await other.commit(held, {"USD": 900_000})
+        assert paid.reservation.legs[0].charged == 500_000
+
     async def test_a_reservation_is_read_from_the_ledger_when_it_is_no_longer_hot(self, acme, core):
         held = await hold(acme)
         before = await acme.get(held)

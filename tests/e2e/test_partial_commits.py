@@ -114,6 +114,15 @@ class TestExtend:
         assert await day(acme) == (0, 0, 0, 1_000)
         assert (await refused(acme.extend(held, ttl=60))).metadata["state"] == "EXPIRED"
 
+    async def test_what_has_expired_is_not_extended_though_nobody_sweeps(self, acme, core):
+        async def nothing():
+            pass
+
+        core.sweeper.sweep = nothing
+        held = await hold(acme, ttl=10)
+        core.hot.clock.offset_ms += 11_000
+        assert (await refused(acme.extend(held, ttl=60))).metadata["state"] == "EXPIRED"
+
     async def test_no_longer_than_its_life(self, acme, core):
         held = await hold(acme, ttl=86_400)
         for _ in range(7):

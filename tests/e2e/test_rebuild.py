@@ -82,3 +82,18 @@ async def test_it_is_the_platforms(acme):
         assert (await refused(send(tenants, request))).code == "PERMISSION_DENIED"
     request = admin.RebuildRequest(tenant="nobody")
     assert (await refused(send(acme, request))).code == "NOT_FOUND"
+
+
+async def test_no_tenant_serves_in_a_new_epoch_before_it_is_opened(acme, core):
+    for tenant in ("acme", "globex"):
+        await acme.reserve(tenant, {"USD": 1})
+    meta = core.hot.keys("globex").meta
+    older = await core.hot.redis.hgetall(meta)
+    await acme.reserve("globex", {"USD": 1})
+    # As a store does that comes back from an older copy.
+    await core.hot.redis.hset(meta, mapping=older)
+    await core.epochs.advance(core.hot.epoch)
+    for tenant in ("acme", "globex"):
+        await acme.reserve(tenant, {"USD": 1})
+    assert (await acme.balance("globex"))["globex", "usd-total"] == (3, 0, 0, 997)
+    assert await acme.differences() == []

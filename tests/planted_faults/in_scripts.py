@@ -17,9 +17,7 @@ SHARED = [
         _SCRIPTS + "_prelude.lua",
         "if values[1] ~= EPOCH then",
         "if not values[1] then",
-        (
-            "e2e/edge_cases/test_stores.py::test_a_valkey_restored_from_an_older_copy_is_fenced_and_made_anew",
-        ),
+        ("e2e/test_rebuild.py::test_no_tenant_serves_in_a_new_epoch_before_it_is_opened",),
     ),
     Fault(
         "the clock of a tenant goes back",
@@ -49,9 +47,7 @@ SHARED = [
         _SCRIPTS + "_prelude.lua",
         "return checked ~= '1' and meta.now - meta.loaded < ANSWER_MS",
         "return false",
-        (
-            "e2e/test_idempotency.py::test_answers_are_the_first_ones_though_the_hot_store_forgot_them",
-        ),
+        ("e2e/test_idempotency.py::test_a_new_key_is_known_after_the_hot_store_was_emptied",),
     ),
     Fault(
         "a denial is not replayed",
@@ -229,7 +225,7 @@ RESERVING = [
         _SCRIPTS + "extend.lua",
         "if fields.state ~= 'HELD' or meta.now >= tonumber(fields.expires) then",
         "if fields.state ~= 'HELD' then",
-        (_PARTS + "TestExtend",),
+        (_PARTS + "TestExtend::test_what_has_expired_is_not_extended_though_nobody_sweeps",),
     ),
 ]
 
@@ -253,7 +249,7 @@ SETTLING = [
         _SCRIPTS + "commit.lua",
         "if meta.policy ~= command.policy then",
         "if false then",
-        ("e2e/edge_cases/test_amounts.py", "e2e/test_policies.py"),
+        (_OPERATIONS + "TestPolicy::test_a_changed_limit_binds_the_next_commit_everywhere",),
     ),
     Fault(
         "CAP charges above the hold",
@@ -267,7 +263,9 @@ SETTLING = [
         _SCRIPTS + "commit.lua",
         "free = math.min(free, math.max(left, 0))",
         "free = math.max(left, 0)",
-        ("e2e/edge_cases/test_amounts.py", _PARTS + "TestParts"),
+        (
+            "e2e/edge_cases/test_amounts.py::test_the_tightest_budget_bounds_a_commit_above_the_hold",
+        ),
     ),
     Fault(
         "a late commit passes the exact numbers",

@@ -83,6 +83,16 @@ async def test_a_commit_above_the_hold_at_the_exact_limit_and_one_above_it(
     assert await stubs.differences() == []
 
 
+@pytest.mark.parametrize("limits", [(LIMIT, LIMIT + 500), (LIMIT + 500, LIMIT)])
+async def test_the_tightest_budget_bounds_a_commit_above_the_hold(stubs, limits):
+    await stubs.account("acme")
+    for limit, window in zip(limits, ("DAY", "TOTAL"), strict=True):
+        await stubs.set_budget("acme", limit, window=window)
+    (leg,) = (await stubs.commit(await hold(stubs), {"USD": LIMIT + 400})).reservation.legs
+    assert (leg.charged, leg.absorbed) == (LIMIT, 400)
+    assert await stubs.differences() == []
+
+
 @pytest.mark.parametrize("actual", [{"USD": 0}, {}], ids=["said", "unsaid"])
 async def test_a_commit_of_zero_gives_the_whole_hold_back_and_closes(stubs, actual):
     """Case 10."""

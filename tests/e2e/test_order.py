@@ -116,3 +116,19 @@ async def test_a_decision_that_was_superseded_is_dropped_from_an_old_outbox(pair
     await second.reserve("acme", {"USD": 40})
     assert (await first.balance("acme"))[ALL] == (40, 60, 0, 0)
     assert await first.differences() == []
+
+
+async def test_what_an_older_epoch_decided_is_not_done(pair, gate, redis_url):
+    """The tenant serves in the new one, and nothing has taken its place yet."""
+    slow, first, _, second, held = pair
+    closed = gate(slow)
+    releasing = asyncio.create_task(refused(first.release(held)))
+    await closed.waiting.wait()
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushdb()
+    assert (await second.balance("acme"))[ALL] == (100, 0, 0, 0)
+    closed.opened.set()
+    assert (await releasing).code == "UNAVAILABLE"
+    await second.commit(held, {"USD": 100})
+    assert (await first.balance("acme"))[ALL] == (0, 100, 0, 0)
+    assert await first.differences() == []

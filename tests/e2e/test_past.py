@@ -220,6 +220,15 @@ async def test_a_balance_of_the_past_is_what_it_was(acme, clock):
         assert early < late
 
 
+async def test_what_was_done_at_a_moment_is_in_its_balance(acme, clock):
+    clock.go(1)
+    held = (await acme.reserve("acme/alice", {"USD": 100})).reservation
+    now_ms = held.create_time.ToMilliseconds()
+    clock.go(1)
+    for moment_ms, available in ((now_ms - 1, 500), (now_ms, 400)):
+        assert (await balance_at(acme, moment_ms)).balances[0].available == available
+
+
 async def test_a_limit_of_the_past_is_what_it_was(acme, clock):
     moments = []
     for limit in (300, 200, 700):

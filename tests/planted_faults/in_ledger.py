@@ -63,7 +63,7 @@ STATEMENTS = [
         "ledger/history.sql",
         "(%(moment_ms)s + 1)",
         "%(moment_ms)s",
-        ("e2e/test_past.py::test_a_balance_of_the_past_is_what_it_was",),
+        ("e2e/test_past.py::test_what_was_done_at_a_moment_is_in_its_balance",),
     ),
 ]
 
@@ -73,7 +73,7 @@ WRITING = [
         "ledger/journal.py",
         'if not drained and any(item.epoch != row["epoch"] for item in operations):',
         "if False:",
-        ("e2e/test_order.py",),
+        ("e2e/test_order.py::test_what_an_older_epoch_decided_is_not_done",),
     ),
     Fault(
         "an operation is written before those that it stands on",

@@ -9,6 +9,7 @@ import pytest
 
 from authorities import new_key
 from authority.v1 import admin_service_pb2 as admin
+from authority.v1 import budget_service_pb2 as budget
 from calls import send
 from keys import with_key
 from refusals import refused
@@ -96,4 +97,21 @@ async def test_no_tenant_serves_in_a_new_epoch_before_it_is_opened(acme, core):
     for tenant in ("acme", "globex"):
         await acme.reserve(tenant, {"USD": 1})
     assert (await acme.balance("globex"))["globex", "usd-total"] == (3, 0, 0, 997)
+    assert await acme.differences() == []
+
+
+async def test_what_waits_in_the_outbox_is_in_the_ledger_before(acme, core, monkeypatch):
+    """It was acknowledged; the process that decided it has died since."""
+
+    async def nothing():
+        return 0
+
+    kept = []
+    core.sweeper.drain = nothing
+    with monkeypatch.context() as patch:
+        patch.setattr(core.context.journal, "append_later", lambda *item: kept.append(item))
+        await acme.reserve("acme", {"USD": 100}, durability=budget.DURABILITY_HOT)
+    assert len(kept) == 1
+    await core.epochs.advance(core.hot.epoch)
+    assert (await acme.balance("acme"))["acme", "usd-total"] == (100, 0, 0, 900)
     assert await acme.differences() == []

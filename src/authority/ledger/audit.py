@@ -13,7 +13,7 @@ from authority.domain.budgets import WindowRef
 from authority.domain.money import Unit
 from authority.domain.ports import WindowCounts
 from authority.domain.reservations import Reservation
-from authority.ledger.database import Database
+from authority.ledger.database import Database, allow_long_transaction
 from authority.ledger.queries import statements
 from authority.ledger.store import reservation_of, window_counts, window_ref
 
@@ -44,7 +44,7 @@ class AuditReader:
         async with self._database.transaction() as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             # An audit of long books may take longer than any statement of the hot path.
-            await connection.execute("SET LOCAL statement_timeout = '10min'")
+            await allow_long_transaction(connection, "10min")
             yield connection
 
     async def _rows(

@@ -18,6 +18,10 @@ from authority.domain.errors import Unavailable
 # Shorter than the deadline that clients set by default (2 s): they are told, not left to guess.
 _WAIT_SECONDS = 1.5
 _STATEMENT_TIMEOUT = "15s"
+# A process that is stopped, or cut off, in a transaction must not keep its rows locked: the server
+# ends it, and the others go on. Older servers than 17 bound only the time between statements.
+_TRANSACTION_TIMEOUT = "5s"
+_KNOWS_TRANSACTION_TIMEOUT = 170_000
 _POLL_SECONDS = 0.2
 # The pool waits twice as long after each attempt that fails, so that after an hour's outage the
 # next one may be an hour away. One that gives up soon lets the next caller make a new one at once.
@@ -68,12 +72,29 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
         reconnect_timeout=_RECONNECT_SECONDS,
         open=False,
         connection_class=AsyncConnection[DictRow],
+        configure=_bound_transactions,
         kwargs={
             "autocommit": True,
             "row_factory": dict_row,
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT}",
         },
     )
+
+
+async def _bound_transactions(connection: AsyncConnection[DictRow]) -> None:
+    name = "idle_in_transaction_session_timeout"
+    if connection.info.server_version >= _KNOWS_TRANSACTION_TIMEOUT:
+        name = "transaction_timeout"
+    await connection.execute("SELECT set_config(%s, %s, false)", [name, _TRANSACTION_TIMEOUT])
+
+
+async def allow_long_transaction(connection: AsyncConnection[DictRow], bound: str) -> None:
+    """Let the transaction under way, and each of its statements, take as long as `bound` says."""
+    names = ["statement_timeout"]
+    if connection.info.server_version >= _KNOWS_TRANSACTION_TIMEOUT:
+        names.append("transaction_timeout")
+    for name in names:
+        await connection.execute("SELECT set_config(%s, %s, true)", [name, bound])
 
 
 async def wait_for_postgres(database_url: str, seconds: float) -> str:

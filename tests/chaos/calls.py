@@ -13,6 +13,8 @@ from history import told
 
 WAYS = ("unary", "batch", "apply")
 _SECONDS = 3.0
+# What grpc.aio itself, and no server, says of a session whose connection is cut as it begins.
+_CUT = "Internal error from Core"
 _BATCHED = {
     "reserve": ("BatchReserve", budget.BatchReserveRequest),
     "commit": ("BatchCommit", budget.BatchCommitRequest),
@@ -112,6 +114,6 @@ def _done(answer):
 
 
 def _refusal(code, message):
-    if code in _UNKNOWN:
+    if code in _UNKNOWN or message == _CUT:
         return Answer("unknown", f"{code}: {message}")
     return Answer("denied" if code == "RESOURCE_EXHAUSTED" else "refused", f"{code}: {message}")

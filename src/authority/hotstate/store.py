@@ -49,6 +49,9 @@ from authority.hotstate.scripts import Script, ScriptSet, script_set
 _REPLY_SECONDS = 1.5  # as for the ledger: shorter than a client's own deadline
 # States of the store that the client has no error of its own for, as it has for a full one.
 _STATES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
+# What a call may raise when the store is away: uvloop says RuntimeError where a connection is closed
+# while the client is still writing to it.
+AWAY = (RedisError, OSError, RuntimeError)
 # Without these a cluster client sends a script again, by a new connection, when its reply is lost.
 CLUSTER_OPTIONS = {"cluster_error_retry_attempts": 0, "connection_error_retry_attempts": 0}
 _EXPIRE_REQUEST = '{"kind":"EXPIRE"}'
@@ -95,7 +98,7 @@ class HotStore:
         """Return the store's own Unix time in milliseconds. Raises Unavailable."""
         try:
             seconds, microseconds = await self.redis.time()
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
         return int(seconds) * 1000 + int(microseconds) // 1000
 
@@ -141,7 +144,7 @@ class HotStore:
             if type(error) is ResponseError and not str(error).startswith(_STATES):
                 raise  # a fault in the script
             raise Unavailable(f"The hot store refuses commands: {error}") from error
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
         return cast("list[Any]", reply)
 
@@ -244,7 +247,7 @@ class HotStore:
         expiries = self.keys(tenant_of(reservation_id)).expiries
         try:
             await self.redis.zrem(expiries, reservation_id)
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
 
     async def read(

@@ -60,6 +60,13 @@ class _Waiting(NamedTuple):
     done: asyncio.Future[None]
 
 
+class _Head(NamedTuple):
+    """Where the ledger stands with a tenant."""
+
+    sequence: int
+    epoch: int
+
+
 class _Sorted(NamedTuple):
     next: list[Operation]  # those that follow what the ledger has
     ahead: list[Operation]  # those that something must come before
@@ -206,7 +213,7 @@ class Journal:
             async with connection.pipeline():
                 epoch = await connection.execute(self._sql["lock_epoch"])
                 await connection.execute(self._sql["lock_tenants"], {"tenant": tenants})
-                heads = await connection.execute(self._sql["last_sequences"], {"tenant": tenants})
+                heads = await connection.execute(self._sql["heads"], {"tenant": tenants})
                 present = await connection.execute(
                     self._sql["present_operations"], {"operation_id": ids}
                 )
@@ -217,7 +224,10 @@ class Journal:
             known = {row["operation_id"] for row in await present.fetchall()}
             sorts = _sort(
                 [item for item in operations if item.operation_id not in known],
-                {row["tenant"]: row["sequence"] for row in await heads.fetchall()},
+                {
+                    row["tenant"]: _Head(row["sequence"], row["epoch"])
+                    for row in await heads.fetchall()
+                },
             )
             if sorts.next:
                 inserted = await connection.execute(
@@ -246,18 +256,19 @@ def _place(operation: Operation) -> tuple[str, int]:
     return operation.tenant, operation.sequence
 
 
-def _sort(operations: Iterable[Operation], heads: dict[str, int]) -> _Sorted:
+def _sort(operations: Iterable[Operation], heads: dict[str, _Head]) -> _Sorted:
     """Sort operations that the ledger does not have by how they stand to what it has."""
     sorts = _Sorted([], [], [])
     for item in sorted(operations, key=_place):
-        head = heads.get(item.tenant, 0)
-        if item.sequence <= head:
+        head = heads.get(item.tenant, _Head(0, 0))
+        # What is older than the head was decided on ground that was lost with its epoch.
+        if item.sequence <= head.sequence or item.epoch < head.epoch:
             sorts.superseded.append(item)
-        elif item.sequence > head + 1:
+        elif item.sequence > head.sequence + 1:
             sorts.ahead.append(item)
         else:
             sorts.next.append(item)
-            heads[item.tenant] = item.sequence
+            heads[item.tenant] = _Head(item.sequence, item.epoch)
     return sorts
 
 

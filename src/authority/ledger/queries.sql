@@ -8,12 +8,13 @@ SELECT epoch FROM hot_store FOR SHARE;
 -- Lets one transaction at a time write a tenant's operations: their order has no gap.
 SELECT FROM tenant WHERE tenant = ANY(%(tenant)s::text[]) ORDER BY tenant FOR NO KEY UPDATE;
 
--- name: last_sequences
-SELECT row.tenant, last.sequence
+-- name: heads
+-- The last operation of each tenant that has any.
+SELECT row.tenant, head.sequence, head.epoch
 FROM unnest(%(tenant)s::text[]) AS row (tenant)
 CROSS JOIN LATERAL (
-    SELECT coalesce(max(sequence), 0) AS sequence FROM operation WHERE operation.tenant = row.tenant
-) AS last;
+    SELECT sequence, epoch FROM operation WHERE operation.tenant = row.tenant ORDER BY sequence DESC LIMIT 1
+) AS head;
 
 -- name: read_hot_store_for_update
 SELECT epoch, run_id FROM hot_store FOR UPDATE;

@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from redis.exceptions import RedisError
 
 from authority.domain.errors import Unavailable
-from authority.hotstate.store import HotStore
+from authority.hotstate.store import AWAY, HotStore
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
 
@@ -42,7 +41,7 @@ class Epochs:
                 return self._hot.epoch
             try:
                 return await self._connect()
-            except (RedisError, OSError) as error:
+            except AWAY as error:
                 raise Unavailable(
                     f"The hot store does not answer ({type(error).__name__})."
                 ) from error

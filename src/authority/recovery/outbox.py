@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import structlog
-from redis.exceptions import RedisError
 
 from authority.domain.errors import Unavailable
 from authority.domain.operations import Operation
 from authority.hotstate.keys import TenantKeys
-from authority.hotstate.store import HotStore
+from authority.hotstate.store import AWAY, HotStore
 
 _BATCH = 500
 _WAITING_MAX = 10_000
@@ -43,7 +42,7 @@ class Outbox:
         key = TenantKeys(tenant, 0).outbox
         try:
             rows = await self._hot.redis.xrange(key, max=until, count=count)
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
         return [
             OutboxEntry(entry, Operation.decode(fields["request"], fields["result"]))
@@ -61,7 +60,7 @@ class Outbox:
             pipeline.xlen(TenantKeys(tenant, 0).outbox)
         try:
             lengths = await pipeline.execute()
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
         return [tenant for tenant, length in zip(tenants, lengths, strict=True) if length]
 
@@ -75,5 +74,5 @@ class Outbox:
             pipeline.xdel(TenantKeys(tenant, 0).outbox, entry)
         try:
             await pipeline.execute()
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             log.warning("outbox_trim_failed", entries=len(entries), error=type(error).__name__)

@@ -42,6 +42,7 @@ class AccountChange:
     overage_policy: OveragePolicy | None = None
     per_request_limits: Mapping[Unit, int] | None = None
     reserves_per_minute: int | None = None
+    plan: str | None = None  # '' for none
 
     def apply(self, account: Account) -> Account:
         """Return the account as it is to be. Raises InvalidRequest if it is closed for ever."""
@@ -60,6 +61,7 @@ class AccountChange:
             create_time=account.create_time,
             per_request_limits=_given(self.per_request_limits, account.per_request_limits),
             reserves_per_minute=_given(self.reserves_per_minute, account.reserves_per_minute),
+            plan=_given(self.plan, account.plan),
         )
 
 

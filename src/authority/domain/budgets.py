@@ -52,6 +52,7 @@ class Account:
     create_time: datetime
     per_request_limits: Mapping[Unit, int] = field(default_factory=dict)
     reserves_per_minute: int = 0  # 0 for no limit
+    plan: str = ""  # '' for none
 
 
 @dataclass(frozen=True, slots=True)

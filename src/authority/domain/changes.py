@@ -1,4 +1,4 @@
-"""The record of changes: who made which account, budget, grant or API key what it is, and why."""
+"""The record of changes: who made which account, budget, grant, plan or API key what."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from authority.domain.budgets import Account, Budget
 from authority.domain.callers import ApiKey, Cause
 from authority.domain.grants import Grant
-from authority.domain.ids import tenant_of
+from authority.domain.ids import PLATFORM, tenant_of
 from authority.domain.money import Unit
+from authority.domain.plans import Plan
 
-Resource = Account | Budget | Grant | ApiKey
+Resource = Account | Budget | Grant | ApiKey | Plan
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -75,6 +76,8 @@ def _identity(resource: Resource) -> tuple[str, str, str, str]:
             return tenant_of(account), account, "grant", grant_id
         case ApiKey(tenant=tenant, api_key_id=api_key_id):
             return tenant, "", "api_key", api_key_id
+        case Plan(plan=plan):
+            return PLATFORM, "", "plan", plan
 
 
 def _document(resource: Resource) -> dict[str, Any]:
@@ -88,6 +91,8 @@ def _document(resource: Resource) -> dict[str, Any]:
             return _grant(resource)
         case ApiKey():
             return _api_key(resource)
+        case Plan():
+            return _plan(resource)
 
 
 def _account(account: Account) -> dict[str, Any]:
@@ -99,13 +104,27 @@ def _account(account: Account) -> dict[str, Any]:
         "state": account.state,
         "overage_policy": account.overage_policy,
         "create_time": _text(account.create_time),
-        "per_request_limits": [
-            {"unit": unit, "amount": account.per_request_limits[unit]}
-            for unit in Unit
-            if unit in account.per_request_limits
-        ],
+        "per_request_limits": _limits(account.per_request_limits),
         "reserves_per_minute": account.reserves_per_minute,
+        "plan": account.plan,
     }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "plan": plan.plan,
+        "budgets": [budget._asdict() for budget in plan.budgets],
+        "grants": [grant._asdict() for grant in plan.grants],
+        "per_request_limits": _limits(plan.per_request_limits),
+        "reserves_per_minute": plan.reserves_per_minute,
+        "version": plan.version,
+        "create_time": _text(plan.create_time),
+        "update_time": _text(plan.update_time),
+    }
+
+
+def _limits(limits: Mapping[Unit, int]) -> list[dict[str, Any]]:
+    return [{"unit": unit, "amount": limits[unit]} for unit in Unit if unit in limits]
 
 
 def _budget(budget: Budget) -> dict[str, Any]:

@@ -12,6 +12,7 @@ _TENANT = r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
 _LOCAL = r"[A-Za-z0-9](?:[A-Za-z0-9._@|+:~-]{0,98}[A-Za-z0-9])?"
 _ACCOUNT = re.compile(rf"{_TENANT}(?:/{_LOCAL})?")
 _BUDGET = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_PLAN = re.compile(_TENANT)
 _OWNED = re.compile(rf"{_TENANT}/[0-9a-f]{{8}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}")
 
 ACCOUNT_FORM = (
@@ -28,6 +29,11 @@ def is_account(text: str) -> bool:
 def is_budget(text: str) -> bool:
     """Say whether `text` has the form of a budget's id."""
     return _BUDGET.fullmatch(text) is not None
+
+
+def is_plan(text: str) -> bool:
+    """Say whether `text` has the form of a plan's id."""
+    return _PLAN.fullmatch(text) is not None
 
 
 def is_owned_id(text: str) -> bool:

@@ -15,6 +15,7 @@ from authority.domain.changes import Change, ChangeFilter
 from authority.domain.grants import Grant, Lot
 from authority.domain.money import Leg, Option, Unit
 from authority.domain.operations import DenialReason, Operation
+from authority.domain.plans import Plan, PlanChange, PlanWork
 from authority.domain.policies import TenantPolicy
 from authority.domain.reservations import Reservation, ReserveMode
 
@@ -318,6 +319,40 @@ class Ledger(Protocol):
         self, tenant: str, account: str, unit: Unit | None, after: tuple[str, str], limit: int
     ) -> list[Budget]:
         """Return a page of budgets by account and id; '' and None are for any."""
+        ...
+
+    async def insert_plan(self, plan: Plan, cause: Cause) -> None:
+        """Add a plan, and record it. Raises AlreadyExists."""
+        ...
+
+    async def update_plan(
+        self, name: str, change: PlanChange, cause: Cause, change_time: datetime
+    ) -> tuple[Plan, list[str], dict[str, int]]:
+        """Change a plan and the budgets of all accounts that have it, and record it.
+
+        Return the plan, the accounts, and the policy versions of their tenants.
+        Raises NotFound, and InvalidRequest if an account would have too many budgets.
+        """
+        ...
+
+    async def plan(self, name: str) -> Plan:
+        """Return a plan. Raises NotFound."""
+        ...
+
+    async def list_plans(self, after: str, limit: int) -> list[Plan]:
+        """Return a page in the order of the ids."""
+        ...
+
+    async def plan_work(self, account: str) -> PlanWork:
+        """Return what is to be granted and voided for the plan of an account that exists."""
+        ...
+
+    async def pending_accounts(self, set_aside: Sequence[str], limit: int) -> list[str]:
+        """Return accounts whose plan's grants are still to be made or voided."""
+        ...
+
+    async def clear_pending(self, account: str, pending: int) -> bool:
+        """Say that a change was carried out; False if another one has come since."""
         ...
 
     async def list_changes(self, wanted: ChangeFilter, before: int, limit: int) -> list[Change]:

@@ -29,6 +29,7 @@ from authority.domain.money import Unit
 from authority.domain.windows import Window
 from authority.ledger.changes import write_change
 from authority.ledger.database import Database
+from authority.ledger.plans import assign, lock_plans
 from authority.ledger.queries import statements
 
 _FILE = "accounts.sql"
@@ -68,6 +69,10 @@ class _Changing:
         if change.before != change.after:
             await write_change(self._connection, change)
 
+    async def assign_plan(self, account: Account, change_time: datetime) -> None:
+        """Give an account what its plan says. Raises NotFound and InvalidRequest."""
+        await assign(self._connection, account.account, account.plan, change_time)
+
 
 class AccountStore:
     """The part of `domain.ports.Ledger` that is about accounts and budgets."""
@@ -77,11 +82,13 @@ class AccountStore:
 
     @asynccontextmanager
     async def _changing(
-        self, account: str, *, is_new_tenant: bool = False
+        self, account: str, *, is_new_tenant: bool = False, plans: bool = False
     ) -> AsyncIterator[_Changing]:
         """Begin to change the policy of an account's tenant. Raises NotFound."""
         tenant = {"tenant": tenant_of(account)}
         async with self.database.transaction() as connection:
+            if plans:
+                await lock_plans(connection)
             if is_new_tenant:
                 await connection.execute(statements(_FILE)["insert_tenant"], tenant)
             # Also locks the tenant, so that what is read from here on stays as it is.
@@ -94,14 +101,17 @@ class AccountStore:
     async def insert_account(self, account: Account, cause: Cause) -> int:
         """Add an account and return the new policy version.
 
-        Raises NotFound and InvalidRequest (the parent), AlreadyExists.
+        Raises NotFound and InvalidRequest (the parent or the plan), AlreadyExists.
         """
         is_new_tenant = account.parent == PLATFORM
         place = account.account if is_new_tenant else account.parent
-        async with self._changing(place, is_new_tenant=is_new_tenant) as changing:
+        plans = bool(account.plan)
+        async with self._changing(place, is_new_tenant=is_new_tenant, plans=plans) as changing:
             await changing.check_place(account)
             if not await changing.rows("insert_account", _account_row(account)):
                 raise AlreadyExists("account", account.account)
+            if account.plan:
+                await changing.assign_plan(account, account.create_time)
             change = make_change("CreateAccount", cause, None, account, account.create_time)
             await changing.record(change)
         return changing.version
@@ -111,14 +121,16 @@ class AccountStore:
     ) -> tuple[Account, int]:
         """Change an account; return it and the policy version.
 
-        Raises NotFound (the account or the parent) and InvalidRequest.
+        Raises NotFound (the account, the parent or the plan) and InvalidRequest.
         """
-        async with self._changing(account) as changing:
+        async with self._changing(account, plans=change.plan is not None) as changing:
             before = await changing.account(account)
             after = change.apply(before)
             if after.parent != before.parent:
                 await changing.check_place(after)
             await changing.rows("update_account", _account_row(after))
+            if after.plan != before.plan:
+                await changing.assign_plan(after, change_time)
             await changing.record(make_change("UpdateAccount", cause, before, after, change_time))
         return after, changing.version
 
@@ -194,6 +206,7 @@ def account_of(row: DictRow) -> Account:
         row["create_time"],
         {Unit(unit): int(amount) for unit, amount in row["per_request_limits"].items()},
         row["reserves_per_minute"],
+        row["plan"],
     )
 
 
@@ -224,6 +237,7 @@ def _account_row(account: Account) -> dict[str, Any]:
         "create_time": account.create_time,
         "per_request_limits": json.dumps(dict(account.per_request_limits)),
         "reserves_per_minute": account.reserves_per_minute,
+        "plan": account.plan,
     }
 
 

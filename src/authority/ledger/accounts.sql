@@ -23,15 +23,15 @@ SELECT array(SELECT account FROM above) AS above, coalesce((SELECT max(level) FR
 
 -- name: insert_account
 INSERT INTO account (account, tenant, parent, display_name, time_zone, state, overage_policy, create_time,
-                     per_request_limits, reserves_per_minute)
+                     per_request_limits, reserves_per_minute, plan)
 VALUES (%(account)s, %(tenant)s, %(parent)s, %(display_name)s, %(time_zone)s, %(state)s,
-        %(overage_policy)s, %(create_time)s, %(per_request_limits)s, %(reserves_per_minute)s)
+        %(overage_policy)s, %(create_time)s, %(per_request_limits)s, %(reserves_per_minute)s, %(plan)s)
 ON CONFLICT DO NOTHING RETURNING account;
 
 -- name: update_account
 UPDATE account SET parent = %(parent)s, display_name = %(display_name)s, state = %(state)s,
     overage_policy = %(overage_policy)s, per_request_limits = %(per_request_limits)s,
-    reserves_per_minute = %(reserves_per_minute)s
+    reserves_per_minute = %(reserves_per_minute)s, plan = %(plan)s
 WHERE account = %(account)s RETURNING account;
 
 -- name: list_accounts
@@ -47,10 +47,10 @@ WHERE (%(after)s = '' OR account < %(after)s) AND (%(tenant)s = '' OR tenant = %
 ORDER BY account DESC LIMIT %(limit)s;
 
 -- name: count_budgets
-SELECT count(*) AS count FROM budget WHERE account = %(account)s;
+SELECT count(*) AS count FROM budget WHERE account = %(account)s AND end_time IS NULL;
 
 -- name: find_budget
-SELECT * FROM budget WHERE account = %(account)s AND budget = %(budget)s;
+SELECT * FROM budget WHERE account = %(account)s AND budget = %(budget)s AND end_time IS NULL;
 
 -- name: insert_budget
 INSERT INTO budget (account, budget, unit, "window", limit_amount, enforcement, create_time, update_time)
@@ -62,7 +62,7 @@ UPDATE budget SET limit_amount = %(limit)s, enforcement = %(enforcement)s, updat
 WHERE account = %(account)s AND budget = %(budget)s RETURNING budget;
 
 -- name: list_budgets
-SELECT * FROM budget WHERE (account, budget) > (%(account_after)s, %(budget_after)s)
+SELECT * FROM budget WHERE (account, budget) > (%(account_after)s, %(budget_after)s) AND end_time IS NULL
   AND (%(account)s = '' OR account = %(account)s) AND (%(unit)s = '' OR unit = %(unit)s)
   AND (%(tenant)s = '' OR split_part(account, '/', 1) = %(tenant)s)
 ORDER BY account, budget LIMIT %(limit)s;

@@ -12,6 +12,7 @@ from authority.domain.changes import Change, ChangeFilter
 from authority.domain.grants import Grant
 from authority.domain.money import Unit
 from authority.domain.operations import Operation
+from authority.domain.plans import PlanWork
 from authority.domain.policies import TenantPolicy
 from authority.domain.ports import Clock, WindowCounts
 from authority.domain.reservations import Reservation
@@ -19,6 +20,7 @@ from authority.domain.windows import Window
 from authority.ledger.accounts import AccountStore, account_of, budget_of
 from authority.ledger.changes import list_changes
 from authority.ledger.database import Database
+from authority.ledger.plans import PlanStore, grants_of, plan_of
 from authority.ledger.queries import statements
 
 ZERO = WindowCounts(0, 0, 0)
@@ -28,13 +30,14 @@ _ENDED_MS = 30 * 86_400_000
 _Item = TypeVar("_Item")
 
 
-class LedgerStore(AccountStore):
+class LedgerStore(AccountStore, PlanStore):
     """Implements `domain.ports.Ledger`."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         super().__init__(database)
         self._clock = clock
         self._sql = statements()
+        self._plan_sql = statements("plans.sql")
 
     async def rows(self, name: str, **parameters: Any) -> list[DictRow]:
         """Run a named statement and return its rows."""
@@ -74,9 +77,13 @@ class LedgerStore(AccountStore):
             cursor = await connection.execute(self._sql["read_accounts"], parameters)
             accounts = [account_of(row) for row in await cursor.fetchall()]
             cursor = await connection.execute(self._sql["read_budgets"], parameters)
-            budgets = [budget_of(row) for row in await cursor.fetchall()]
-            ended = {"ended_ms": self._clock.now_ms() - _ENDED_MS}
-            cursor = await connection.execute(self._sql["read_grants"], parameters | ended)
+            budgets, ended = [], []
+            for row in await cursor.fetchall():
+                (ended if row["end_time"] else budgets).append(budget_of(row))
+            cursor = await connection.execute(self._plan_sql["plans_of_tenant"], parameters)
+            plans = [plan_of(row) for row in await cursor.fetchall()]
+            since = {"ended_ms": self._clock.now_ms() - _ENDED_MS}
+            cursor = await connection.execute(self._sql["read_grants"], parameters | since)
             grants = [grant_of(row) for row in await cursor.fetchall()]
             cursor = await connection.execute(self._sql["read_prepaid_units"], parameters)
             prepaid = [(row["account"], Unit(row["unit"])) for row in await cursor.fetchall()]
@@ -87,6 +94,8 @@ class LedgerStore(AccountStore):
             _grouped((budget.account, budget) for budget in budgets),
             _grouped((grant.account, grant) for grant in grants),
             {account: frozenset(units) for account, units in _grouped(prepaid).items()},
+            tuple(ended),
+            {plan.plan: plan for plan in plans},
         )
 
     async def raise_policy_version(self, tenant: str) -> int:
@@ -107,6 +116,18 @@ class LedgerStore(AccountStore):
             "list_grants", account=account, unit=unit or "", before=before, limit=limit
         )
         return [grant_of(row) for row in rows]
+
+    async def plan_work(self, account: str) -> PlanWork:
+        """Return what is to be granted and voided for the plan of an account that exists."""
+        async with self.database.transaction() as connection:
+            # One snapshot: the grants must be those of the plan that the account has.
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            parameters = {"account": account}
+            cursor = await connection.execute(self._plan_sql["plan_of_account"], parameters)
+            (row,) = await cursor.fetchall()
+            cursor = await connection.execute(self._plan_sql["granted_by_plans"], parameters)
+            given = tuple(grant_of(grant) for grant in await cursor.fetchall())
+        return PlanWork(row["plan"], row["plan_pending"], grants_of(row["grants"]), given)
 
     async def list_changes(self, wanted: ChangeFilter, before: int, limit: int) -> list[Change]:
         """Return a page of changes, the latest first: of those before a number; of all for 0."""

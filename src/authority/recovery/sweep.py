@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from authority.domain.errors import Unavailable
+from authority.domain.errors import PaymasterError, Unavailable
 from authority.hotstate.store import HotStore
 from authority.ledger.database import Database
 from authority.ledger.journal import Journal
@@ -22,11 +22,13 @@ from authority.recovery.outbox import Outbox
 from authority.usecases.context import Context
 from authority.usecases.expire import BrokenReservation, expire
 from authority.usecases.locate import Locator
+from authority.usecases.plans import settle_grants
 
 TICK_SECONDS = 1.0
 # Younger outbox entries belong to a process that is about to journal them itself.
 _OUTBOX_GRACE_MS = 3_000
 _EXPIRE_MAX = 500
+_PLANS_MAX = 100
 # What can't be expired is tried again only after this long: its hot state may be anew by then.
 _SET_ASIDE_SECONDS = 600.0
 _MONTH_SECONDS = 3_600.0
@@ -77,6 +79,7 @@ class Sweeper:
         await self.expire_due()
         await self.drain()
         await self._raise_policy_versions()
+        await self.settle_plans()
         await self._make_months()
 
     async def expire_due(self) -> int:
@@ -136,6 +139,19 @@ class Sweeper:
     async def _raise_policy_versions(self) -> None:
         for tenant, version in await self._ledger.recent_policy_versions():
             await self._hot.raise_policy_version(tenant, version)
+
+    async def settle_plans(self) -> None:
+        """Make and void the grants of plans that nobody has finished."""
+        pending = await self._ledger.pending_accounts(list(self._set_aside_until), _PLANS_MAX)
+        for account in pending:
+            try:
+                await settle_grants(self._context, account)
+            except PaymasterError as error:
+                if isinstance(error, Unavailable):
+                    raise
+                # One that can't be settled holds up no other.
+                log.exception("plan_set_aside", account=account)
+                self._set_aside_until[account] = time.monotonic() + _SET_ASIDE_SECONDS
 
     async def _make_months(self) -> None:
         """Make the ledger's partitions for this month and the next, once an hour."""

@@ -45,6 +45,10 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "UpdateBudget": _ADMIN,
         "GetBudget": _READ,
         "ListBudgets": _READ,
+        "CreatePlan": _ADMIN,
+        "UpdatePlan": _ADMIN,
+        "GetPlan": _READ,
+        "ListPlans": _READ,
         "CreateGrant": _ADMIN,
         "VoidGrant": _ADMIN,
         "GetGrant": _READ,
@@ -76,7 +80,8 @@ SCOPES = {
 
 # What these answer or do is of no tenant, so that they are not for callers that are bound to one.
 PLATFORM_ONLY = frozenset(
-    {"/authority.v1.AdminService/GetStatus", "/authority.v1.AdminService/Rebuild"}
+    f"/authority.v1.AdminService/{method}"
+    for method in ("CreatePlan", "GetStatus", "Rebuild", "UpdatePlan")
 )
 
 # The string fields of requests whose value begins with the tenant that it belongs to. The one field

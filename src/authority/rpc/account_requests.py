@@ -15,7 +15,9 @@ from authority.domain.accounts import (
 from authority.domain.budgets import Account, AccountState, Budget, Enforcement, OveragePolicy
 from authority.domain.ids import PLATFORM, is_account, tenant_of
 from authority.domain.money import Unit
+from authority.domain.plans import BUDGET_PREFIX
 from authority.domain.windows import Window
+from authority.rpc.plan_requests import read_plan_id
 from authority.rpc.requests import Reader, enum_name
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
@@ -27,6 +29,7 @@ _ACCOUNT_MASK = (
     "overage_policy",
     "parent",
     "per_request_limits",
+    "plan",
     "reserves_per_minute",
     "state",
 )
@@ -47,6 +50,7 @@ def read_account(reader: Reader, message: resources_pb2.Account) -> Account:
         create_time=_NOT_YET,
         per_request_limits=_read_limits(reader, message),
         reserves_per_minute=_read_rate(reader, message),
+        plan=_read_plan(reader, message),
     )
 
 
@@ -65,6 +69,7 @@ def read_account_change(reader: Reader, request: messages.UpdateAccountRequest) 
         overage_policy=masked("overage_policy", lambda: _read_overage(reader, wanted, None)),
         per_request_limits=masked("per_request_limits", lambda: _read_limits(reader, wanted)),
         reserves_per_minute=masked("reserves_per_minute", lambda: _read_rate(reader, wanted)),
+        plan=masked("plan", lambda: _read_plan(reader, wanted)),
     )
 
 
@@ -83,6 +88,7 @@ def read_account_filter(reader: Reader, request: messages.ListAccountsRequest) -
 
 def read_budget(reader: Reader, message: resources_pb2.Budget) -> Budget:
     """Read a budget to be made."""
+    _check_own(reader, message.budget)
     account = reader.account(message.account, "budget.account")
     unit = read_unit(reader, "budget.unit", message.unit)
     window_name = enum_name(resources_pb2.Window, message.window)
@@ -103,6 +109,7 @@ def read_budget(reader: Reader, message: resources_pb2.Budget) -> Budget:
 def read_budget_change(reader: Reader, request: messages.UpdateBudgetRequest) -> BudgetChange:
     """Read what to change of a budget; what the mask does not name is not looked at."""
     wanted = request.budget
+    _check_own(reader, wanted.budget)
     mask = reader.mask(request.update_mask, ("enforcement", "limit"))
     limit = enforcement = None
     if "limit" in mask:
@@ -110,6 +117,15 @@ def read_budget_change(reader: Reader, request: messages.UpdateBudgetRequest) ->
     if "enforcement" in mask:
         enforcement = _read_enforcement(reader, wanted, None)
     return BudgetChange(limit, enforcement)
+
+
+def _check_own(reader: Reader, budget: str) -> None:
+    if budget.startswith(BUDGET_PREFIX):
+        reader.wrong(
+            "budget.budget",
+            f"what begins with `{BUDGET_PREFIX}` is of the account's plan: change the plan, give "
+            "the account another one, or make a budget with another id",
+        )
 
 
 def read_unit(reader: Reader, field: str, number: int) -> Unit:
@@ -165,6 +181,10 @@ def _read_rate(reader: Reader, message: resources_pb2.Account) -> int:
             f"must be from 1 to {RESERVES_PER_MINUTE_MAX}, or 0 for no limit, not {rate}",
         )
     return rate
+
+
+def _read_plan(reader: Reader, message: resources_pb2.Account) -> str:
+    return message.plan and read_plan_id(reader, message.plan, "account.plan")
 
 
 def _read_enforcement(

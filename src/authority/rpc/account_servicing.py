@@ -20,6 +20,7 @@ from authority.rpc.caller import current_caller, read_cause
 from authority.rpc.convert import account_to_proto, budget_to_proto
 from authority.rpc.pages import make_page_token, read_page_token
 from authority.rpc.requests import Reader
+from authority.rpc.shield import Shield
 from authority.usecases import accounts
 from authority.usecases.context import Context
 from authority.v1 import admin_service_pb2 as messages
@@ -32,6 +33,7 @@ class AccountServicing(admin_service_pb2_grpc.AdminServiceServicer):
     """The part of AdminService that is about accounts and budgets."""
 
     _context: Context
+    _shield: Shield
 
     async def CreateAccount(
         self, request: messages.CreateAccountRequest, context: Call
@@ -40,7 +42,8 @@ class AccountServicing(admin_service_pb2_grpc.AdminServiceServicer):
         account = read_account(reader, request.account)
         cause = read_cause(reader, request.reason)
         reader.finish()
-        made = await accounts.create_account(self._context, account, cause)
+        work = accounts.create_account(self._context, account, cause)
+        made = await self._shield.run(work)
         return messages.CreateAccountResponse(account=account_to_proto(made))
 
     async def UpdateAccount(
@@ -51,7 +54,8 @@ class AccountServicing(admin_service_pb2_grpc.AdminServiceServicer):
         change = read_account_change(reader, request)
         cause = read_cause(reader, request.reason)
         reader.finish()
-        changed = await accounts.update_account(self._context, account, change, cause)
+        work = accounts.update_account(self._context, account, change, cause)
+        changed = await self._shield.run(work)
         return messages.UpdateAccountResponse(account=account_to_proto(changed))
 
     async def GetAccount(

@@ -15,6 +15,7 @@ from authority.rpc.api_key_servicing import ApiKeyServicing
 from authority.rpc.change_servicing import ChangeServicing
 from authority.rpc.grant_servicing import GrantServicing
 from authority.rpc.ledger_servicing import LedgerServicing
+from authority.rpc.plan_servicing import PlanServicing
 from authority.rpc.requests import Reader
 from authority.rpc.shield import Shield
 from authority.usecases.api_keys import ApiKeys
@@ -26,7 +27,12 @@ Call = grpc.aio.ServicerContext[Any, Any]
 
 
 class AdminServicer(
-    ApiKeyServicing, AccountServicing, GrantServicing, ChangeServicing, LedgerServicing
+    ApiKeyServicing,
+    AccountServicing,
+    PlanServicing,
+    GrantServicing,
+    ChangeServicing,
+    LedgerServicing,
 ):
     """What the owners and the operators of budgets do."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,6 +12,7 @@ from authority.domain.grants import GrantReceipt
 from authority.domain.ids import tenant_of
 from authority.domain.money import Unit
 from authority.domain.operations import DenialReason
+from authority.domain.plans import Plan
 from authority.domain.reservations import Reservation, ReservationState
 from authority.domain.windows import Window
 from authority.usecases.grants import GrantBalance
@@ -73,12 +75,51 @@ def account_to_proto(account: Account) -> resources_pb2.Account:
         state=_account_state(account.state),
         overage_policy=_overage(account.overage_policy),
         create_time=_timestamp(account.create_time),
-        per_request_limits=[
-            resources_pb2.Leg(unit=unit_to_proto(unit), amount=account.per_request_limits[unit])
-            for unit in Unit
-            if unit in account.per_request_limits
-        ],
+        per_request_limits=_limits(account.per_request_limits),
         reserves_per_minute=account.reserves_per_minute,
+        plan=account.plan,
+    )
+
+
+def _limits(limits: Mapping[Unit, int]) -> list[resources_pb2.Leg]:
+    return [
+        resources_pb2.Leg(unit=unit_to_proto(unit), amount=limits[unit])
+        for unit in Unit
+        if unit in limits
+    ]
+
+
+def plan_to_proto(plan: Plan) -> resources_pb2.Plan:
+    """Return the proto's message."""
+    return resources_pb2.Plan(
+        plan=plan.plan,
+        budgets=[
+            resources_pb2.PlanBudget(
+                unit=unit_to_proto(budget.unit),
+                window=window_to_proto(budget.window),
+                limit=budget.limit,
+                enforcement=_enforcement(budget.enforcement),
+            )
+            for budget in plan.budgets
+        ],
+        grants=[
+            resources_pb2.PlanGrant(
+                unit=unit_to_proto(grant.unit),
+                amount=grant.amount,
+                priority=grant.priority,
+                recurrence=(
+                    resources_pb2.WINDOW_UNSPECIFIED
+                    if grant.recurrence is Window.TOTAL
+                    else window_to_proto(grant.recurrence)
+                ),
+            )
+            for grant in plan.grants
+        ],
+        per_request_limits=_limits(plan.per_request_limits),
+        reserves_per_minute=plan.reserves_per_minute,
+        version=plan.version,
+        create_time=_timestamp(plan.create_time),
+        update_time=_timestamp(plan.update_time),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from authority.domain.grants import PRIORITY_MAX, Grant
 from authority.domain.ids import is_owned_id
+from authority.domain.plans import SOURCE_PREFIX
 from authority.domain.windows import Window
 from authority.rpc.caller import read_cause
 from authority.rpc.requests import Reader, enum_name
@@ -29,6 +30,8 @@ def read_create_grant(message: admin_service_pb2.CreateGrantRequest) -> GrantReq
     grace_ms = wanted.refund_grace.seconds * 1000 + wanted.refund_grace.nanos // 1_000_000
     if not 0 <= grace_ms <= _GRACE_MS_MAX:
         reader.wrong("grant.refund_grace", "must be from 0 to 366 days")
+    if wanted.source.startswith(SOURCE_PREFIX):
+        reader.wrong("grant.source", "what begins with `plan ` is granted by plans alone")
     recurrence_name = enum_name(resources_pb2.Window, wanted.recurrence)
     grant = Grant(
         grant_id="",

@@ -25,6 +25,7 @@ from authority.domain.ids import (
     tenant_of,
 )
 from authority.domain.money import AMOUNT_MAX, LEGS_MAX, Leg, Option, Unit
+from authority.domain.plans import KEY_PREFIXES
 from authority.domain.reservations import TTL_MS_DEFAULT, TTL_MS_MAX, TTL_MS_MIN, ReserveMode
 from authority.usecases.reserve import ReserveRequest
 from authority.usecases.settle import CommitRequest, ExtendRequest
@@ -75,6 +76,8 @@ class Reader:
                 "idempotency_key",
                 f"must be 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable characters, such as a UUIDv7",
             )
+        if key.startswith(KEY_PREFIXES):
+            self.wrong("idempotency_key", "what begins so is of plans; take another key")
         return key
 
     def account(self, account: str, field: str = "account") -> str:

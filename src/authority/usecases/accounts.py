@@ -8,21 +8,22 @@ answered only after both. If this process dies in between, the sweeper raises th
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from authority.domain.accounts import AccountChange, BudgetChange, check_budget
 from authority.domain.budgets import Account, Budget
 from authority.domain.callers import Cause
 from authority.domain.errors import NotFound
-from authority.domain.ids import tenant_of
 from authority.usecases.context import Context
+from authority.usecases.plans import bind, now, settle_grants
 
 
 async def create_account(context: Context, account: Account, cause: Cause) -> Account:
     """Make an account. Raises NotFound (the parent), AlreadyExists, InvalidRequest, Unavailable."""
-    account = replace(account, create_time=_now(context))
+    account = replace(account, create_time=now(context))
     version = await context.ledger.insert_account(account, cause)
-    await _bind(context, account.account, version)
+    await bind(context, account.account, version)
+    if account.plan:
+        await settle_grants(context, account.account)
     return account
 
 
@@ -33,19 +34,21 @@ async def update_account(
 
     Raises NotFound (the account or the parent), InvalidRequest, Unavailable.
     """
-    after, version = await context.ledger.update_account(account, change, cause, _now(context))
-    await _bind(context, account, version)
+    after, version = await context.ledger.update_account(account, change, cause, now(context))
+    await bind(context, account, version)
+    if change.plan is not None:
+        await settle_grants(context, account)
     return after
 
 
 async def create_budget(context: Context, budget: Budget, cause: Cause) -> Budget:
     """Make a budget. Raises NotFound (the account), AlreadyExists, InvalidRequest, Unavailable."""
     check_budget(budget)
-    now = _now(context)
+    made_at = now(context)
     added, version = await context.ledger.insert_budget(
-        replace(budget, create_time=now, update_time=now), cause
+        replace(budget, create_time=made_at, update_time=made_at), cause
     )
-    await _bind(context, budget.account, version)
+    await bind(context, budget.account, version)
     return added
 
 
@@ -54,9 +57,9 @@ async def update_budget(
 ) -> Budget:
     """Change a budget. Raises NotFound, InvalidRequest, Unavailable."""
     after, version = await context.ledger.update_budget(
-        account, budget, change, cause, _now(context)
+        account, budget, change, cause, now(context)
     )
-    await _bind(context, account, version)
+    await bind(context, account, version)
     return after
 
 
@@ -67,16 +70,3 @@ async def get_budget(context: Context, account: str, budget: str) -> Budget:
         if found.budget == budget:
             return found
     raise NotFound("budget", f"{account} {budget}")
-
-
-async def _bind(context: Context, account: str, version: int) -> None:
-    tenant = tenant_of(account)
-    context.policies.forget(tenant)
-    if not await context.hot.raise_policy_version(tenant, version):
-        # Opening takes over the version in the ledger; but others may have it open already.
-        await context.open_tenant(tenant)
-        await context.hot.raise_policy_version(tenant, version)
-
-
-def _now(context: Context) -> datetime:
-    return datetime.fromtimestamp(context.clock.now_ms() / 1000, UTC)

@@ -74,9 +74,9 @@ class _Reserve:
                 if node.overage_policy is OveragePolicy.DEBT
             ),
             rates={
-                node.account: node.reserves_per_minute
+                node.account: rate
                 for node in policy.chain(request.account)
-                if node.reserves_per_minute
+                if (rate := policy.reserves_per_minute(node))
             },
             policy_version=policy.version,
             refusal=_refusal(policy, request.account),
@@ -168,11 +168,11 @@ async def describe(context: Context, denial: ReserveDenied) -> None:
     refs = [row.ref for row in denial.denied.limiting]
     account = denial.operation.account
     policy = await context.policies.of(account)
-    if any(ref.budget_key not in policy.budget_by_key() for ref in refs):
+    if any(ref.budget_key not in policy.known_budgets() for ref in refs):
         # A replay may be of a denial that another process gave by a budget made since.
         context.policies.forget(tenant_of(account))
         policy = await context.policies.of(account)
-    budgets = policy.budget_by_key()
+    budgets = policy.known_budgets()
     denial.windows = {ref: policy.window_of(budgets[ref.budget_key], ref.start_ms) for ref in refs}
     denial.now_ms = context.clock.now_ms()
 
@@ -188,9 +188,8 @@ def _option_refusal(
 ) -> DenialReason | None:
     """Return why an option may never be held, whatever is left."""
     for node in policy.chain(account):
-        if any(
-            leg.amount > node.per_request_limits.get(leg.unit, leg.amount) for leg in option.legs
-        ):
+        limits = policy.per_request_limits(node)
+        if any(leg.amount > limits.get(leg.unit, leg.amount) for leg in option.legs):
             return DenialReason.PER_REQUEST_CAP
     # A count that nothing meters is only recorded; money that nothing meters is not to be spent.
     if any(leg.unit in MONEY_UNITS and leg.unit not in metered for leg in option.legs):

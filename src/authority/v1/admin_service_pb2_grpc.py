@@ -75,6 +75,26 @@ class AdminServiceStub(object):
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsResponse.FromString,
                 _registered_method=True)
+        self.CreatePlan = channel.unary_unary(
+                '/authority.v1.AdminService/CreatePlan',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.CreatePlanRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.CreatePlanResponse.FromString,
+                _registered_method=True)
+        self.UpdatePlan = channel.unary_unary(
+                '/authority.v1.AdminService/UpdatePlan',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.UpdatePlanRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.UpdatePlanResponse.FromString,
+                _registered_method=True)
+        self.GetPlan = channel.unary_unary(
+                '/authority.v1.AdminService/GetPlan',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.GetPlanRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.GetPlanResponse.FromString,
+                _registered_method=True)
+        self.ListPlans = channel.unary_unary(
+                '/authority.v1.AdminService/ListPlans',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.ListPlansRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListPlansResponse.FromString,
+                _registered_method=True)
         self.CreateGrant = channel.unary_unary(
                 '/authority.v1.AdminService/CreateGrant',
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.CreateGrantRequest.SerializeToString,
@@ -142,7 +162,7 @@ class AdminServiceServicer(object):
     """
 
     def CreateAccount(self, request, context):
-        """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent), RESOURCE_EXISTS, UNAVAILABLE.
+        """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent or the plan), RESOURCE_EXISTS, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +213,35 @@ class AdminServiceServicer(object):
 
     def ListBudgets(self, request, context):
         """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePlan(self, request, context):
+        """Makes a plan. For keys of the platform. Reasons: INVALID_FIELD, RESOURCE_EXISTS, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePlan(self, request, context):
+        """Changes a plan, and with it all accounts that have it; the change binds their next Reserve. Grants of many accounts
+        follow within seconds. For keys of the platform. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPlan(self, request, context):
+        """Reads one plan. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPlans(self, request, context):
+        """Lists plans in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -328,6 +377,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListBudgets,
                     request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsRequest.FromString,
                     response_serializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsResponse.SerializeToString,
+            ),
+            'CreatePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePlan,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.CreatePlanRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.CreatePlanResponse.SerializeToString,
+            ),
+            'UpdatePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePlan,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.UpdatePlanRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.UpdatePlanResponse.SerializeToString,
+            ),
+            'GetPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlan,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.GetPlanRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.GetPlanResponse.SerializeToString,
+            ),
+            'ListPlans': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlans,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListPlansRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.ListPlansResponse.SerializeToString,
             ),
             'CreateGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateGrant,
@@ -607,6 +676,114 @@ class AdminService(object):
             '/authority.v1.AdminService/ListBudgets',
             authority_dot_v1_dot_admin__service__pb2.ListBudgetsRequest.SerializeToString,
             authority_dot_v1_dot_admin__service__pb2.ListBudgetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/CreatePlan',
+            authority_dot_v1_dot_admin__service__pb2.CreatePlanRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.CreatePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/UpdatePlan',
+            authority_dot_v1_dot_admin__service__pb2.UpdatePlanRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.UpdatePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/GetPlan',
+            authority_dot_v1_dot_admin__service__pb2.GetPlanRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.GetPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/ListPlans',
+            authority_dot_v1_dot_admin__service__pb2.ListPlansRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.ListPlansResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,7 +34,7 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CreateAccount: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateAccountRequest, _admin_service_pb2.CreateAccountResponse]
-    """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent), RESOURCE_EXISTS, UNAVAILABLE."""
+    """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent or the plan), RESOURCE_EXISTS, UNAVAILABLE."""
     UpdateAccount: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateAccountRequest, _admin_service_pb2.UpdateAccountResponse]
     """Changes an account, or moves it below another parent of its tenant; the change binds the next Reserve, and open
     reservations stay where they were made. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
@@ -51,6 +51,16 @@ class AdminServiceStub:
     """Reads one budget. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]
     """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    CreatePlan: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreatePlanRequest, _admin_service_pb2.CreatePlanResponse]
+    """Makes a plan. For keys of the platform. Reasons: INVALID_FIELD, RESOURCE_EXISTS, UNAVAILABLE."""
+    UpdatePlan: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdatePlanRequest, _admin_service_pb2.UpdatePlanResponse]
+    """Changes a plan, and with it all accounts that have it; the change binds their next Reserve. Grants of many accounts
+    follow within seconds. For keys of the platform. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
+    GetPlan: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetPlanRequest, _admin_service_pb2.GetPlanResponse]
+    """Reads one plan. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    ListPlans: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListPlansRequest, _admin_service_pb2.ListPlansResponse]
+    """Lists plans in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
     CreateGrant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateGrantRequest, _admin_service_pb2.CreateGrantResponse]
     """Grants an account a prepaid or free amount. Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, UNAVAILABLE."""
     VoidGrant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.VoidGrantRequest, _admin_service_pb2.VoidGrantResponse]
@@ -89,7 +99,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAccount: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateAccountRequest, _admin_service_pb2.CreateAccountResponse]  # type: ignore[assignment]
-    """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent), RESOURCE_EXISTS, UNAVAILABLE."""
+    """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent or the plan), RESOURCE_EXISTS, UNAVAILABLE."""
     UpdateAccount: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateAccountRequest, _admin_service_pb2.UpdateAccountResponse]  # type: ignore[assignment]
     """Changes an account, or moves it below another parent of its tenant; the change binds the next Reserve, and open
     reservations stay where they were made. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
@@ -106,6 +116,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Reads one budget. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListBudgets: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]  # type: ignore[assignment]
     """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    CreatePlan: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreatePlanRequest, _admin_service_pb2.CreatePlanResponse]  # type: ignore[assignment]
+    """Makes a plan. For keys of the platform. Reasons: INVALID_FIELD, RESOURCE_EXISTS, UNAVAILABLE."""
+    UpdatePlan: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdatePlanRequest, _admin_service_pb2.UpdatePlanResponse]  # type: ignore[assignment]
+    """Changes a plan, and with it all accounts that have it; the change binds their next Reserve. Grants of many accounts
+    follow within seconds. For keys of the platform. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
+    GetPlan: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetPlanRequest, _admin_service_pb2.GetPlanResponse]  # type: ignore[assignment]
+    """Reads one plan. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    ListPlans: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListPlansRequest, _admin_service_pb2.ListPlansResponse]  # type: ignore[assignment]
+    """Lists plans in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
     CreateGrant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateGrantRequest, _admin_service_pb2.CreateGrantResponse]  # type: ignore[assignment]
     """Grants an account a prepaid or free amount. Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, UNAVAILABLE."""
     VoidGrant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.VoidGrantRequest, _admin_service_pb2.VoidGrantResponse]  # type: ignore[assignment]
@@ -147,7 +167,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.CreateAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.CreateAccountResponse, _abc.Awaitable[_admin_service_pb2.CreateAccountResponse]]:
-        """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent), RESOURCE_EXISTS, UNAVAILABLE."""
+        """Makes an account. Reasons: INVALID_FIELD, NOT_FOUND (the parent or the plan), RESOURCE_EXISTS, UNAVAILABLE."""
 
     @_abc_1.abstractmethod
     def UpdateAccount(
@@ -206,6 +226,40 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListBudgetsResponse, _abc.Awaitable[_admin_service_pb2.ListBudgetsResponse]]:
         """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def CreatePlan(
+        self,
+        request: _admin_service_pb2.CreatePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreatePlanResponse, _abc.Awaitable[_admin_service_pb2.CreatePlanResponse]]:
+        """Makes a plan. For keys of the platform. Reasons: INVALID_FIELD, RESOURCE_EXISTS, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def UpdatePlan(
+        self,
+        request: _admin_service_pb2.UpdatePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.UpdatePlanResponse, _abc.Awaitable[_admin_service_pb2.UpdatePlanResponse]]:
+        """Changes a plan, and with it all accounts that have it; the change binds their next Reserve. Grants of many accounts
+        follow within seconds. For keys of the platform. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPlan(
+        self,
+        request: _admin_service_pb2.GetPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetPlanResponse, _abc.Awaitable[_admin_service_pb2.GetPlanResponse]]:
+        """Reads one plan. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def ListPlans(
+        self,
+        request: _admin_service_pb2.ListPlansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListPlansResponse, _abc.Awaitable[_admin_service_pb2.ListPlansResponse]]:
+        """Lists plans in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
 
     @_abc_1.abstractmethod
     def CreateGrant(

@@ -294,6 +294,7 @@ class Account(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     PER_REQUEST_LIMITS_FIELD_NUMBER: _builtins.int
     RESERVES_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The id: `acme` for a tenant, `acme/alice` for an account below it. The part before the slash is the tenant."""
     parent: _builtins.str
@@ -308,6 +309,8 @@ class Account(_message.Message):
     """What happens to costs above the held amount."""
     reserves_per_minute: _builtins.int
     """How many Reserves a minute the account and those below it may make, in bursts of up to as many; 0 for no limit."""
+    plan: _builtins.str
+    """The id of the plan that gives it budgets, grants and limits; empty for none."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the account was made."""
@@ -328,14 +331,147 @@ class Account(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         per_request_limits: _abc.Iterable[Global___Leg] | None = ...,
         reserves_per_minute: _builtins.int = ...,
+        plan: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "display_name", b"display_name", "overage_policy", b"overage_policy", "parent", b"parent", "per_request_limits", b"per_request_limits", "reserves_per_minute", b"reserves_per_minute", "state", b"state", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "display_name", b"display_name", "overage_policy", b"overage_policy", "parent", b"parent", "per_request_limits", b"per_request_limits", "plan", b"plan", "reserves_per_minute", b"reserves_per_minute", "state", b"state", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Account: _TypeAlias = Account  # noqa: Y015
+
+@_typing.final
+class Plan(_message.Message):
+    """A named set of budgets, grants and limits, such as `free` or `premium`, which an account gets by `Account.plan`. Plans
+    belong to the platform, and accounts of any tenant may have them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    BUDGETS_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    PER_REQUEST_LIMITS_FIELD_NUMBER: _builtins.int
+    RESERVES_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    plan: _builtins.str
+    """The id: lower-case letters, digits and hyphens, at most 40."""
+    reserves_per_minute: _builtins.int
+    """How many Reserves a minute; the account's own number comes before it. 0 for no limit."""
+    version: _builtins.int
+    """Counts its changes, from 1."""
+    @_builtins.property
+    def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanBudget]:
+        """The budgets that an account with the plan has, with the ids `plan-<unit>-<window>` such as `plan-usd-day`."""
+
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanGrant]:
+        """What an account with the plan is granted."""
+
+    @_builtins.property
+    def per_request_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Leg]:
+        """The most that one Reserve may ask, for each unit; the account's own limits come before these."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last changed."""
+
+    def __init__(
+        self,
+        *,
+        plan: _builtins.str = ...,
+        budgets: _abc.Iterable[Global___PlanBudget] | None = ...,
+        grants: _abc.Iterable[Global___PlanGrant] | None = ...,
+        per_request_limits: _abc.Iterable[Global___Leg] | None = ...,
+        reserves_per_minute: _builtins.int = ...,
+        version: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "create_time", b"create_time", "grants", b"grants", "per_request_limits", b"per_request_limits", "plan", b"plan", "reserves_per_minute", b"reserves_per_minute", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Plan: _TypeAlias = Plan  # noqa: Y015
+
+@_typing.final
+class PlanBudget(_message.Message):
+    """One budget of a plan; each unit and window stand in a plan once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    unit: Global___Unit.ValueType
+    """What it counts."""
+    window: Global___Window.ValueType
+    """The span over which it counts."""
+    limit: _builtins.int
+    """The most that may be reserved and committed in one window, less what was refunded."""
+    enforcement: Global___Enforcement.ValueType
+    """What it does when an amount does not fit."""
+    def __init__(
+        self,
+        *,
+        unit: Global___Unit.ValueType = ...,
+        window: Global___Window.ValueType = ...,
+        limit: _builtins.int = ...,
+        enforcement: Global___Enforcement.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "limit", b"limit", "unit", b"unit", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanBudget: _TypeAlias = PlanBudget  # noqa: Y015
+
+@_typing.final
+class PlanGrant(_message.Message):
+    """One grant of a plan; each unit and recurrence stand in a plan once. One without recurrence is made once for an account,
+    however often the account leaves the plan and comes back.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    RECURRENCE_FIELD_NUMBER: _builtins.int
+    unit: Global___Unit.ValueType
+    """What it counts. UNIT_RESERVATIONS can't be granted."""
+    amount: _builtins.int
+    """How much is granted; with a recurrence, how much in each period."""
+    priority: _builtins.int
+    """Lower ones are spent first; 0 to 1000."""
+    recurrence: Global___Window.ValueType
+    """If set, the amount is granted anew in every such period. WINDOW_TOTAL is no recurrence."""
+    def __init__(
+        self,
+        *,
+        unit: Global___Unit.ValueType = ...,
+        amount: _builtins.int = ...,
+        priority: _builtins.int = ...,
+        recurrence: Global___Window.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "priority", b"priority", "recurrence", b"recurrence", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanGrant: _TypeAlias = PlanGrant  # noqa: Y015
 
 @_typing.final
 class Budget(_message.Message):

@@ -25,6 +25,7 @@ MODULES = (
     "authority_client",
     "grant_calls",
     "ledger_calls",
+    "plan_calls",
     "admin_client",
     "generation_client",
 )
@@ -43,6 +44,7 @@ NAMES = {
     "OperationCalls": "SyncOperationCalls",
     "GrantCalls": "SyncGrantCalls",
     "LedgerCalls": "SyncLedgerCalls",
+    "PlanCalls": "SyncPlanCalls",
     "Client": "SyncClient",
 }
 # Modules whose synchronous form is another one.

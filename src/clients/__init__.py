@@ -47,6 +47,7 @@ from clients.generation_client import GenerationClient
 from clients.generation_types import Artifact, Generation, GenerationState, Kind, Model
 from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.ledger_types import LedgerEntry, RebuildReport
+from clients.plan_types import Plan, PlanBudget, PlanGrant
 from clients.retry import RetryPolicy
 from clients.session import Session
 from clients.tls import tls_credentials, tls_from_environment
@@ -122,6 +123,9 @@ __all__ = [
     "Option",
     "OveragePolicy",
     "PaymasterError",
+    "Plan",
+    "PlanBudget",
+    "PlanGrant",
     "RebuildReport",
     "RefundExceedsCharge",
     "RefundRequest",

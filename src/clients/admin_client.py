@@ -22,6 +22,7 @@ from clients.convert import (
 from clients.grant_calls import GrantCalls
 from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.ledger_calls import LedgerCalls
+from clients.plan_calls import PlanCalls
 from clients.requests import (
     enforcement_to_proto,
     legs_to_proto,
@@ -49,7 +50,7 @@ _PAGE_SIZE = 500
 _AUDIT_SECONDS = 600.0
 
 
-class AdminClient(GrantCalls, LedgerCalls):
+class AdminClient(GrantCalls, PlanCalls, LedgerCalls):
     """What the owners and the operators of budgets do. Errors are those of `clients.errors`.
 
     Making something twice is refused as AlreadyExists, so a call whose answer was lost may be
@@ -66,6 +67,7 @@ class AdminClient(GrantCalls, LedgerCalls):
         overage_policy: OveragePolicy | None = None,
         per_request_limits: Sequence[Leg] = (),
         reserves_per_minute: int = 0,
+        plan: str = "",
         reason: str = "",
     ) -> Account:
         """Make an account. `parent` is the tenant unless given, `time_zone` is UTC.
@@ -81,6 +83,7 @@ class AdminClient(GrantCalls, LedgerCalls):
             overage_policy=policy_to_proto(overage_policy),
             per_request_limits=legs_to_proto(per_request_limits),
             reserves_per_minute=reserves_per_minute,
+            plan=plan,
         )
         request = message(messages.CreateAccountRequest, account=wanted, reason=reason)
         response = await self._call(self._stub.CreateAccount, request, repeatable=False)
@@ -96,12 +99,14 @@ class AdminClient(GrantCalls, LedgerCalls):
         parent: str | None = None,
         per_request_limits: Sequence[Leg] | None = None,
         reserves_per_minute: int | None = None,
+        plan: str | None = None,
         reason: str = "",
     ) -> Account:
         """Change what is given; it binds the next Reserve.
 
         `parent` moves the account within its tenant, with all below it; open reservations stay
-        where they were made. `per_request_limits` takes the place of all that there were.
+        where they were made. `per_request_limits` takes the place of all that there were. An empty
+        `plan` takes the account out of the one that it has.
         """
         mask = _mask(
             {
@@ -111,6 +116,7 @@ class AdminClient(GrantCalls, LedgerCalls):
                 "parent": parent,
                 "per_request_limits": per_request_limits,
                 "reserves_per_minute": reserves_per_minute,
+                "plan": plan,
             }
         )
         wanted = message(
@@ -122,6 +128,7 @@ class AdminClient(GrantCalls, LedgerCalls):
             overage_policy=policy_to_proto(overage_policy),
             per_request_limits=legs_to_proto(per_request_limits or ()),
             reserves_per_minute=reserves_per_minute or 0,
+            plan=plan or "",
         )
         request = message(
             messages.UpdateAccountRequest, account=wanted, update_mask=mask, reason=reason

@@ -71,6 +71,7 @@ def account_from_proto(message: resources_pb2.Account) -> types.Account:
             Leg(unit_from_proto(leg.unit), leg.amount) for leg in message.per_request_limits
         ),
         reserves_per_minute=message.reserves_per_minute,
+        plan=message.plan,
     )
 
 

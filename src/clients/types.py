@@ -97,6 +97,7 @@ class Account:
     create_time: datetime | None
     per_request_limits: tuple[Leg, ...]
     reserves_per_minute: int
+    plan: str = ""  # '' for none
 
 
 @dataclass(frozen=True, slots=True)

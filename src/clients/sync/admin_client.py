@@ -35,6 +35,7 @@ from clients.requests import (
 )
 from clients.sync.grant_calls import SyncGrantCalls
 from clients.sync.ledger_calls import SyncLedgerCalls
+from clients.sync.plan_calls import SyncPlanCalls
 from clients.types import (
     Account,
     AccountState,
@@ -50,7 +51,7 @@ _PAGE_SIZE = 500
 _AUDIT_SECONDS = 600.0
 
 
-class SyncAdminClient(SyncGrantCalls, SyncLedgerCalls):
+class SyncAdminClient(SyncGrantCalls, SyncPlanCalls, SyncLedgerCalls):
     """What the owners and the operators of budgets do. Errors are those of `clients.errors`.
 
     Making something twice is refused as AlreadyExists, so a call whose answer was lost may be
@@ -67,6 +68,7 @@ class SyncAdminClient(SyncGrantCalls, SyncLedgerCalls):
         overage_policy: OveragePolicy | None = None,
         per_request_limits: Sequence[Leg] = (),
         reserves_per_minute: int = 0,
+        plan: str = "",
         reason: str = "",
     ) -> Account:
         """Make an account. `parent` is the tenant unless given, `time_zone` is UTC.
@@ -82,6 +84,7 @@ class SyncAdminClient(SyncGrantCalls, SyncLedgerCalls):
             overage_policy=policy_to_proto(overage_policy),
             per_request_limits=legs_to_proto(per_request_limits),
             reserves_per_minute=reserves_per_minute,
+            plan=plan,
         )
         request = message(messages.CreateAccountRequest, account=wanted, reason=reason)
         response = self._call(self._stub.CreateAccount, request, repeatable=False)
@@ -97,12 +100,14 @@ class SyncAdminClient(SyncGrantCalls, SyncLedgerCalls):
         parent: str | None = None,
         per_request_limits: Sequence[Leg] | None = None,
         reserves_per_minute: int | None = None,
+        plan: str | None = None,
         reason: str = "",
     ) -> Account:
         """Change what is given; it binds the next Reserve.
 
         `parent` moves the account within its tenant, with all below it; open reservations stay
-        where they were made. `per_request_limits` takes the place of all that there were.
+        where they were made. `per_request_limits` takes the place of all that there were. An empty
+        `plan` takes the account out of the one that it has.
         """
         mask = _mask(
             {
@@ -112,6 +117,7 @@ class SyncAdminClient(SyncGrantCalls, SyncLedgerCalls):
                 "parent": parent,
                 "per_request_limits": per_request_limits,
                 "reserves_per_minute": reserves_per_minute,
+                "plan": plan,
             }
         )
         wanted = message(
@@ -123,6 +129,7 @@ class SyncAdminClient(SyncGrantCalls, SyncLedgerCalls):
             overage_policy=policy_to_proto(overage_policy),
             per_request_limits=legs_to_proto(per_request_limits or ()),
             reserves_per_minute=reserves_per_minute or 0,
+            plan=plan or "",
         )
         request = message(
             messages.UpdateAccountRequest, account=wanted, update_mask=mask, reason=reason

@@ -24,6 +24,7 @@ from refusals import refused
 # Texts that name nothing that a tenant owns, by message and field.
 HARMLESS = {
     "Account.display_name",
+    "Account.plan",
     "Account.time_zone",
     "AdjustRequest.idempotency_key",
     "AdjustRequest.reason",
@@ -36,9 +37,11 @@ HARMLESS = {
     "CreateBudgetRequest.reason",
     "CreateGrantRequest.idempotency_key",
     "CreateGrantRequest.reason",
+    "CreatePlanRequest.reason",
     "ExtendRequest.idempotency_key",
     "FieldMask.paths",
     "GetBudgetRequest.budget",
+    "GetPlanRequest.plan",
     "Grant.source",
     "LabelsEntry.key",
     "LabelsEntry.value",
@@ -51,9 +54,11 @@ HARMLESS = {
     "ListGrantsRequest.page_token",
     "ListLedgerEntriesRequest.order_by",
     "ListLedgerEntriesRequest.page_token",
+    "ListPlansRequest.page_token",
     "ListReservationsRequest.order_by",
     "ListReservationsRequest.page_token",
     "Option.name",
+    "Plan.plan",
     "RefundRequest.idempotency_key",
     "RefundRequest.reason",
     "ReleaseRequest.idempotency_key",
@@ -66,6 +71,7 @@ HARMLESS = {
     "SubmitGenerationRequest.quality",
     "SubmitGenerationRequest.size",
     "UpdateAccountRequest.reason",
+    "UpdatePlanRequest.reason",
     "UpdateBudgetRequest.reason",
     "VoidGrantRequest.idempotency_key",
     "VoidGrantRequest.reason",
@@ -73,7 +79,14 @@ HARMLESS = {
 # Names a tenant's thing without telling the tenant: its use case looks it up.
 LOOKED_UP = {"ApiKey.api_key_id", "RevokeApiKeyRequest.api_key_id"}
 # Nothing of a tenant's can be named in these.
-NAMELESS = {"GetStatusRequest", "ListModelsRequest"}
+NAMELESS = {
+    "GetStatusRequest",
+    "ListModelsRequest",
+    "CreatePlanRequest",
+    "GetPlanRequest",
+    "ListPlansRequest",
+    "UpdatePlanRequest",
+}
 
 
 def name_of(field, other):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+import clients
+from authorities import TOKEN
 from authority.domain.errors import Unavailable
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1.resources_pb2 import Account, Budget, Leg, Plan, PlanBudget, PlanGrant
 from calls import send
+from clients import AdminClient
 from keys import with_key
 from refusals import invalid, refused
 
@@ -252,3 +255,23 @@ async def test_plans_are_the_platforms(acme):
     assert len((await send(tenant, admin.ListPlansRequest())).plans) == 2
     await give(tenant, "acme", "free")
     await refused(give(tenant, "globex", "free"))
+
+
+async def test_through_the_client(authority, stubs):
+    address = f"127.0.0.1:{authority[0].port}"
+    async with AdminClient(address, token=TOKEN) as client:
+        terms = {
+            "budgets": (clients.PlanBudget(clients.Unit.USD, clients.Window.DAY, 5),),
+            "grants": (clients.PlanGrant(clients.Unit.IMAGES, 3, 1, clients.Window.DAY),),
+            "per_request_limits": (clients.Leg(clients.Unit.USD, 2),),
+            "reserves_per_minute": 9,
+        }
+        made = await client.create_plan("free", **terms)
+        assert {name: getattr(made, name) for name in terms} == terms
+        assert await client.get_plan("free") == made
+        changed = await client.update_plan("free", budgets=(), reserves_per_minute=0)
+        assert (changed.budgets, changed.grants, changed.version) == ((), made.grants, 2)
+        assert [plan async for plan in client.list_plans()] == [changed]
+        assert (await client.create_account("acme", plan="free")).plan == "free"
+        assert (await client.update_account("acme", display_name="A")).plan == "free"
+        assert (await client.update_account("acme", plan="")).plan == ""

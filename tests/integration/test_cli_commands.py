@@ -42,6 +42,12 @@ RESERVATION = resources.Reservation(
     reservation_id="acme/7",
     legs=[resources.ReservationLeg(unit=resources.UNIT_USD, reserved=80_000)],
 )
+PLAN = resources.Plan(
+    plan="free",
+    budgets=[resources.PlanBudget(unit="UNIT_USD", window="WINDOW_DAY", limit=500_000)],
+    grants=[resources.PlanGrant(unit="UNIT_IMAGES", amount=3, recurrence="WINDOW_DAY")],
+    version=1,
+)
 API_KEY = admin.ApiKey(api_key_id="abcdefghijkl", tenant="acme", scopes=[admin.SCOPE_SPEND])
 CHANGE = admin.Change(
     change_number=7,
@@ -91,11 +97,16 @@ ANSWERS = {
     "CreateApiKey": admin.CreateApiKeyResponse(api_key=API_KEY, token="pm_the_token"),
     "RevokeApiKey": admin.RevokeApiKeyResponse(api_key=API_KEY),
     "ListChanges": admin.ListChangesResponse(changes=[CHANGE] * 3),
+    "ListPlans": admin.ListPlansResponse(plans=[PLAN]),
+    "GetPlan": admin.GetPlanResponse(plan=PLAN),
+    "CreatePlan": admin.CreatePlanResponse(plan=PLAN),
+    "UpdatePlan": admin.UpdatePlanResponse(plan=PLAN),
     "ListModels": generations.ListModelsResponse(models=[MODEL]),
     "GetStatus": STATUS,
     "Audit": admin.AuditResponse(tenant_count=1, operation_count=2),
 }
 NEW_BUDGET = ("--unit", "usd", "--window", "day", "--limit", "0.50")
+PLAN_TERMS = ("--budget", "usd-day=0.50:notify", "--grant", "images-day=3:10")
 NEW_GRANT = ("--unit", "images", "--amount", "3")
 # Every command that asks once, with the keys of its document and the header of its first table.
 COMMANDS = {
@@ -113,6 +124,11 @@ COMMANDS = {
     ("balance", "acme"): ({"balances", "grants", "read_time"}, "account"),
     ("reservations", "list", "acme"): ({"reservations"}, "reservation_id"),
     ("rebuild", "acme"): ({"tenant_count", "epoch"}, "tenant_count"),
+    ("accounts", "set", "acme", "--plan", "free"): ({"account"}, "account"),
+    ("plans", "list"): ({"plans"}, "plan"),
+    ("plans", "get", "free"): ({"plan"}, "plan"),
+    ("plans", "create", "free", *PLAN_TERMS): ({"plan"}, "plan"),
+    ("plans", "set", "free", "--no-budgets", "--grant", "credits=1.50"): ({"plan"}, "plan"),
     ("keys", "list", "--tenant", "acme"): ({"api_keys"}, "api_key_id"),
     ("keys", "create", "acme", "--scope", "spend"): ({"api_key", "token"}, "api_key_id"),
     ("keys", "revoke", "abcdefghijkl"): ({"api_key"}, "api_key_id"),

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from psycopg.rows import DictRow
 
-from authority.domain.budgets import WindowRef
+from authority.domain.budgets import Budget, WindowRef
 from authority.domain.changes import Change, ChangeFilter
 from authority.domain.grants import Grant
 from authority.domain.money import Unit
@@ -77,7 +77,8 @@ class LedgerStore(AccountStore, PlanStore):
             cursor = await connection.execute(self._sql["read_accounts"], parameters)
             accounts = [account_of(row) for row in await cursor.fetchall()]
             cursor = await connection.execute(self._sql["read_budgets"], parameters)
-            budgets, ended = [], []
+            budgets: list[Budget] = []
+            ended: list[Budget] = []
             for row in await cursor.fetchall():
                 (ended if row["end_time"] else budgets).append(budget_of(row))
             cursor = await connection.execute(self._plan_sql["plans_of_tenant"], parameters)

@@ -30,7 +30,10 @@ async def create_plan(context: Context, plan: Plan, cause: Cause) -> Plan:
 
 
 async def update_plan(context: Context, name: str, change: PlanChange, cause: Cause) -> Plan:
-    """Change a plan, and all accounts that have it. Raises NotFound, InvalidRequest, Unavailable."""
+    """Change a plan, and all accounts that have it.
+
+    Raises NotFound, InvalidRequest, Unavailable.
+    """
     after, accounts, versions = await context.ledger.update_plan(name, change, cause, now(context))
     for tenant, version in versions.items():
         await bind(context, tenant, version)

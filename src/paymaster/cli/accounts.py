@@ -22,6 +22,7 @@ _COLUMNS = (
     Column("state"),
     minor("overage_policy"),
     minor("time_zone"),
+    minor("plan"),
     minor("per_request_limits"),
     Column("reserves_per_minute", right=True, minor=True),
     minor("create_time"),
@@ -45,18 +46,21 @@ _overage_option = click.option(
     help="What happens to costs above the held amount: the platform carries them (cap), what is"
     " available is charged (available), or all is charged (debt).",
 )
-_limit_option = click.option(
+limit_option = click.option(
     "--per-request-limit",
     "limits",
     metavar="UNIT=AMOUNT",
     multiple=True,
     help="The most that one Reserve may ask, such as usd=0.50; more than once for more units.",
 )
-_rate_option = click.option(
+rate_option = click.option(
     "--reserves-per-minute",
     type=int,
     metavar="N",
     help="How many Reserves a minute, by the account and those below it; 0 for no limit.",
+)
+_plan_option = click.option(
+    "--plan", metavar="ID", help="The plan that it gets budgets, grants and limits of."
 )
 
 
@@ -112,8 +116,9 @@ async def get_account(*, output: Output, data_dir: Path | None, account: str) ->
 @_name_option
 @click.option("--time-zone", default="", metavar="IANA", help="UTC if not given.")
 @_overage_option
-@_limit_option
-@_rate_option
+@limit_option
+@rate_option
+@_plan_option
 @reason_option
 async def create_account(
     *,
@@ -126,6 +131,7 @@ async def create_account(
     overage_policy: OveragePolicy | None,
     limits: Sequence[str],
     reserves_per_minute: int | None,
+    plan: str | None,
     reason: str,
 ) -> None:
     """Make an account: a tenant such as acme, or an account below one such as acme/alice."""
@@ -136,8 +142,9 @@ async def create_account(
             display_name=display_name or "",
             time_zone=time_zone,
             overage_policy=overage_policy,
-            per_request_limits=list(map(_leg, limits)),
+            per_request_limits=list(map(read_leg, limits)),
             reserves_per_minute=reserves_per_minute or 0,
+            plan=plan or "",
             reason=reason,
         )
     output.show({"account": document_of(made)}, _table([made]))
@@ -151,9 +158,10 @@ async def create_account(
     "--state", type=choice(AccountState), help="A frozen account reserves nothing until active."
 )
 @_overage_option
-@_limit_option
+@limit_option
 @click.option("--no-per-request-limits", "unlimited", is_flag=True, help="Take all of them away.")
-@_rate_option
+@rate_option
+@_plan_option
 @reason_option
 async def set_account(
     *,
@@ -167,6 +175,7 @@ async def set_account(
     limits: Sequence[str],
     unlimited: bool,
     reserves_per_minute: int | None,
+    plan: str | None,
     reason: str,
 ) -> None:
     """Change an account; the change binds the next Reserve.
@@ -175,8 +184,11 @@ async def set_account(
     """
     if limits and unlimited:
         raise click.UsageError("Give either --per-request-limit or --no-per-request-limits.")
-    per_request_limits = list(map(_leg, limits)) if limits or unlimited else None
-    given = (parent, display_name, state, overage_policy, per_request_limits, reserves_per_minute)
+    per_request_limits = list(map(read_leg, limits)) if limits or unlimited else None
+    given = (
+        *(parent, display_name, state, overage_policy),
+        *(per_request_limits, reserves_per_minute, plan),
+    )
     if all(value is None for value in given):
         raise click.UsageError("Nothing to change: give --display-name, --state or another option.")
     async with connected(data_dir) as connection:
@@ -188,12 +200,13 @@ async def set_account(
             overage_policy=overage_policy,
             per_request_limits=per_request_limits,
             reserves_per_minute=reserves_per_minute,
+            plan=plan,
             reason=reason,
         )
     output.show({"account": document_of(changed)}, _table([changed]))
 
 
-def _leg(text: str) -> Leg:
+def read_leg(text: str) -> Leg:
     """Read what one Reserve may ask, such as `usd=0.50`."""
     name, _, amount = text.partition("=")
     try:
@@ -237,6 +250,7 @@ def _table(found: Sequence[Account]) -> Table:
                 item.state,
                 item.overage_policy,
                 item.time_zone,
+                item.plan,
                 one_line(
                     f"{leg.unit.lower()}={format_amount(leg.amount, leg.unit)}"
                     for leg in item.per_request_limits

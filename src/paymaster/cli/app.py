@@ -34,6 +34,7 @@ _COMMANDS = {
     "balance": _Entry("balances", "Show an account's budgets and grants, now or in the past."),
     "watch": _Entry("balances", "Show an account's balance, and again when it changes."),
     "reservations": _Entry("reservations", "List what is held, and what became of it."),
+    "plans": _Entry("plans", "List, read, create and change plans."),
     "keys": _Entry("keys", "Make, list and revoke API keys."),
     "changes": _Entry("changes", "List who changed what, when and why, the latest first."),
     "models": _Entry("models", "List the models of the price catalogue."),

@@ -74,7 +74,7 @@ DECIDING = [
     ),
     Fault(
         "the hot store is not told of a changed limit",
-        "usecases/accounts.py",
+        "usecases/plans.py",
         "if not await context.hot.raise_policy_version(tenant, version):",
         "if False:",
         (_OPERATIONS + "TestPolicy::test_a_changed_limit_binds_the_next_reserve_everywhere",),

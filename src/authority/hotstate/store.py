@@ -49,7 +49,7 @@ from authority.hotstate.scripts import Script, ScriptSet, script_set
 _REPLY_SECONDS = 1.5  # as for the ledger: shorter than a client's own deadline
 # States of the store that the client has no error of its own for, as it has for a full one.
 _STATES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
-# What a call may raise when the store is away: uvloop says RuntimeError where a connection is closed
+# What a call may raise when the store is away: RuntimeError is uvloop's, where a connection closes
 # while the client is still writing to it.
 AWAY = (RedisError, OSError, RuntimeError)
 # Without these a cluster client sends a script again, by a new connection, when its reply is lost.

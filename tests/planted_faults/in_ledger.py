@@ -80,7 +80,7 @@ WRITING = [
         "ledger/journal.py",
         "sorts.ahead.append(item)",
         "sorts.next.append(item)",
-        ("e2e/test_order.py",),
+        ("e2e/test_order.py::test_what_stands_on_a_lost_decision_is_not_done",),
     ),
     Fault(
         "an operation is written twice",

@@ -131,8 +131,8 @@ DECIDING = [
     Fault(
         "the hot store's client repeats a script",
         "hotstate/store.py",
-        "Retry(NoBackoff(), 0)",
-        "Retry(NoBackoff(), 3)",
+        '"retry": Retry(NoBackoff(), 0),',
+        '"retry": Retry(NoBackoff(), 3),\n        "retry_on_error": [RedisError],',
         ("integration/test_dropped_replies.py",),
     ),
 ]

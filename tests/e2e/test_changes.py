@@ -14,7 +14,7 @@ from authorities import TOKEN, new_key
 from authority.domain.errors import Unavailable
 from authority.recovery import sweep
 from authority.v1 import admin_service_pb2 as admin
-from authority.v1.resources_pb2 import Account, Budget, Grant, Leg
+from authority.v1.resources_pb2 import Account, Budget, Grant, Leg, Plan
 from calls import METHODS, send
 from changing import change_account, changes
 from keys import make_key, signed_in, with_key
@@ -29,6 +29,8 @@ METHOD_NAMES = {
     "UpdateBudget",
     "CreateGrant",
     "VoidGrant",
+    "CreatePlan",
+    "UpdatePlan",
     "CreateApiKey",
     "RevokeApiKey",
 }
@@ -66,6 +68,18 @@ def void_grant(grant_id, key="void", reason=""):
     return admin.VoidGrantRequest(idempotency_key=key, grant_id=grant_id, reason=reason)
 
 
+def make_plan(plan, reason=""):
+    return admin.CreatePlanRequest(plan=Plan(plan=plan), reason=reason)
+
+
+def change_plan(plan, reserves_per_minute, reason=""):
+    return admin.UpdatePlanRequest(
+        plan=Plan(plan=plan, reserves_per_minute=reserves_per_minute),
+        update_mask=FieldMask(paths=["reserves_per_minute"]),
+        reason=reason,
+    )
+
+
 def key_request(reason=""):
     wanted = admin.ApiKey(tenant="acme", scopes=["SCOPE_READ"], display_name="reports")
     return admin.CreateApiKeyRequest(api_key=wanted, reason=reason)
@@ -88,6 +102,7 @@ async def every_change(acme):
     """A good request of each method that changes something, but for its reason."""
     grant = (await send(acme, make_grant("first"))).grant
     key = (await send(acme, key_request())).api_key
+    await send(acme, make_plan("pro"))
     return {
         "CreateAccount": lambda reason: make_account(reason=reason),
         "UpdateAccount": lambda reason: change_account(
@@ -97,6 +112,8 @@ async def every_change(acme):
         "UpdateBudget": lambda reason: change_budget("limit", limit=2, reason=reason),
         "CreateGrant": lambda reason: make_grant("second", reason),
         "VoidGrant": lambda reason: void_grant(grant.grant_id, reason=reason),
+        "CreatePlan": lambda reason: make_plan("free", reason),
+        "UpdatePlan": lambda reason: change_plan("pro", 5, reason),
         "CreateApiKey": key_request,
         "RevokeApiKey": lambda reason: revoke_key(key.api_key_id, reason),
     }
@@ -119,7 +136,7 @@ async def test_every_change_is_recorded_once_with_who_and_why(acme, every_change
         found = await changes(acme)
         assert len(found) == before + 1
         assert found[0].method == method
-        assert found[0].tenant == "acme"
+        assert found[0].tenant == ("platform" if "Plan" in method else "acme")
         assert found[0].actor == ROOT
         assert found[0].reason == f"because of {method}: Straße, 日本"
         assert found[0].change_time.seconds > 1_500_000_000
@@ -172,6 +189,7 @@ async def test_what_an_account_was_and_is(acme):
         "overage_policy": "AVAILABLE",
         "per_request_limits": [{"unit": "USD", "amount": MAX}, {"unit": "IMAGES", "amount": 4}],
         "reserves_per_minute": 60,
+        "plan": "",
     }
     await send(acme, change_account("state", "display_name", account="acme/alice", state=2))
     _, before, now = await latest(acme)

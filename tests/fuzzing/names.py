@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 # The text fields of answers that later requests may name.
 _LEARNT = {
     *("account", "api_key_id", "artifact_id", "budget", "generation_id", "grant_id"),
-    *("reservation_id", "token"),
+    *("plan", "reservation_id", "token"),
 }
 _HOLDING = {"ReserveRequest", "BatchReserveRequest"}
 _KEPT = 64  # the latest of a kind

@@ -17,8 +17,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from authorities import TOKEN, Stubs
-from authority.v1 import errors_pb2
-from calls import METHODS
+from authority.v1 import admin_service_pb2 as admin
+from authority.v1 import errors_pb2, resources_pb2
+from calls import METHODS, send
 from fuzzing.names import Names
 from fuzzing.valid import Valid
 from fuzzing.wrong import garbage, spoil
@@ -123,6 +124,10 @@ class Fuzz:
         for account in accounts:
             await _made(lambda account=account: stubs.account(account))
             await _made(lambda account=account: stubs.set_budget(account, 10**12))
+        await _made(
+            lambda: send(stubs, admin.CreatePlanRequest(plan=resources_pb2.Plan(plan=tenant)))
+        )
+        self.names.add("plan", tenant)
         for unit in ("CREDITS", "IMAGES"):
             await _made(lambda unit=unit: stubs.set_budget(tenant, 10**12, unit=unit))
         await _made(lambda: stubs.grant(tenant, "CREDITS", 10**12, key=key))

@@ -30,13 +30,17 @@ _NEEDED = {
     "Budget": {"account", "unit", "window", "limit"},
     "Grant": {"account", "unit", "amount"},
     "Leg": {"unit", "amount"},
+    "Plan": {"plan"},
+    "PlanBudget": {"unit", "window", "limit"},
+    "PlanGrant": {"unit", "amount"},
 }
 _MASKS = {
     "UpdateAccountRequest": [
         *("display_name", "state", "overage_policy", "parent"),
-        *("per_request_limits", "reserves_per_minute"),
+        *("per_request_limits", "reserves_per_minute", "plan"),
     ],
     "UpdateBudgetRequest": ["limit", "enforcement"],
+    "UpdatePlanRequest": ["budgets", "grants", "per_request_limits", "reserves_per_minute"],
 }
 _ORDERS = {
     "ListAccountsRequest": ["account", "account desc"],
@@ -71,6 +75,7 @@ class Valid:
             "model": str,
             "size": lambda: "1024x1024",
             "quality": lambda: choice.choice(["premium", "standard"]),
+            "plan": lambda: self._names.pick("plan"),
             "generation_ids": lambda: self._names.pick("generation_id"),
         }
 
@@ -105,6 +110,8 @@ class Valid:
             made.order_by = self._choice.choice(_ORDERS[descriptor.name])
         if descriptor.name == "CreateAccountRequest":
             self._new_account(made.account)
+        if descriptor.name == "CreatePlanRequest":
+            made.plan.plan = f"p{self._names.new_uuid()[:8]}"
         return made
 
     def _message(self, descriptor: Descriptor) -> Any:
@@ -125,7 +132,9 @@ class Valid:
                 made.ttl.seconds = self._choice.randint(1, _HOUR)
             case admin_service_pb2.ApiKey():
                 made.ClearField("api_key_id")
-            case resources_pb2.Grant():
+            case resources_pb2.PlanBudget():
+                made.unit = self._choice.choice(_LEG_UNITS)
+            case resources_pb2.Grant() | resources_pb2.PlanGrant():
                 made.unit = self._choice.choice(_LEG_UNITS)
                 made.amount = 10**9
         return made
@@ -194,7 +203,7 @@ class Valid:
         return [resources_pb2.Leg(unit=n, amount=self._choice.randint(1, 1_000)) for n in units]
 
     def _mask(self, request: Any, path: str) -> None:
-        """Change one field of an account or a budget."""
+        """Change one field of an account, a budget or a plan."""
         resource = getattr(request, request.DESCRIPTOR.fields[0].name)
         request.update_mask.paths[:] = [path]
         resource.ClearField(path)

@@ -352,7 +352,8 @@ class Model:
         if not set(amounts) <= set(held.legs):
             raise Refused("NOT_HELD")
         for window in self._blocking(held.windows):
-            if amounts.get(self.budgets[window[0]].unit, 0) > self.free(window):
+            unit = self.budgets[window[0]].unit
+            if unit in amounts and amounts[unit] > self.free(window):
                 raise Refused("DENIED")
         for unit, amount in amounts.items():
             pool = self.pool(held.account, unit)

@@ -47,19 +47,6 @@ class Replay(Model):
     def expire(self):
         """Do nothing: each expiry is an operation of the ledger."""
 
-    def extend(self, number, ttl, amounts):
-        """Do as the model does, but look only at the units that are extended.
-
-        A window that stands above its limit is in the way of no extension in time alone.
-        """
-        held = self.reservations[number]
-        windows = held.windows
-        held.windows = [item for item in windows if self.budgets[item[0]].unit in amounts]
-        try:
-            super().extend(number, ttl, amounts)
-        finally:
-            held.windows = windows
-
     # One operation.
 
     def follow(self, item):

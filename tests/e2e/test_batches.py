@@ -14,6 +14,7 @@ from authority.rpc.outcomes import Outcomes
 from authority.v1 import budget_service_pb2 as budget
 from authority.v1 import errors_pb2
 from refusals import invalid
+from support import eventually
 
 
 def reserve_of(account, amount, key=None):
@@ -139,6 +140,10 @@ async def test_what_was_decided_goes_on_when_the_caller_has_left(acme, core, mon
         await go_on.wait()
         await append(operation, entry)
 
+    async def nothing():
+        return 0
+
+    core.sweeper.drain = nothing
     monkeypatch.setattr(core.context.journal, "append", late)
     keys = [new_key() for _ in range(3)]
     call = asyncio.ensure_future(
@@ -148,6 +153,9 @@ async def test_what_was_decided_goes_on_when_the_caller_has_left(acme, core, mon
     call.cancel()
     await asyncio.wait([call])
     go_on.set()
+    # By nobody else, and without being asked again.
+    for key in keys:
+        await eventually(lambda key=key: core.ledger.find_operation("acme", key))
     again = await batch_reserve(acme, *(reserve_of("acme", 10, key) for key in keys))
     assert all(result.response.replayed for result in again)
     assert (await acme.balance("acme"))["acme", "usd-day"] == (30, 0, 0, 970)

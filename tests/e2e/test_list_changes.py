@@ -79,6 +79,7 @@ async def test_a_page_token_is_good_for_its_own_listing_only(tenants):
 async def test_a_tenants_key_sees_its_own_and_nothing_else(tenants):
     bound = await with_key(tenants, "acme", ["READ", "ADMIN"])
     every = await changes(tenants, tenant="acme")
+    assert {change.tenant for change in every} == {"acme"}
     assert await changes(bound) == await changes(bound, tenant="acme") == every
     assert len(await changes(bound, account="acme/alice")) == 3
     for filters in ({"tenant": "globex"}, {"tenant": "platform"}, {"account": "globex"}):

@@ -231,6 +231,7 @@ class TestTime:
         assert await core.sweeper.expire_due() == 1
         assert (await acme.get(due)).state == resources_pb2.RESERVATION_STATE_EXPIRED
         assert (await acme.get(not_due)).state == resources_pb2.RESERVATION_STATE_HELD
+        assert (await acme.balance("acme"))[DAY] == (400_000, 0, 0, 600_000)
         assert await acme.differences() == []
 
     async def test_who_comes_too_early_expires_nothing(self, acme, core):

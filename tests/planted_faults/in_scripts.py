@@ -387,7 +387,7 @@ LOADING = [
         _SCRIPTS + "fence.lua",
         "if not epoch and ARGV[1] == '1' then",
         "if false then",
-        ("e2e/test_order.py::test_what_stands_on_a_lost_decision_is_not_done",),
+        ("e2e/test_order.py::test_what_an_older_epoch_decided_is_not_done",),
     ),
 ]
 

@@ -209,10 +209,7 @@ SERVING = [
         "rpc/shield.py",
         "return await asyncio.shield(task)",
         "return await task",
-        (
-            "e2e/test_batches.py::test_what_was_decided_goes_on_when_the_caller_has_left",
-            "e2e/test_sessions.py::test_what_was_decided_goes_on_when_the_caller_vanishes",
-        ),
+        ("e2e/test_sessions.py::test_what_was_decided_goes_on_when_the_caller_vanishes",),
     ),
 ]
 

@@ -152,7 +152,7 @@ async def test_a_wrong_token_and_a_wrong_address(address):
     async with AuthorityClient(address, token="wrong") as stranger:
         with pytest.raises(NotSignedIn):
             await stranger.get_balance("acme")
-    async with AuthorityClient("127.0.0.1:1", token=TOKEN, timeout=0.5) as lost:
+    async with AuthorityClient("127.0.0.1:1", token=TOKEN, timeout=3) as lost:
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
             await lost.get_balance("acme")
 

@@ -303,3 +303,11 @@ class TestPolicy:
         async with core.database.connection() as connection:
             await connection.execute("UPDATE window_total SET reserved = reserved + 1")
         assert {row.place for row in await acme.differences()} == {"hot_state", "window_total"}
+
+    async def test_the_audit_sees_what_is_held_by_nobody(self, acme, core):
+        await hold(acme)
+        async with core.database.connection() as connection:
+            await connection.execute("UPDATE reservation SET state = 'EXPIRED'")
+        (difference,) = await acme.differences()
+        assert (difference.place, difference.field) == ("reservation", "USD held when settled")
+        assert (difference.expected, difference.found) == ("0", "400000")

@@ -175,6 +175,9 @@ def _reservation(tenant: str, books: Books, reservation: Reservation) -> Iterato
             (f"{leg.unit} charged less refunded", charged, leg.charged - leg.refunded),
             (f"{leg.unit} actual", actual, leg.actual),
         ]
+        if reservation.state is not ReservationState.HELD:
+            # Its entries may agree and yet leave for ever reserved what nobody holds.
+            pairs.append((f"{leg.unit} held when settled", 0, leg.held))
     by_unit = {leg.unit: leg for leg in reservation.legs}
     counted = {
         ref: WindowCounts(leg.held, leg.charged, leg.refunded)

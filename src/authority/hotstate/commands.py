@@ -10,12 +10,12 @@ from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.grants import Lot
 from authority.domain.money import Leg
 from authority.domain.operations import DenialReason
+from authority.domain.policies import Money
 from authority.domain.ports import (
     AdjustCommand,
     CommitCommand,
     ExtendCommand,
     HeldOn,
-    Money,
     RefundCommand,
     ReserveCommand,
 )
@@ -35,24 +35,25 @@ def further_lots(money: Money, held: HeldOn) -> list[WindowRef]:
 
 def reserve_command(command: ReserveCommand) -> str:
     """Return what reserve.lua is told."""
+    terms = command.terms
     capped = all(reason is DenialReason.PER_REQUEST_CAP for reason in command.refusals)
     return compact(
         {
-            "policy": str(command.policy_version),
+            "policy": str(terms.policy_version),
             "id": command.reservation_id,
-            "account": command.account,
+            "account": terms.account,
             "ttl": str(command.ttl_ms),
             "labels": compact(command.labels),
             "mode": command.mode,
             "may_reclaim": command.may_reclaim,
-            "refusal": command.refusal or "",
+            "refusal": terms.refusal or "",
             "capped": capped,
             "windows": [
-                {**_window(window), "may_owe": window.budget.account in command.debtors}
-                for window in command.windows
+                {**_window(window), "may_owe": window.budget.account in terms.debtors}
+                for window in terms.windows
             ],
-            **_money(command.money),
-            "rates": [str(per_minute) for per_minute in command.rates.values()],
+            **_money(terms.money),
+            "rates": [str(per_minute) for per_minute in terms.rates.values()],
             "options": [
                 {
                     "refusal": refusal or "",

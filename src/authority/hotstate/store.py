@@ -191,9 +191,8 @@ class HotStore:
 
     async def reserve(self, keyed: Keyed, command: ReserveCommand) -> Decision:
         """Hold the first option that fits, or deny."""
-        refs = [window.ref for window in command.windows] + [lot.ref for lot in command.money.lots]
-        rates = map(self.keys(keyed.tenant).rate, command.rates)
-        keys = self._keys_of(keyed, command.reservation_id, refs, *rates)
+        rates = map(self.keys(keyed.tenant).rate, command.terms.rates)
+        keys = self._keys_of(keyed, command.reservation_id, command.terms.refs, *rates)
         return await self._decide_keyed(Script.RESERVE, keyed, keys, reserve_command(command))
 
     async def commit_reservation(self, keyed: Keyed, command: CommitCommand) -> Decision:

@@ -10,7 +10,7 @@ from google.rpc import code_pb2, error_details_pb2
 
 from authorities import legs_of, new_key
 from authority.rpc import batch_servicing
-from authority.rpc.outcomes import Outcomes
+from authority.rpc.outcomes import outcome_of
 from authority.v1 import budget_service_pb2 as budget
 from authority.v1 import errors_pb2
 from refusals import invalid
@@ -167,10 +167,9 @@ async def test_a_fault_of_our_own_is_internal_for_its_item_alone():
             raise RuntimeError("secret")
         return request
 
-    outcomes = Outcomes()
     with structlog.testing.capture_logs() as logs:
-        assert await outcomes.of(broken, "good") == "good"
-        status = await outcomes.of(broken, "bad")
+        assert await outcome_of(broken, "good") == "good"
+        status = await outcome_of(broken, "bad")
     assert status.code == code_pb2.INTERNAL
     assert "secret" not in status.message
     info = detail_of(status, error_details_pb2.ErrorInfo)

@@ -192,7 +192,10 @@ async def nothing():
     return 0
 
 
-async def test_what_was_decided_goes_on_when_the_caller_vanishes(acme, core, session, monkeypatch):
+@pytest.mark.parametrize("alone", [False, True], ids=["session", "unary"])
+async def test_what_was_decided_goes_on_when_the_caller_vanishes(
+    acme, core, session, monkeypatch, alone
+):
     appended, go_on = asyncio.Event(), asyncio.Event()
     append = core.context.journal.append
 
@@ -205,8 +208,11 @@ async def test_what_was_decided_goes_on_when_the_caller_vanishes(acme, core, ses
     # Else another way to the ledger would do as well.
     core.sweeper.drain = nothing
     key = new_key()
-    await session.send(reserve(1, 5, key))
+    unary = asyncio.ensure_future(acme.reserve("acme", {"USD": 5}, key=key)) if alone else None
+    if unary is None:
+        await session.send(reserve(1, 5, key))
     await appended.wait()
+    (unary or session.call).cancel()
     session.call.cancel()
     await eventually(lambda: "session" not in {task.get_name() for task in asyncio.all_tasks()})
     go_on.set()

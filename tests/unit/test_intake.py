@@ -93,23 +93,16 @@ async def test_a_place_is_not_lost_with_a_caller_that_leaves(late):
 
 
 async def test_a_few_calls_do_not_wait_and_many_begin_together():
-    bursts = Bursts()
-    began = []
+    bursts, all_began = Bursts(), asyncio.Barrier(20)
 
-    async def call(number, end):
+    async def call():
         async with bursts:
-            began.append(number)
-            await end.wait()
+            await all_began.wait()
 
-    end = asyncio.Event()
-    tasks = [asyncio.ensure_future(call(number, end)) for number in range(20)]
+    tasks = [asyncio.ensure_future(call()) for _ in range(20)]
     await settled()
-    few = len(began)
-    while len(began) == few:
-        await asyncio.sleep(0)
-    assert (few, len(began)) == (8, 20)
-    end.set()
-    await asyncio.wait(tasks)
+    assert all_began.n_waiting == 8
+    await asyncio.wait_for(asyncio.wait(tasks), 1)
 
 
 async def test_a_caller_that_leaves_before_its_burst_is_not_counted():

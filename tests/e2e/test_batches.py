@@ -13,7 +13,7 @@ from authority.rpc import batch_servicing
 from authority.rpc.outcomes import outcome_of
 from authority.v1 import budget_service_pb2 as budget
 from authority.v1 import errors_pb2
-from refusals import invalid
+from refusals import detail_of, invalid
 from support import eventually
 
 
@@ -29,15 +29,6 @@ async def batch_reserve(stubs, *requests):
     request = budget.BatchReserveRequest(requests=requests)
     response = await stubs.budget.BatchReserve(request, metadata=stubs.metadata)
     return list(response.results)
-
-
-def detail_of(status, kind):
-    for packed in status.details:
-        if packed.Is(kind.DESCRIPTOR):
-            detail = kind()
-            packed.Unpack(detail)
-            return detail
-    return None
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from authority.domain.errors import Unavailable
+from authority.ledger.arrays import register_columns
 
 # Shorter than the deadline that clients set by default (2 s): they are told, not left to guess.
 _WAIT_SECONDS = 1.5
@@ -72,16 +73,18 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
         reconnect_timeout=_RECONNECT_SECONDS,
         open=False,
         connection_class=AsyncConnection[DictRow],
-        configure=_bound_transactions,
+        configure=_configure,
         kwargs={
             "autocommit": True,
             "row_factory": dict_row,
+            "client_encoding": "utf8",
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT}",
         },
     )
 
 
-async def _bound_transactions(connection: AsyncConnection[DictRow]) -> None:
+async def _configure(connection: AsyncConnection[DictRow]) -> None:
+    register_columns(connection)
     name = "idle_in_transaction_session_timeout"
     if connection.info.server_version >= _KNOWS_TRANSACTION_TIMEOUT:
         name = "transaction_timeout"
@@ -135,6 +138,26 @@ class Database:
         """Give a connection within a transaction."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def pipelined_transaction(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """Give a connection within a transaction that waits for no statement.
+
+        It begins and ends with the statements that it is given, on the same trips. What a statement
+        has failed with is raised where rows are fetched, or at the end.
+        """
+        async with self.connection() as connection:
+            try:
+                async with connection.pipeline():
+                    await connection.execute("BEGIN", prepare=True)
+                    yield connection
+                    end = await connection.execute("COMMIT", prepare=True)
+            except BaseException:
+                await connection.rollback()
+                raise
+            # A transaction that has failed is ended by COMMIT without an error, and without effect.
+            if end.statusmessage != "COMMIT":
+                raise Unavailable("The ledger did not keep what was written.")
 
     async def rows(self, statement: Any, parameters: dict[str, Any]) -> list[DictRow]:
         """Run one statement and return its rows."""

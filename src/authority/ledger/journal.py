@@ -14,23 +14,22 @@ a Reserve, say, of what a Release had given back.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import DictRow, TupleRow, tuple_row
 
-from authority.domain.budgets import WindowRef
-from authority.domain.entries import entries_of
+from authority.domain.entries import window_sums
 from authority.domain.errors import Unavailable
 from authority.domain.operations import Operation
+from authority.ledger.arrays import bigints, texts
 from authority.ledger.database import Database
-from authority.ledger.effects import columns, grant_effects
+from authority.ledger.effects import grant_effects
 from authority.ledger.queries import statements
+from authority.ledger.rows import Columns, operation_columns, reservation_columns, window_columns
 
 BATCH_MAX = 500
 
@@ -48,10 +47,6 @@ class StaleEpoch(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The hot store was replaced while this was decided; nothing was booked.")
-
-
-class KeyConflict(Exception):
-    """The operation's key belongs to another one in the ledger: nobody had looked it up."""
 
 
 class _Waiting(NamedTuple):
@@ -148,7 +143,7 @@ class Journal:
         """
         try:
             return await self.write(operations, drained=drained)
-        except (psycopg.IntegrityError, psycopg.DataError, KeyConflict):
+        except (psycopg.IntegrityError, psycopg.DataError):
             if len(operations) > 1:
                 ordered = sorted(operations, key=_place)
                 each = [await self.write_each([item], drained=drained) for item in ordered]
@@ -170,7 +165,7 @@ class Journal:
 
         Raises:
             StaleEpoch: an operation was decided in an older epoch.
-            KeyConflict: an operation's key belongs to another.
+            psycopg.IntegrityError: an operation's key belongs to another, say.
             Unavailable: Postgres or the hot store does not answer.
 
         """
@@ -207,49 +202,62 @@ class Journal:
 
     async def _write_next(self, operations: Sequence[Operation], *, drained: bool) -> _Sorted:
         """Write, in one transaction, those that follow what the ledger has."""
-        tenants = sorted({item.tenant for item in operations})
-        ids = [item.operation_id for item in operations]
-        async with self._database.transaction() as connection:
-            async with connection.pipeline():
-                epoch = await connection.execute(self._sql["lock_epoch"])
-                await connection.execute(self._sql["lock_tenants"], {"tenant": tenants})
-                heads = await connection.execute(self._sql["heads"], {"tenant": tenants})
-                present = await connection.execute(
-                    self._sql["present_operations"], {"operation_id": ids}
-                )
+        tenants = texts(sorted({item.tenant for item in operations}))
+        async with self._database.pipelined_transaction() as connection:
+            epoch = await self._execute(connection, "lock_epoch")
+            await self._execute(connection, "lock_tenants", {"tenant": tenants})
+            found = await self._execute(connection, "heads", {"tenant": tenants})
+            heads = {tenant: _Head(*head) for tenant, *head in await found.fetchall()}
             row = await epoch.fetchone()
             assert row is not None
-            if not drained and any(item.epoch != row["epoch"] for item in operations):
+            if not drained and any(item.epoch != row[0] for item in operations):
                 raise StaleEpoch
-            known = {row["operation_id"] for row in await present.fetchall()}
-            sorts = _sort(
-                [item for item in operations if item.operation_id not in known],
-                {
-                    row["tenant"]: _Head(row["sequence"], row["epoch"])
-                    for row in await heads.fetchall()
-                },
-            )
+            known = await self._known(connection, operations, heads)
+            sorts = _sort([item for item in operations if item.operation_id not in known], heads)
             if sorts.next:
-                inserted = await connection.execute(
-                    self._sql["insert_operations"], _operation_columns(sorts.next)
-                )
-                if inserted.rowcount < len(sorts.next):
-                    raise KeyConflict("A key belongs to another operation.")
-                await self._write_effects(connection, sorts.next)
+                await self._write_rows(connection, sorts.next)
         return sorts
 
-    async def _write_effects(
-        self, connection: AsyncConnection[DictRow], new: list[Operation]
+    async def _execute(
+        self, connection: AsyncConnection[DictRow], name: str, columns: Columns | None = None
+    ) -> AsyncCursor[TupleRow]:
+        cursor = connection.cursor(row_factory=tuple_row)
+        return await cursor.execute(self._sql[name], columns, prepare=True)
+
+    async def _known(
+        self,
+        connection: AsyncConnection[DictRow],
+        operations: Sequence[Operation],
+        heads: Mapping[str, _Head],
+    ) -> set[str]:
+        """Return the ids of those that the ledger has: none where no head is past their place."""
+        none = _Head(0, 0)
+        passed = [
+            item for item in operations if item.sequence <= heads.get(item.tenant, none).sequence
+        ]
+        if not passed:
+            return set()
+        places = {
+            "tenant": texts([item.tenant for item in passed]),
+            "sequence": bigints([item.sequence for item in passed]),
+        }
+        found = await self._execute(connection, "operations_at", places)
+        return {operation_id for _, _, operation_id in await found.fetchall()}
+
+    async def _write_rows(
+        self, connection: AsyncConnection[DictRow], new: Sequence[Operation]
     ) -> None:
-        async with connection.pipeline():
-            for name, columns in (
-                ("insert_entries", _entry_columns(new)),
-                ("upsert_reservations", _reservation_columns(new)),
-                ("add_window_totals", _window_columns(new)),
-                *grant_effects(new),
-            ):
-                if columns:
-                    await connection.execute(self._sql[name], columns)
+        sums = [window_sums(item) for item in new]
+        for name, columns in (
+            ("insert_operations", operation_columns(new, sums)),
+            ("upsert_reservations", reservation_columns(new)),
+            ("add_window_totals", window_columns(new, sums)),
+        ):
+            if columns:
+                await self._execute(connection, name, columns)
+        for name, rows in grant_effects(new):
+            if rows:
+                await connection.execute(self._sql[name], rows)
 
 
 def _place(operation: Operation) -> tuple[str, int]:
@@ -276,103 +284,3 @@ def _fail(batch: Iterable[_Waiting], error: Unavailable) -> None:
     for item in batch:
         if not item.done.done():
             item.done.set_exception(error)
-
-
-def _operation_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
-    return columns(
-        [
-            {
-                "operation_id": item.operation_id,
-                "tenant": item.tenant,
-                "sequence": item.sequence,
-                "epoch": item.epoch,
-                "kind": item.kind,
-                "outcome": "DENIED" if item.denied else "DONE",
-                "idempotency_key": item.idempotency_key,
-                "account": item.account,
-                "reservation_id": item.reservation and item.reservation.reservation_id,
-                "request": item.request,
-                "result": item.result,
-                "decide_ms": item.decide_ms,
-            }
-            for item in operations
-        ]
-    )
-
-
-def _entry_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
-    rows = []
-    for item in operations:
-        for line, entry in enumerate(entries_of(item)):
-            rows.append(
-                {
-                    "operation_id": item.operation_id,
-                    "line": line,
-                    "tenant": item.tenant,
-                    "sequence": item.sequence,
-                    "account": item.account,
-                    "reservation_id": item.reservation and item.reservation.reservation_id,
-                    "book": entry.book,
-                    "budget_key": entry.ref and entry.ref.budget_key,
-                    "window_start_ms": entry.ref.start_ms if entry.ref else None,
-                    "unit": entry.unit,
-                    "amount": entry.amount,
-                    "decide_ms": item.decide_ms,
-                }
-            )
-    return columns(rows)
-
-
-def _reservation_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
-    latest: dict[str, Operation] = {}
-    for item in sorted(operations, key=lambda item: item.sequence):
-        if item.reservation is not None:
-            latest[item.reservation.reservation_id] = item
-    rows = []
-    for reservation_id in sorted(latest):
-        item = latest[reservation_id]
-        held = item.reservation
-        assert held is not None
-        rows.append(
-            {
-                "reservation_id": reservation_id,
-                "tenant": item.tenant,
-                "account": held.account,
-                "state": held.state,
-                "sequence": item.sequence,
-                "legs": held.legs_text,
-                "windows": held.windows_text,
-                "option_index": held.option_index,
-                "late": held.late,
-                "labels": json.dumps(dict(held.labels), ensure_ascii=False),
-                "commit_key": held.commit_key,
-                "create_ms": held.create_ms,
-                "expire_ms": held.expire_ms,
-                "settle_ms": held.settle_ms,
-                "grants": held.grants_text,
-                "receipt": held.receipt,
-            }
-        )
-    return columns(rows)
-
-
-def _window_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
-    sums: defaultdict[tuple[WindowRef, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for item in operations:
-        for ref, *amounts in item.deltas:
-            totals = sums[ref, item.tenant]
-            totals[:] = [total + amount for total, amount in zip(totals, amounts, strict=True)]
-    return columns(
-        [
-            {
-                "budget_key": ref.budget_key,
-                "window_start_ms": ref.start_ms,
-                "unit": ref.unit,
-                "tenant": tenant,
-                "reserved": reserved,
-                "committed": committed,
-                "refunded": refunded,
-            }
-            for (ref, tenant), (reserved, committed, refunded) in sorted(sums.items())
-        ]
-    )

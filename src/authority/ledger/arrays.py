@@ -16,7 +16,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 # The object ids of the elements' types, the same on every server.
-_BOOLEAN, _BIGINT, _TEXT, _TIMESTAMPTZ, _UUID = 16, 20, 25, 1184, 2950
+_BOOLEAN, _BIGINT, _SMALLINT, _TEXT, _TIMESTAMPTZ, _UUID, _JSONB = 16, 20, 21, 25, 1184, 2950, 3802
 _NULL = struct.pack(">i", -1)
 _length = struct.Struct(">i").pack
 # Timestamps are counted from the year 2000.
@@ -43,6 +43,11 @@ def register_columns(context: AdaptContext) -> None:
 def bigints(values: Sequence[int]) -> Column:
     """Return a bigint[]. Raises struct.error for what is none."""
     return _header(_BIGINT, len(values), _fixed("iq", 8, values))
+
+
+def smallints(values: Sequence[int]) -> Column:
+    """Return a smallint[]. Raises struct.error for what is none."""
+    return _header(_SMALLINT, len(values), _fixed("ih", 2, values))
 
 
 def booleans(values: Sequence[bool]) -> Column:
@@ -72,6 +77,12 @@ def texts(values: Sequence[str | None]) -> Column:
     except UnicodeEncodeError:
         encoded = [_encoded(value) for value in cast("Sequence[str]", values)]
     return _variable(_TEXT, encoded)
+
+
+def jsonbs(values: Sequence[str]) -> Column:
+    """Return a jsonb[] of JSON texts."""
+    # The binary form is a version, then the text.
+    return _variable(_JSONB, [b"\x01" + _encoded(value) for value in values])
 
 
 def _encoded(value: str) -> bytes:

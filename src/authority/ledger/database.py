@@ -24,6 +24,7 @@ _STATEMENT_TIMEOUT = "15s"
 _TRANSACTION_TIMEOUT = "5s"
 _KNOWS_TRANSACTION_TIMEOUT = 170_000
 _POLL_SECONDS = 0.2
+_CHECK_AFTER_SECONDS = 0.5
 # The pool waits twice as long after each attempt that fails, so that after an hour's outage the
 # next one may be an hour away. One that gives up soon lets the next caller make a new one at once.
 _RECONNECT_SECONDS = 1.0
@@ -37,21 +38,30 @@ _AWAY = (
 )
 
 
-class Pool(AsyncConnectionPool[AsyncConnection[DictRow]]):
+class Connection(AsyncConnection[DictRow]):
+    """A connection that knows when it was last of use."""
+
+    use_time = 0.0  # monotonic, in seconds
+
+
+class Pool(AsyncConnectionPool[Connection]):
     """A pool that is of use again as soon as Postgres is.
 
     Its own check of a connection that is taken sleeps for a second after each dead one; after a
-    restart all are dead, and calls would fail until the last of them was found to be.
+    restart all are dead, and calls would fail until the last of them was found to be. One that was
+    of use a moment ago is not checked: it is another trip, and may as well die after it.
     """
 
     async def getconn(
         self,
         timeout: float | None = None,  # noqa: ASYNC109  # The pool calls it so.
-    ) -> AsyncConnection[DictRow]:
+    ) -> Connection:
         """Take a connection that lives. Raises PoolTimeout."""
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while True:
             connection = await super().getconn(deadline - time.monotonic())
+            if time.monotonic() - connection.use_time < _CHECK_AFTER_SECONDS:
+                return connection
             try:
                 await self.check_connection(connection)
             except psycopg.Error:
@@ -61,6 +71,11 @@ class Pool(AsyncConnectionPool[AsyncConnection[DictRow]]):
                 raise
             else:
                 return connection
+
+    async def putconn(self, conn: Connection) -> None:
+        """Give a connection back."""
+        conn.use_time = time.monotonic()
+        await super().putconn(conn)
 
 
 def make_pool(database_url: str, *, size_max: int) -> Pool:
@@ -72,7 +87,7 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
         timeout=_WAIT_SECONDS,
         reconnect_timeout=_RECONNECT_SECONDS,
         open=False,
-        connection_class=AsyncConnection[DictRow],
+        connection_class=Connection,
         configure=_configure,
         kwargs={
             "autocommit": True,

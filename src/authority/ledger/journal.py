@@ -19,19 +19,20 @@ from typing import NamedTuple
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.rows import DictRow, TupleRow, tuple_row
 
-from authority.domain.entries import window_sums
 from authority.domain.errors import Unavailable
 from authority.domain.operations import Operation
 from authority.ledger.arrays import bigints, texts
 from authority.ledger.database import Database
 from authority.ledger.effects import grant_effects
-from authority.ledger.queries import statements
-from authority.ledger.rows import Columns, operation_columns, reservation_columns, window_columns
+from authority.ledger.queries import numbered, statements
+from authority.ledger.rows import Parameters, all_columns
 
 BATCH_MAX = 500
+
+_HOT = ("write_operations", "lock_epoch", "lock_tenants", "heads", "operations_at")
 
 Trim = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]
 """Takes (tenant, entry) pairs out of the outbox."""
@@ -78,6 +79,7 @@ class Journal:
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._sql = statements() | statements("changes.sql")
+        self._numbered = {name: numbered(self._sql[name]) for name in _HOT}
 
     async def append(self, operation: Operation, entry: str) -> None:
         """Return when the operation is in the ledger. Raises Unavailable if that is not known."""
@@ -202,6 +204,9 @@ class Journal:
 
     async def _write_next(self, operations: Sequence[Operation], *, drained: bool) -> _Sorted:
         """Write, in one transaction, those that follow what the ledger has."""
+        ordered = sorted(operations, key=_place)
+        if await self._write_at_once(ordered, drained=drained):
+            return _Sorted(ordered, [], [])
         tenants = texts(sorted({item.tenant for item in operations}))
         async with self._database.pipelined_transaction() as connection:
             epoch = await self._execute(connection, "lock_epoch")
@@ -213,16 +218,37 @@ class Journal:
             if not drained and any(item.epoch != row[0] for item in operations):
                 raise StaleEpoch
             known = await self._known(connection, operations, heads)
-            sorts = _sort([item for item in operations if item.operation_id not in known], heads)
+            sorts = _sort([item for item in ordered if item.operation_id not in known], heads)
             if sorts.next:
-                await self._write_rows(connection, sorts.next)
+                await self._execute(connection, "write_operations", all_columns(sorts.next))
+                for name, rows in grant_effects(sorts.next):
+                    if rows:
+                        await connection.execute(self._sql[name], rows)
         return sorts
 
+    async def _write_at_once(self, ordered: Sequence[Operation], *, drained: bool) -> bool:
+        """Write operations in one trip, if they follow what the ledger has. Return whether they do.
+
+        That is nearly always so where one process decides for a tenant.
+        """
+        if drained or not _is_simple(ordered):
+            return False
+        async with self._database.connection() as connection:
+            try:
+                written = await self._execute(
+                    connection, "write_operations", all_columns(ordered, fence=ordered[0].epoch)
+                )
+            except psycopg.errors.UniqueViolation:
+                return False  # Another process has written meanwhile, or the next way will say.
+        return written.rowcount == len(ordered)
+
     async def _execute(
-        self, connection: AsyncConnection[DictRow], name: str, columns: Columns | None = None
-    ) -> AsyncCursor[TupleRow]:
-        cursor = connection.cursor(row_factory=tuple_row)
-        return await cursor.execute(self._sql[name], columns, prepare=True)
+        self, connection: AsyncConnection[DictRow], name: str, parameters: Parameters | None = None
+    ) -> AsyncRawCursor[TupleRow]:
+        statement = self._numbered[name]
+        values = [parameters[name] for name in statement.names] if parameters else None
+        cursor = AsyncRawCursor(connection, row_factory=tuple_row)
+        return await cursor.execute(statement.text, values, prepare=True)
 
     async def _known(
         self,
@@ -244,30 +270,28 @@ class Journal:
         found = await self._execute(connection, "operations_at", places)
         return {operation_id for _, _, operation_id in await found.fetchall()}
 
-    async def _write_rows(
-        self, connection: AsyncConnection[DictRow], new: Sequence[Operation]
-    ) -> None:
-        sums = [window_sums(item) for item in new]
-        for name, columns in (
-            ("insert_operations", operation_columns(new, sums)),
-            ("upsert_reservations", reservation_columns(new)),
-            ("add_window_totals", window_columns(new, sums)),
-        ):
-            if columns:
-                await self._execute(connection, name, columns)
-        for name, rows in grant_effects(new):
-            if rows:
-                await connection.execute(self._sql[name], rows)
-
 
 def _place(operation: Operation) -> tuple[str, int]:
     return operation.tenant, operation.sequence
 
 
+def _is_simple(ordered: Sequence[Operation]) -> bool:
+    """Tell whether operations are of one epoch, without a gap, and have no effect on grants."""
+    epoch = ordered[0].epoch
+    before = ordered[0]
+    for item in ordered:
+        if item.epoch != epoch or item.grant is not None or item.restored:
+            return False
+        if item.tenant == before.tenant and item.sequence > before.sequence + 1:
+            return False
+        before = item
+    return True
+
+
 def _sort(operations: Iterable[Operation], heads: dict[str, _Head]) -> _Sorted:
-    """Sort operations that the ledger does not have by how they stand to what it has."""
+    """Sort new operations, given in order, by how they stand to what the ledger has."""
     sorts = _Sorted([], [], [])
-    for item in sorted(operations, key=_place):
+    for item in operations:
         head = heads.get(item.tenant, _Head(0, 0))
         # What is older than the head was decided on ground that was lost with its epoch.
         if item.sequence <= head.sequence or item.epoch < head.epoch:

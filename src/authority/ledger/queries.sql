@@ -26,26 +26,75 @@ UPDATE hot_store SET epoch = %(epoch)s, run_id = %(run_id)s, change_time = now()
 -- Does nothing if another process has advanced it since.
 UPDATE hot_store SET epoch = epoch + 1, change_time = now() WHERE epoch = %(epoch)s;
 
--- name: insert_operations
--- Writes operations and, of those that move anything, the entries. The keys and amounts of all
--- entries come in one array each, and the place in them of each operation's own.
-WITH given AS (
-    SELECT *
-    FROM unnest(%(operation_id)s::uuid[], %(tenant)s::text[], %(sequence)s::bigint[], %(epoch)s::bigint[],
-                %(kind)s::text[], %(outcome)s::text[], %(idempotency_key)s::text[], %(account)s::text[],
-                %(reservation_id)s::text[], %(request)s::text[], %(result)s::text[],
-                %(create_time)s::timestamptz[], %(books)s::text[], %(units)s::text[], %(key_end)s::bigint[],
-                %(key_count)s::bigint[], %(amount_end)s::bigint[])
-         AS row (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account, reservation_id,
-                 request, result, create_time, books, units, key_end, key_count, amount_end)
+-- name: write_operations
+-- Writes operations, their entries, and what they make of reservations and window totals: all, or
+-- nothing where they do not follow what the ledger has, or were decided in another epoch than `fence`.
+-- It is one statement, and so a transaction where there is none around it. It sees what others wrote
+-- before it began; should they have written since, a place is taken and the key of `operation` says so.
+-- The keys and amounts of all entries come in one array each, with where in it each operation's own end.
+-- The rows come in the order of their ids, so that two processes never wait for one another.
+WITH fence AS MATERIALIZED (
+    SELECT epoch FROM hot_store FOR SHARE
+), locked AS MATERIALIZED (
+    SELECT tenant FROM tenant WHERE tenant = ANY(%(tenants)s::text[]) ORDER BY tenant FOR NO KEY UPDATE
+), ground AS MATERIALIZED (
+    SELECT TRUE AS holds
+    WHERE (SELECT %(fence)s::bigint IS NULL OR epoch = %(fence)s::bigint FROM fence)
+          AND (SELECT count(*) FROM locked) = cardinality(%(tenants)s::text[])
+          AND NOT EXISTS (
+              SELECT FROM unnest(%(tenants)s::text[], %(first_sequences)s::bigint[], %(first_epochs)s::bigint[])
+                   AS first (tenant, sequence, epoch)
+              LEFT JOIN LATERAL (
+                  SELECT sequence, epoch FROM operation WHERE operation.tenant = first.tenant
+                  ORDER BY sequence DESC LIMIT 1
+              ) AS head ON TRUE
+              WHERE coalesce(head.sequence, 0) <> first.sequence - 1 OR head.epoch > first.epoch
+          )
+), given AS MATERIALIZED (
+    SELECT row.*
+    FROM ground, unnest(
+        %(operation_id)s::uuid[], %(tenant)s::text[], %(sequence)s::bigint[], %(epoch)s::bigint[],
+        %(kind)s::text[], %(outcome)s::text[], %(idempotency_key)s::text[], %(account)s::text[],
+        %(reservation_id)s::text[], %(request)s::text[], %(result)s::text[], %(create_time)s::timestamptz[],
+        %(books)s::text[], %(units)s::text[], %(key_end)s::bigint[], %(key_count)s::bigint[],
+        %(amount_end)s::bigint[]
+    ) AS row (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account, reservation_id,
+              request, result, create_time, books, units, key_end, key_count, amount_end)
 ), posted AS (
     INSERT INTO ledger_posting (operation_id, tenant, sequence, create_time, account, reservation_id, books,
                                 units, budget_keys, window_starts_ms, amounts)
     SELECT operation_id, tenant, sequence, create_time, account, reservation_id, books, units,
-           (%(budget_key)s::bigint[])[key_end - key_count + 1 : key_end],
-           (%(window_start_ms)s::bigint[])[key_end - key_count + 1 : key_end],
-           (%(amount)s::bigint[])[amount_end - length(books) + 1 : amount_end]
+           (%(entry_key)s::bigint[])[key_end - key_count + 1 : key_end],
+           (%(entry_start_ms)s::bigint[])[key_end - key_count + 1 : key_end],
+           (%(entry_amount)s::bigint[])[amount_end - length(books) + 1 : amount_end]
     FROM given WHERE books <> ''
+), reserved AS (
+    INSERT INTO reservation (reservation_id, tenant, account, state, sequence, legs, windows, option_index,
+                             late, labels, commit_key, create_ms, expire_ms, settle_ms, grants, receipt)
+    SELECT row.*
+    FROM ground, unnest(
+        %(held_id)s::text[], %(held_tenant)s::text[], %(held_account)s::text[], %(state)s::text[],
+        %(held_sequence)s::bigint[], %(legs)s::text[], %(windows)s::text[], %(option_index)s::smallint[],
+        %(late)s::boolean[], %(labels)s::jsonb[], %(commit_key)s::text[], %(create_ms)s::bigint[],
+        %(expire_ms)s::bigint[], %(settle_ms)s::bigint[], %(grants)s::text[], %(receipt)s::text[]
+    ) AS row
+    ON CONFLICT (reservation_id) DO UPDATE SET
+        state = excluded.state, sequence = excluded.sequence, legs = excluded.legs,
+        windows = excluded.windows, late = excluded.late, commit_key = excluded.commit_key,
+        expire_ms = excluded.expire_ms, settle_ms = excluded.settle_ms, grants = excluded.grants,
+        receipt = excluded.receipt
+    WHERE reservation.sequence < excluded.sequence
+), counted AS (
+    INSERT INTO window_total (budget_key, window_start_ms, unit, tenant, reserved, committed, refunded)
+    SELECT row.*
+    FROM ground, unnest(
+        %(budget_key)s::bigint[], %(window_start_ms)s::bigint[], %(unit)s::text[], %(window_tenant)s::text[],
+        %(reserved)s::bigint[], %(committed)s::bigint[], %(refunded)s::bigint[]
+    ) AS row
+    ON CONFLICT (budget_key, window_start_ms) DO UPDATE SET
+        reserved = window_total.reserved + excluded.reserved,
+        committed = window_total.committed + excluded.committed,
+        refunded = window_total.refunded + excluded.refunded
 )
 INSERT INTO operation (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account,
                        reservation_id, request, result, create_time)
@@ -57,37 +106,6 @@ FROM given;
 -- Which operations are in some places.
 SELECT tenant, sequence, operation_id::text FROM operation
 WHERE (tenant, sequence) IN (SELECT * FROM unnest(%(tenant)s::text[], %(sequence)s::bigint[]));
-
--- name: upsert_reservations
--- The rows come in the order of their ids, so that two processes never wait for one another.
-INSERT INTO reservation (reservation_id, tenant, account, state, sequence, legs, windows, option_index,
-                         late, labels, commit_key, create_ms, expire_ms, settle_ms, grants, receipt)
-SELECT reservation_id, tenant, account, state, sequence, legs, windows, option_index,
-       late, labels::jsonb, commit_key, create_ms, expire_ms, settle_ms, grants, receipt
-FROM unnest(
-    %(reservation_id)s::text[], %(tenant)s::text[], %(account)s::text[], %(state)s::text[],
-    %(sequence)s::bigint[], %(legs)s::text[], %(windows)s::text[], %(option_index)s::bigint[],
-    %(late)s::boolean[], %(labels)s::text[], %(commit_key)s::text[], %(create_ms)s::bigint[],
-    %(expire_ms)s::bigint[], %(settle_ms)s::bigint[], %(grants)s::text[], %(receipt)s::text[])
-    AS row (reservation_id, tenant, account, state, sequence, legs, windows, option_index,
-            late, labels, commit_key, create_ms, expire_ms, settle_ms, grants, receipt)
-ON CONFLICT (reservation_id) DO UPDATE SET
-    state = excluded.state, sequence = excluded.sequence, legs = excluded.legs,
-    windows = excluded.windows, late = excluded.late, commit_key = excluded.commit_key,
-    expire_ms = excluded.expire_ms, settle_ms = excluded.settle_ms, grants = excluded.grants,
-    receipt = excluded.receipt
-WHERE reservation.sequence < excluded.sequence;
-
--- name: add_window_totals
--- The rows come in the order of their keys, for the same reason.
-INSERT INTO window_total (budget_key, window_start_ms, unit, tenant, reserved, committed, refunded)
-SELECT * FROM unnest(
-    %(budget_key)s::bigint[], %(window_start_ms)s::bigint[], %(unit)s::text[], %(tenant)s::text[],
-    %(reserved)s::bigint[], %(committed)s::bigint[], %(refunded)s::bigint[])
-ON CONFLICT (budget_key, window_start_ms) DO UPDATE SET
-    reserved = window_total.reserved + excluded.reserved,
-    committed = window_total.committed + excluded.committed,
-    refunded = window_total.refunded + excluded.refunded;
 
 -- name: find_operation
 SELECT request, result FROM operation WHERE tenant = %(tenant)s AND idempotency_key = %(key)s;

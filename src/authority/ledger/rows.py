@@ -5,13 +5,46 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from authority.domain.entries import WindowKey, WindowSum, posting_of
+from authority.domain.entries import WindowKey, WindowSum, posting_of, window_sums
 from authority.domain.operations import Operation
 from authority.domain.reservations import Reservation
-from authority.ledger.arrays import Column, bigints, booleans, texts, timestamps, uuids
+from authority.ledger.arrays import (
+    Column,
+    bigints,
+    booleans,
+    jsonbs,
+    smallints,
+    texts,
+    timestamps,
+    uuids,
+)
 
 Columns = dict[str, Column]
+Parameters = Mapping[str, Column | int | None]
 Sums = Mapping[WindowKey, WindowSum]
+
+
+def all_columns(ordered: Sequence[Operation], *, fence: int | None = None) -> Parameters:
+    """Return what `write_operations` takes, for operations in the order of their places.
+
+    Args:
+        ordered: of each tenant, without a gap.
+        fence: the epoch that must be the present one.
+
+    """
+    firsts: dict[str, Operation] = {}
+    for item in ordered:
+        firsts.setdefault(item.tenant, item)
+    sums = [window_sums(item) for item in ordered]
+    return {
+        "fence": fence,
+        "tenants": texts(list(firsts)),
+        "first_sequences": bigints([item.sequence for item in firsts.values()]),
+        "first_epochs": bigints([item.epoch for item in firsts.values()]),
+        **operation_columns(ordered, sums),
+        **reservation_columns(ordered),
+        **window_columns(ordered, sums),
+    }
 
 
 def operation_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> Columns:
@@ -51,14 +84,14 @@ def operation_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> 
         "key_end": bigints(key_ends),
         "key_count": bigints([len(posting.budget_keys) for posting in postings]),
         "amount_end": bigints(amount_ends),
-        "budget_key": bigints(keys),
-        "window_start_ms": bigints(starts),
-        "amount": bigints(amounts),
+        "entry_key": bigints(keys),
+        "entry_start_ms": bigints(starts),
+        "entry_amount": bigints(amounts),
     }
 
 
 def reservation_columns(operations: Iterable[Operation]) -> Columns:
-    """Return the rows of reservations, as the last of the operations has left each; {} for none."""
+    """Return the rows of reservations, as the last of the operations has left each."""
     latest: dict[str, tuple[Operation, Reservation]] = {}
     for item in operations:
         held = item.reservation
@@ -66,22 +99,20 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
             before = latest.get(held.reservation_id)
             if before is None or before[0].sequence < item.sequence:
                 latest[held.reservation_id] = (item, held)
-    if not latest:
-        return {}
     ids = sorted(latest)
     items = [latest[reservation_id][0] for reservation_id in ids]
     rows = [latest[reservation_id][1] for reservation_id in ids]
     return {
-        "reservation_id": texts(ids),
-        "tenant": texts([item.tenant for item in items]),
-        "account": texts([row.account for row in rows]),
+        "held_id": texts(ids),
+        "held_tenant": texts([item.tenant for item in items]),
+        "held_account": texts([row.account for row in rows]),
         "state": texts([row.state for row in rows]),
-        "sequence": bigints([item.sequence for item in items]),
+        "held_sequence": bigints([item.sequence for item in items]),
         "legs": texts([row.legs_text for row in rows]),
         "windows": texts([row.windows_text for row in rows]),
-        "option_index": bigints([row.option_index for row in rows]),
+        "option_index": smallints([row.option_index for row in rows]),
         "late": booleans([row.late for row in rows]),
-        "labels": texts([_labels(row.labels) for row in rows]),
+        "labels": jsonbs([_labels(row.labels) for row in rows]),
         "commit_key": texts([row.commit_key for row in rows]),
         "create_ms": bigints([row.create_ms for row in rows]),
         "expire_ms": bigints([row.expire_ms for row in rows]),
@@ -96,7 +127,7 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def window_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> Columns:
-    """Return what all operations together added to each window's totals; {} for nothing."""
+    """Return what all operations together added to each window's totals."""
     totals: dict[WindowKey, tuple[str, str, list[int]]] = {}
     for item, added in zip(operations, sums, strict=True):
         for name, (unit, reserved, committed, refunded) in added.items():
@@ -107,15 +138,13 @@ def window_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> Col
                 total[0] += reserved
                 total[1] += committed
                 total[2] += refunded
-    if not totals:
-        return {}
     names = sorted(totals)
     rows = [totals[name] for name in names]
     return {
         "budget_key": bigints([name[0] for name in names]),
         "window_start_ms": bigints([name[1] for name in names]),
         "unit": texts([row[0] for row in rows]),
-        "tenant": texts([row[1] for row in rows]),
+        "window_tenant": texts([row[1] for row in rows]),
         "reserved": bigints([row[2][0] for row in rows]),
         "committed": bigints([row[2][1] for row in rows]),
         "refunded": bigints([row[2][2] for row in rows]),

@@ -84,7 +84,7 @@ class Auditor:
             }
             waiting = await self._outbox.read(tenant, count=_OUTBOX_MAX)
             entries, present = await self._reader.windows_at(
-                tenant, reading.sequence, chunk, [item.operation.operation_id for item in waiting]
+                tenant, reading.sequence, chunk, [item.operation for item in waiting]
             )
             missing = [
                 item.operation

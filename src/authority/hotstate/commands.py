@@ -28,6 +28,7 @@ from authority.hotstate.keys import TenantKeys
 from authority.hotstate.scripts import Verb
 
 _NO_MONEY = Money((), frozenset())
+_FIRST_OTHER = 4  # among KEYS: behind the three that every call has
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,38 +75,33 @@ class Call:
         keys = self._keys
         for ref in item.refs:
             self._windows[keys.window(ref)] = None
-        self._items += (
-            item.verb,
-            str(len(item.arguments)),
-            item.operation_id,
-            item.request,
-            "1" if item.checked else "0",
-            self._other(keys.answer(item.key)) if item.key else "0",
-            self._other(keys.reservation(item.reservation)) if item.reservation else "0",
-            self._context(item.policy) if item.policy else "0",
-            *item.arguments,
-        )
+        checked = 1 if item.checked else 0
+        answer = self._other(keys.answer(item.key)) if item.key else 0
+        held = self._other(keys.reservation(item.reservation)) if item.reservation else 0
+        context = self._context(item.policy) if item.policy else 0
+        head = f"{item.verb} {checked} {answer} {held} {context} {len(item.arguments)}"
+        self._items += (head, item.operation_id, item.request, *item.arguments)
 
     def keys(self) -> list[str]:
         """Return KEYS."""
         keys = self._keys
-        return [keys.meta, keys.outbox, keys.expiries, *self._windows, *self._others]
+        return [keys.meta, keys.outbox, keys.expiries, *self._others, *self._windows]
 
     def arguments(self) -> list[str]:
         """Return ARGV."""
-        head = (str(self._offset_ms), str(len(self._windows)), str(len(self._texts)))
+        head = (str(self._offset_ms), str(len(self._others)), str(len(self._texts)))
         return [*head, *self._texts, *self._items]
 
-    def _other(self, key: str) -> str:
-        return str(self._others.setdefault(key, len(self._others) + 1))
+    def _other(self, key: str) -> int:
+        return self._others.setdefault(key, _FIRST_OTHER + len(self._others))
 
-    def _text(self, text: str) -> str:
-        return str(self._texts.setdefault(text, len(self._texts) + 1))
+    def _text(self, text: str) -> int:
+        return self._texts.setdefault(text, len(self._texts) + 1)
 
-    def _context(self, part: PolicyPart) -> str:
+    def _context(self, part: PolicyPart) -> int:
         limits = " ".join("-" if limit is None else str(limit) for limit in part.limits)
-        windows = " ".join([self._window(window, part.debtors) for window in part.windows])
-        lots = " ".join([self._lot(lot) for lot in part.money.lots])
+        windows = " ".join([str(self._window(window, part.debtors)) for window in part.windows])
+        lots = " ".join([str(self._lot(lot)) for lot in part.money.lots])
         prepaid = " ".join(sorted(part.money.prepaid))
         rates = " ".join(
             f"{self._other(self._keys.rate(account))}:{per_minute}"
@@ -113,7 +109,7 @@ class Call:
         )
         return self._text(f"{part.version};{part.rule};{limits};{windows};{lots};{prepaid};{rates}")
 
-    def _window(self, window: BudgetWindow, debtors: frozenset[str]) -> str:
+    def _window(self, window: BudgetWindow, debtors: frozenset[str]) -> int:
         budget, span = window
         ref = f"{budget.key}:{span.start_ms}:{budget.unit}"
         self._windows[self._keys.window(ref)] = None
@@ -122,7 +118,7 @@ class Call:
             f"{ref} {budget.limit} {budget.enforcement} {mark} 0 0 {span.start_ms} {span.end_ms}"
         )
 
-    def _lot(self, lot: Lot) -> str:
+    def _lot(self, lot: Lot) -> int:
         grant, span = lot
         ref = f"{grant.key}:{span.start_ms}:{grant.unit}"
         self._windows[self._keys.window(ref)] = None

@@ -1,25 +1,18 @@
 -- call(): what the items of one call share, glued on behind the prelude.
 --
--- Everything is read once, at the beginning, and what the items have changed is written once, at
--- the end (decide.lua). In between they work on what is here. An item changes counts in place and
--- stages what else it writes; should it fault, its counts are put back and the rest is dropped, so
--- that a fault leaves nothing behind.
+-- Everything is read once, at the beginning; counts, expiries and the sequence are written once, at
+-- the end (decide.lua). In between the items work on what is here. An item changes counts in place
+-- and stages what else it writes; should it fault, its counts are put back and the rest is dropped,
+-- so that a fault leaves nothing behind.
 
 local verbs = {}      -- by name: a function for each kind of item
-local meta, item      -- the tenant's, and the item that is being decided
+local meta, now_text  -- the tenant's, and the time of all that is decided now
+local item            -- the item that is being decided
 local values = {}     -- by key: the packed string that stands there, or false
 local places = {}     -- by the ref of a window or lot: its key
 local counted = {}    -- by that ref: what is counted there
 local changed = {}    -- the counts that the present item has changed, in order
 local pending = {}    -- by reservation: what is to become of its expiry: a time, or false for none
-
--- What stands behind the windows among the keys.
-local FIRST_OF_OTHERS = 3 + tonumber(ARGV[2])
-
--- Returns one of these, by its place among them; nil for '0'.
-local function key_at(place)
-  return KEYS[tonumber(place) > 0 and FIRST_OF_OTHERS + tonumber(place) or 0]
-end
 
 -- Returns the counts of a window or lot, or why not: its key is not declared, or not loaded.
 local function counts_of(ref)
@@ -52,18 +45,23 @@ end
 
 -- Says, for the ledger, what the present item has added to which counts.
 local function deltas()
-  local parts = {}
+  local parts, last_r, last_c, last_f, amounts = {}
   for i, counts in ipairs(changed) do
-    parts[i] = string.format('%s,%.0f,%.0f,%.0f',
-      counts.ref, counts.r - counts.r0, counts.c - counts.c0, counts.f - counts.f0)
+    local r, c, f = counts.r - counts.r0, counts.c - counts.c0, counts.f - counts.f0
+    if r ~= last_r or c ~= last_c or f ~= last_f then
+      -- Mostly it is the same for all windows of a unit.
+      last_r, last_c, last_f, amounts = r, c, f, string.format(',%d,%d,%d', r, c, f)
+    end
+    parts[i] = counts.ref .. amounts
   end
   return table.concat(parts, ' ')
 end
 
--- Stages a value for a key.
+-- Stages a value for a key, to be written if the item is decided.
 local function put(key, value, keep_ms)
   local puts = item.puts
-  puts[#puts + 1] = { key, value, keep_ms }
+  local count = #puts
+  puts[count + 1], puts[count + 2], puts[count + 3] = key, value, keep_ms
 end
 
 -- Stages when a reservation expires; false if it does not any more.
@@ -119,19 +117,24 @@ end
 
 local function encoded(result, sequence)
   result.operation, result.epoch = item.operation, EPOCH
-  result.sequence, result.now = fmt(sequence), fmt(meta.now)
+  result.sequence, result.now = fmt(sequence), now_text
   return cjson.encode(result)
 end
 
--- Decides: puts the operation into the outbox, and stages the answer to its key if it has one.
--- It is the last step of an item, and its only write: a store that refuses to write does so here,
--- before anything was changed.
+-- Decides: puts the operation into the outbox, and then writes what was staged and the answer to
+-- its key if it has one. It is the last step of an item. A store that refuses to write does so at
+-- the outbox, before anything was changed, and can refuse nothing after that.
 local function record(result)
   local text = encoded(result, meta.sequence + 1)
   local entry = redis.call('XADD', KEYS[2], '*', 'request', item.request, 'result', text)
   meta.sequence = meta.sequence + 1
   if item.answer then
     put(item.answer, entry .. '\n' .. text .. '\n' .. item.request, ANSWER_MS)
+  end
+  local puts = item.puts
+  for i = 1, #puts, 3 do
+    values[puts[i]] = puts[i + 1]
+    redis.call('SET', puts[i], puts[i + 1], 'PX', puts[i + 2])
   end
   return { 'DONE', text, entry }
 end

@@ -42,11 +42,11 @@ local function packed_reservation(held)
   local legs, lots = {}, {}
   for i, unit in ipairs(held.units) do
     local leg = held.legs[unit]
-    legs[i] = string.format('%s:%.0f:%.0f:%.0f:%.0f:%.0f',
+    legs[i] = string.format('%s:%d:%d:%d:%d:%d',
       unit, leg.reserved, leg.held, leg.actual, leg.charged, leg.refunded)
   end
   for i, lot in ipairs(held.lots) do
-    lots[i] = string.format('%s,%s,%.0f,%.0f,%.0f,%.0f',
+    lots[i] = string.format('%s,%s,%d,%d,%d,%d',
       lot.ref, lot.id, lot.reserved, lot.held, lot.charged, lot.refunded)
   end
   return table.concat({
@@ -100,6 +100,6 @@ local function give_back(held, state)
   for _, leg in pairs(held.legs) do
     leg.held = 0
   end
-  held.state, held.settled = state, fmt(meta.now)
+  held.state, held.settled = state, now_text
   set_expiry(held.id, false)
 end

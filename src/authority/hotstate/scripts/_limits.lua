@@ -1,9 +1,9 @@
 -- limits(): what Reserve and Extend share, glued on behind the lots.
 
--- Returns the windows that do not allow the amounts. Even a budget that never denies keeps its
+-- Returns the windows that do not allow the amounts, or nil. Even a budget that never denies keeps its
 -- counts exact, so nothing may pass the largest amount.
 local function limiting(windows, amounts, is_last)
-  local rows = {}
+  local rows
   for _, window in ipairs(windows) do
     local amount, counts = amounts[window.unit], window.counts
     if amount then
@@ -12,6 +12,7 @@ local function limiting(windows, amounts, is_last)
       local overflows = counts.r + counts.c + amount > AMOUNT_MAX
       if (denies and amount > left_of(window)) or overflows then
         local in_debt = window.may_owe and counts.c - counts.f > window.amount
+        rows = rows or {}
         rows[#rows + 1] = {
           counts.ref, fmt(window.amount), fmt(counts.r), fmt(counts.c), fmt(counts.f), fmt(amount),
           in_debt and '1' or '0',
@@ -22,9 +23,9 @@ local function limiting(windows, amounts, is_last)
   return rows
 end
 
--- Returns the prepaid units whose grants do not cover the amounts.
+-- Returns the prepaid units whose grants do not cover the amounts, or nil.
 local function shortages(pools, amounts)
-  local rows = {}
+  local rows
   for unit, amount in pairs(amounts) do
     local pool = pools[unit]
     local free = pool and free_of(pool, amount) or amount
@@ -33,6 +34,7 @@ local function shortages(pools, amounts)
       for _, lot in ipairs(pool.lots) do
         reserved = reserved + lot.counts.r
       end
+      rows = rows or {}
       rows[#rows + 1] = { unit, fmt(amount), fmt(free), fmt(reserved) }
     end
   end
@@ -85,5 +87,5 @@ local function best_effort(windows, pools, wanted)
       return nil
     end
   end
-  return #limiting(windows, amounts, true) == 0 and amounts or nil
+  return not limiting(windows, amounts, true) and amounts or nil
 end

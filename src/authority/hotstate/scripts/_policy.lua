@@ -35,6 +35,7 @@ local function read_definitions(context, places_text)
     list[#list + 1] = read
     context.is_over = context.is_over or read.is_over
     context.is_missing = context.is_missing or not read.counts
+    context.counts_open = context.counts_open or read.unit == 'RESERVATIONS'
   end
   return list
 end
@@ -75,7 +76,7 @@ local function context_of()
     end
   end
   for key, per_minute in string.gmatch(rates, '(%d+):(%d+)') do
-    context.rates[#context.rates + 1] = { key_at(key), tonumber(per_minute) }
+    context.rates[#context.rates + 1] = { KEYS[tonumber(key)], tonumber(per_minute) }
   end
   contexts[item.context] = context
   return context

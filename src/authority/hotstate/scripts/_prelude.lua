@@ -15,15 +15,15 @@
 --   rate        string  when an account's rate limit is free again (microseconds)
 -- A key that is absent is loaded from the ledger before a script may use it: the answer is MISSING.
 --
--- Amounts stay below 2^53, where Lua numbers are exact; they are written with '%.0f' alone, since
--- tostring(1e14) is '1e+14'.
+-- Amounts stay below 2^53, where Lua numbers are exact; they are written with '%d' alone, since
+-- tostring(1e14) is '1e+14'. That '%d' writes every digit here is checked when a tenant is opened.
 
 local AMOUNT_MAX = 9007199254740991
 local KEEP_MS = 259200000    -- three days: how long idle hot state stays; the ledger has it for ever
 local ANSWER_MS = 90000000   -- 25 hours: answers stay hot for a day and an hour of grace
 
 local function fmt(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 -- Reads the tenant's meta and the clock. Returns nil if the tenant is not loaded in this epoch.

@@ -10,7 +10,7 @@ verbs.adjust = function(legs)
   if meta.policy ~= context.policy then
     return { 'STALE_POLICY', meta.policy }
   elseif context.is_over then
-    return { 'MOVED', fmt(meta.now) }
+    return { 'MOVED', now_text }
   elseif context.is_missing then
     return { 'MISSING' }
   end
@@ -40,7 +40,7 @@ verbs.adjust = function(legs)
         take(pool.lots[#pool.lots], owed)
       end
     end
-    moves[i] = string.format('%s,0,%.0f,0', unit, amount)
+    moves[i] = string.format('%s,0,%d,0', unit, amount)
   end
   return record({ deltas = deltas(), moves = table.concat(moves, ' ') })
 end

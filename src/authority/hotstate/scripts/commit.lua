@@ -110,7 +110,7 @@ verbs.commit = function(key, final, force, receipt, actual)
   local moves = {}
   for i, unit in ipairs(held.units) do
     local cost = costs[unit] or 0
-    moves[i] = string.format('%s,%.0f,%.0f,0', unit, cost, charge(held, context, unit, cost))
+    moves[i] = string.format('%s,%d,%d,0', unit, cost, charge(held, context, unit, cost))
   end
   if not held.is_held or meta.now >= tonumber(held.expires) then
     held.late = '1'

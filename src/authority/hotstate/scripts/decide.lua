@@ -1,17 +1,16 @@
--- decide(meta, outbox, expiries, window or lot..., other...; offset_ms, count of windows, count of
---        texts, text..., (verb, count of arguments, operation, request, checked, answer,
---        reservation, context, argument...)...)
+-- decide(meta, outbox, expiries, other..., window or lot...; offset_ms, count of others, count of
+--        texts, text..., (head, operation, request, argument...)...)
 --
 -- Decides a list of items, one after the other, each for itself. `other` are answers, reservations
--- and rates, which items name by their place among these, '0' for none; `context` is a place among
--- the texts. An item's verb is a function of the file of that name, which says its arguments and
--- what it answers.
+-- and rates. A head is `verb checked answer reservation context count`: two places among the keys
+-- and one among the texts, 0 for none, and how many arguments there are. An item's verb is a
+-- function of the file of that name, which says its arguments and what it answers.
 -- Answers NOT_LOADED, or for each item what its verb does, or FAULT (what went wrong): such an item
 -- has changed nothing.
 
 -- Reads all that the items may look at.
 local function read_all()
-  for i = 4, FIRST_OF_OTHERS do
+  for i = 4 + tonumber(ARGV[2]), #KEYS do
     places[string.match(KEYS[i], ':window:(.*)$')] = KEYS[i]
   end
   -- No more at once than fits on the stack of the interpreter.
@@ -37,14 +36,10 @@ local function run(...)
   return verb(...)
 end
 
-local written = {}  -- by key: the value and for how long it is kept
 local dirty = {}    -- the counts that are to be written, each as a key
 
--- Takes over what the present item has staged.
+-- Takes over what the present item has changed.
 local function keep()
-  for _, staged in ipairs(item.puts) do
-    values[staged[1]], written[staged[1]] = staged[2], staged
-  end
   for _, counts in ipairs(changed) do
     dirty[counts] = true
   end
@@ -60,17 +55,21 @@ local function drop()
   end
 end
 
+-- Decides the item at ARGV[at]; returns the answer, and where the next one is.
 local function decide(at)
+  local verb, checked, answer_key, reservation, context, count =
+    string.match(ARGV[at], '^(%l+) (%d) (%d+) (%d+) (%d+) (%d+)$')
+  local next_at = at + 3 + tonumber(count)
   item = {
-    verb = ARGV[at], operation = ARGV[at + 2], request = ARGV[at + 3], checked = ARGV[at + 4],
-    answer = key_at(ARGV[at + 5]), reservation = key_at(ARGV[at + 6]),
-    context = tonumber(ARGV[at + 7]), puts = {},
+    verb = verb, operation = ARGV[at + 1], request = ARGV[at + 2], checked = checked,
+    answer = KEYS[tonumber(answer_key)], reservation = KEYS[tonumber(reservation)],
+    context = tonumber(context), puts = {},
   }
   changed = {}
-  local is_sound, answer = pcall(run, unpack(ARGV, at + 8, at + 7 + tonumber(ARGV[at + 1])))
+  local is_sound, answer = pcall(run, unpack(ARGV, at + 3, next_at - 1))
   if is_sound then
     keep()
-    return answer
+    return answer, next_at
   end
   drop()
   local problem = type(answer) == 'table' and answer.err or answer
@@ -78,21 +77,17 @@ local function decide(at)
   if string.match(problem, '^READONLY') then
     error(answer)
   end
-  return { 'FAULT', problem }
+  return { 'FAULT', problem }, next_at
 end
 
--- Writes what the items have changed. What is in the outbox must be here too: from the first of
--- these on, nothing is left that the store could refuse.
+-- Writes what the items have changed together. Nothing of it can be refused: the outbox was written.
 local function write_all(first_sequence)
-  for key, staged in pairs(written) do
-    redis.call('SET', key, staged[2], 'PX', staged[3])
-  end
   for counts in pairs(dirty) do
-    local packed = string.format('%.0f %.0f %.0f', counts.r, counts.c, counts.f)
+    local packed = string.format('%d %d %d', counts.r, counts.c, counts.f)
     redis.call('SET', counts.key, packed, 'PX', KEEP_MS)
   end
   if meta.sequence > first_sequence then
-    redis.call('HSET', KEYS[1], 'sequence', fmt(meta.sequence), 'now', fmt(meta.now))
+    redis.call('HSET', KEYS[1], 'sequence', fmt(meta.sequence), 'now', now_text)
   end
   write_expiries()
 end
@@ -101,11 +96,11 @@ meta = open(KEYS[1], ARGV[1])
 if not meta then
   return { 'NOT_LOADED' }
 end
+now_text = fmt(meta.now)
 read_all()
 local first_sequence, answers, at = meta.sequence, {}, 4 + tonumber(ARGV[3])
 while ARGV[at] do
-  answers[#answers + 1] = decide(at)
-  at = at + 8 + tonumber(ARGV[at + 1])
+  answers[#answers + 1], at = decide(at)
 end
 write_all(first_sequence)
 return answers

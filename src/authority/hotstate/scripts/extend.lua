@@ -35,11 +35,11 @@ verbs.extend = function(ttl, life, legs)
     end
   end
 
-  local denied = { reason = '', retry = '0' }
-  denied.limiting = limiting(windows, amounts, true)
-  denied.shortages = shortages(context.pools, amounts)
-  if #denied.limiting + #denied.shortages > 0 then
-    denied.next_expiry = next_expiry()
+  local limits, shorts = limiting(windows, amounts, true), shortages(context.pools, amounts)
+  if limits or shorts then
+    local denied = {
+      reason = '', retry = '0', limiting = limits, shortages = shorts, next_expiry = next_expiry(),
+    }
     return record({ reservation = packed_reservation(held), denied = denied })
   end
 

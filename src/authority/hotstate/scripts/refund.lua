@@ -36,7 +36,7 @@ local function refund_lots(held, unit, amount, restores, restored)
     amount = amount - part
     local restore = restores[receipt.ref]
     if part > 0 and restore and meta.now >= tonumber(restore.expires) then
-      restored[#restored + 1] = string.format('%s,%s,%.0f,%.0f',
+      restored[#restored + 1] = string.format('%s,%s,%d,%d',
         restore.id, receipt.id, part, meta.now + tonumber(restore.grace))
     end
   end
@@ -85,7 +85,7 @@ verbs.refund = function(legs, ...)
     end
     if amount > 0 then
       leg.refunded = leg.refunded + amount
-      moves[#moves + 1] = string.format('%s,0,0,%.0f', unit, amount)
+      moves[#moves + 1] = string.format('%s,0,0,%d', unit, amount)
     end
     refund_lots(held, unit, amount, restores, restored)
   end

@@ -12,25 +12,23 @@ local function read_options(text)
   local options, is_capped = {}, true
   for refusal, legs in string.gmatch(text, '([%u_%-]+) ([^;]+)') do
     local amounts, units = read_legs(legs)
-    options[#options + 1] = { refusal = refusal ~= '-' and refusal or '', amounts = amounts, units = units }
+    options[#options + 1] = { refusal = refusal, amounts = amounts, units = units }
     is_capped = is_capped and refusal == 'PER_REQUEST_CAP'
   end
   return options, is_capped
 end
 
--- Returns the first option that fits, and what is in the way if none does: why, whether time may
--- help; and what the rates are to be if it is held or denied. They are checked in this order: the
--- account, the request, open reservations, the rate, budgets, grants.
+-- Returns the first option that fits; or else what is in the way, whether time may help, and what
+-- the rates are to be. It is checked in this order: the account, the request, open reservations, the
+-- rate, budgets, grants.
 local function choose(context, options, is_capped)
-  local denied = { reason = '', limiting = {}, shortages = {}, retry = '0' }
-  local open_one = limiting(context.windows, { RESERVATIONS = 1 }, true)
-  if context.rule ~= '' then
-    denied.reason = context.rule
+  local denied = { reason = '', retry = '0' }
+  if context.rule ~= '' or is_capped then
+    denied.reason = context.rule ~= '' and context.rule or 'PER_REQUEST_CAP'
     return nil, denied, false, {}
-  elseif is_capped then
-    denied.reason = 'PER_REQUEST_CAP'
-    return nil, denied, false, {}
-  elseif #open_one > 0 then
+  end
+  local open_one = context.counts_open and limiting(context.windows, { RESERVATIONS = 1 }, true)
+  if open_one then
     denied.reason, denied.limiting = 'CONCURRENCY_CAP', open_one
     return nil, denied, true, {}
   end
@@ -43,12 +41,14 @@ local function choose(context, options, is_capped)
   for i, option in ipairs(options) do
     denied.limiting = limiting(context.windows, option.amounts, i == #options)
     denied.shortages = shortages(context.pools, option.amounts)
-    if option.refusal == '' and #denied.limiting + #denied.shortages == 0 then
+    local is_free = option.refusal == '-'
+    if is_free and not denied.limiting and not denied.shortages then
       return i, denied, is_in_the_way, rated
     end
-    is_in_the_way = is_in_the_way or option.refusal == ''
+    is_in_the_way = is_in_the_way or is_free
   end
-  denied.reason = options[#options].refusal
+  local refusal = options[#options].refusal
+  denied.reason = refusal ~= '-' and refusal or ''
   return nil, denied, is_in_the_way, rated
 end
 
@@ -58,7 +58,7 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
   if meta.policy ~= context.policy then
     return { 'STALE_POLICY', meta.policy }
   elseif context.is_over then
-    return { 'MOVED', fmt(meta.now) }
+    return { 'MOVED', now_text }
   elseif context.is_missing then
     return { 'MISSING' }
   end
@@ -67,7 +67,7 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
 
   if not chosen and is_in_the_way and may_reclaim == '1' then
     write_expiries()
-    local expired = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', fmt(meta.now), 'LIMIT', 0, 16)
+    local expired = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now_text, 'LIMIT', 0, 16)
     if #expired > 0 then
       return { 'RECLAIM', unpack(expired) }
     end
@@ -88,7 +88,7 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
   local units = options[chosen].units
   local held = {
     id = id, account = account, state = 'HELD', option = fmt(chosen - 1), late = '0',
-    created = fmt(meta.now), expires = fmt(meta.now + tonumber(ttl)), settled = '0',
+    created = now_text, expires = fmt(meta.now + tonumber(ttl)), settled = '0',
     labels = labels, commit_key = '', receipt = '', legs = {}, units = units, lots = {},
   }
   local on, refs = {}, {}

@@ -297,7 +297,7 @@ class TestPolicy:
     async def test_the_audit_sees_a_number_that_was_changed_by_hand(self, acme, core):
         await hold(acme)
         (window,) = [key async for key in core.hot.redis.scan_iter("*:window:*")]
-        await core.hot.redis.hset(window, "r", 399_999)
+        await core.hot.redis.set(window, "399999 0 0")
         (difference,) = await acme.differences()
         assert (difference.place, difference.field) == ("hot_state", "reserved")
         async with core.database.connection() as connection:

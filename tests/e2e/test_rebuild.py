@@ -28,7 +28,7 @@ async def damage(core, tenant):
     keys = await core.hot.redis.keys(f"pm:{{{tenant}}}:*:window:*")
     assert keys
     for key in keys:
-        await core.hot.redis.hset(key, "c", "999")
+        await core.hot.redis.set(key, "0 999 0")
 
 
 @pytest.mark.parametrize("tenant", ["acme", ""])

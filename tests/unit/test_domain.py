@@ -120,11 +120,11 @@ def test_the_entries_of_a_commit():
         ).map(tuple),
         option_index=st.integers(0, 7),
         late=st.booleans(),
-        labels=st.just({}),
+        labels=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
         create_ms=AMOUNTS,
         expire_ms=AMOUNTS,
         settle_ms=AMOUNTS,
-        commit_key=st.text(max_size=5),
+        commit_key=st.text(max_size=5).filter(str.isprintable),
         receipt=st.text(max_size=5),
     )
 )
@@ -144,7 +144,8 @@ def test_a_reservation_is_read_as_it_was_written(reservation):
         "commit_key": reservation.commit_key,
         "receipt": reservation.receipt,
     }
-    assert Reservation.decode(fields, {}) == reservation
+    assert Reservation.decode(fields, reservation.labels) == reservation
+    assert Reservation.unpack(reservation.pack()) == reservation
 
 
 def test_denied_limits_are_ordered_by_what_waiting_helps():

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from authority.hotstate.scripts import Script
+from authority.hotstate.scripts import Script, Verb
 
 ROOT = Path(__file__).parents[2]
 GENERATED = ROOT / "src/authority/v1"
@@ -99,7 +99,7 @@ def test_a_lua_file_opens_with_its_contract():
         for name, text in sources(LUA)
         if not text.startswith(f"-- {Path(name).stem.removeprefix('_')}(")
     ] == []
-    assert {path.stem for path in LUA if not path.stem.startswith("_")} == set(Script)
+    assert {path.stem for path in LUA if not path.stem.startswith("_")} == {*Script, *Verb}
 
 
 def test_lua_builds_no_key_and_writes_no_bare_number():

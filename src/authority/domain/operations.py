@@ -170,11 +170,17 @@ class Operation:
 
     @classmethod
     def decode(cls, request: str, result: str) -> Self:
-        """Read an operation from what the outbox or the ledger holds."""
+        """Read an operation from what the outbox or the ledger holds.
+
+        The result is JSON: `operation`, `sequence`, `epoch`, `now`; and, as the operation is one,
+        `reservation` (packed), `deltas` (`ref,reserved,committed,refunded`), `moves`
+        (`unit,actual,charged,refunded`) and `restored` (`new,old,amount,expires`), of which many
+        are joined by blanks; `denied`; `grant` and `actor`. Numbers are decimal texts.
+        """
         asked: Mapping[str, Any] = json.loads(request)
         decided: Mapping[str, Any] = json.loads(result)
-        held = decided.get("reservation")
-        reservation = Reservation.decode(held, json.loads(held["labels"])) if held else None
+        packed = decided.get("reservation")
+        reservation = Reservation.unpack(packed) if packed else None
         grant = Grant.decode(decided["grant"]) if "grant" in decided else None
         owners = (
             reservation and reservation.reservation_id,
@@ -192,26 +198,28 @@ class Operation:
             request=request,
             result=result,
             reservation=reservation,
-            deltas=tuple(_delta(row) for row in decided.get("deltas") or ()),
-            moves=tuple(_move(row) for row in decided.get("moves") or ()),
-            restored=tuple(
-                Restored(new, old, int(amount), int(expires))
-                for new, old, amount, expires in decided.get("restored") or ()
-            ),
+            deltas=tuple(_delta(text) for text in decided.get("deltas", "").split()),
+            moves=tuple(_move(text) for text in decided.get("moves", "").split()),
+            restored=tuple(_restored(text) for text in decided.get("restored", "").split()),
             grant=grant,
             denied=_denied(decided["denied"]) if "denied" in decided else None,
             actor=decided.get("actor", ""),
         )
 
 
-def _delta(row: Sequence[str]) -> WindowDelta:
-    ref, reserved, committed, refunded = row
+def _delta(text: str) -> WindowDelta:
+    ref, reserved, committed, refunded = text.split(",")
     return WindowDelta(WindowRef.parse(ref), int(reserved), int(committed), int(refunded))
 
 
-def _move(row: Sequence[str]) -> Move:
-    unit, actual, charged, refunded = row
+def _move(text: str) -> Move:
+    unit, actual, charged, refunded = text.split(",")
     return Move(Unit(unit), int(actual), int(charged), int(refunded))
+
+
+def _restored(text: str) -> Restored:
+    new, old, amount, expires = text.split(",")
+    return Restored(new, old, int(amount), int(expires))
 
 
 def _denied(fields: Mapping[str, Any]) -> Denied:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,23 @@ from typing import Any, NamedTuple, Self
 from authority.domain.budgets import WindowRef
 from authority.domain.grants import GrantReceipt
 from authority.domain.money import Unit
+
+# The fields of a packed reservation before its receipt, in order.
+_PACKED = (
+    "id",
+    "account",
+    "state",
+    "option",
+    "late",
+    "created",
+    "expires",
+    "settled",
+    "legs",
+    "windows",
+    "grants",
+    "labels",
+    "commit_key",
+)
 
 TTL_MS_MIN = 1_000
 TTL_MS_DEFAULT = 600_000
@@ -92,6 +110,38 @@ class Reservation:
             settle_ms=int(fields["settled"]),
             commit_key=fields["commit_key"],
             receipt=fields["receipt"],
+        )
+
+    @classmethod
+    def unpack(cls, packed: str) -> Self:
+        """Read what `pack` or a script wrote. Raises ValueError."""
+        *texts, receipt = packed.split("\n", len(_PACKED))
+        fields = dict(zip(_PACKED, texts, strict=True), receipt=receipt)
+        return cls.decode(fields, json.loads(fields["labels"]))
+
+    def pack(self) -> str:
+        """Return the one text that the hot store keeps: the fields, each on a line of its own.
+
+        The receipt is the last.
+        """
+        labels = json.dumps(dict(self.labels), ensure_ascii=False, separators=(",", ":"))
+        return "\n".join(
+            (
+                self.reservation_id,
+                self.account,
+                self.state,
+                str(self.option_index),
+                "1" if self.late else "0",
+                str(self.create_ms),
+                str(self.expire_ms),
+                str(self.settle_ms),
+                self.legs_text,
+                self.windows_text,
+                self.grants_text,
+                labels,
+                self.commit_key,
+                self.receipt,
+            )
         )
 
     @property

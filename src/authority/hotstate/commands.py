@@ -1,25 +1,143 @@
-"""What the scripts are told, as JSON. Amounts and times are strings: cjson keeps 14 digits."""
+"""What DECIDE is told: items, and how those of one call are put together.
+
+Amounts and times are decimal texts. Everything here is a mirror of the scripts: their headers say
+what each text means.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.grants import Lot
 from authority.domain.money import Leg
-from authority.domain.operations import DenialReason
 from authority.domain.policies import Money
 from authority.domain.ports import (
     AdjustCommand,
     CommitCommand,
     ExtendCommand,
     HeldOn,
+    Keyed,
     RefundCommand,
     ReserveCommand,
 )
-from authority.domain.reservations import LIFE_MS_MAX
+from authority.domain.reservations import LIFE_MS_MAX, ReserveMode
+from authority.hotstate.keys import TenantKeys
+from authority.hotstate.scripts import Verb
+
+_Row = TypeVar("_Row")
+
+_NO_MONEY = Money((), frozenset())
+_FIRST_OTHER = 4  # among KEYS: behind the three that every call has
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPart:
+    """What an item must know of the tenant's policy (scripts/_policy.lua)."""
+
+    version: int
+    rule: str = ""
+    limits: Sequence[int | None] = ()
+    windows: Sequence[BudgetWindow] = ()
+    debtors: frozenset[str] = frozenset()
+    money: Money = _NO_MONEY
+    rates: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a call. `key` is '' for what has no answer, `reservation` for what needs none."""
+
+    verb: Verb
+    operation_id: str
+    request: str
+    checked: bool
+    key: str = ""
+    reservation: str = ""
+    refs: Sequence[WindowRef] = ()  # of the reservation
+    policy: PolicyPart | None = None
+    arguments: Sequence[str] = ()
+
+
+class Call:
+    """The keys and arguments of one call. Equal keys and texts of its items are sent once."""
+
+    def __init__(self, keys: TenantKeys, offset_ms: int) -> None:
+        self._keys = keys
+        self._offset_ms = offset_ms
+        self._windows: dict[str, None] = {}
+        self._others: dict[str, int] = {}
+        self._texts: dict[str, int] = {}
+        self._items: list[str] = []
+        # What the items have of one and the same policy is written once.
+        self._written: dict[int, str] = {}
+
+    def add(self, item: Item) -> None:
+        """Put an item behind the others."""
+        keys = self._keys
+        for ref in item.refs:
+            self._windows[keys.window(ref)] = None
+        checked = 1 if item.checked else 0
+        answer = self._other(keys.answer(item.key)) if item.key else 0
+        held = self._other(keys.reservation(item.reservation)) if item.reservation else 0
+        context = self._context(item.policy) if item.policy else 0
+        head = f"{item.verb} {checked} {answer} {held} {context} {len(item.arguments)}"
+        self._items += (head, item.operation_id, item.request, *item.arguments)
+
+    def keys(self) -> list[str]:
+        """Return KEYS."""
+        keys = self._keys
+        return [keys.meta, keys.outbox, keys.expiries, *self._others, *self._windows]
+
+    def arguments(self) -> list[str]:
+        """Return ARGV."""
+        head = (str(self._offset_ms), str(len(self._others)), str(len(self._texts)))
+        return [*head, *self._texts, *self._items]
+
+    def _other(self, key: str) -> int:
+        return self._others.setdefault(key, _FIRST_OTHER + len(self._others))
+
+    def _text(self, text: str) -> int:
+        return self._texts.setdefault(text, len(self._texts) + 1)
+
+    def _context(self, part: PolicyPart) -> int:
+        limits = " ".join("-" if limit is None else str(limit) for limit in part.limits)
+        windows = self._once(part.windows, lambda window: self._window(window, part.debtors))
+        lots = self._once(part.money.lots, self._lot)
+        prepaid = " ".join(sorted(part.money.prepaid))
+        rates = " ".join(
+            f"{self._other(self._keys.rate(account))}:{per_minute}"
+            for account, per_minute in (part.rates or {}).items()
+        )
+        return self._text(f"{part.version};{part.rule};{limits};{windows};{lots};{prepaid};{rates}")
+
+    def _once(self, rows: Sequence[_Row], write: Callable[[_Row], int]) -> str:
+        written = self._written.get(id(rows))
+        if written is None:
+            written = self._written[id(rows)] = " ".join([str(write(row)) for row in rows])
+        return written
+
+    def _window(self, window: BudgetWindow, debtors: frozenset[str]) -> int:
+        budget, span = window
+        ref = f"{budget.key}:{span.start_ms}:{budget.unit}"
+        self._windows[self._keys.window(ref)] = None
+        mark = 1 if budget.account in debtors else 0
+        return self._text(
+            f"{ref} {budget.limit} {budget.enforcement} {mark} 0 0 {span.start_ms} {span.end_ms}"
+        )
+
+    def _lot(self, lot: Lot) -> int:
+        grant, span = lot
+        ref = f"{grant.key}:{span.start_ms}:{grant.unit}"
+        self._windows[self._keys.window(ref)] = None
+        name = grant.grant_id.partition("/")[2]
+        return self._text(
+            f"{ref} {grant.amount} {name} 0 {grant.effective_ms} {lot.expire_ms}"
+            f" {span.start_ms} {span.end_ms}"
+        )
 
 
 def compact(value: object) -> str:
@@ -27,141 +145,138 @@ def compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def further_lots(money: Money, held: HeldOn) -> list[WindowRef]:
-    """Return the lots that may be spent and that the reservation did not take from, in order."""
-    known = set(held.lots)
-    return [lot.ref for lot in money.lots if lot.ref not in known]
-
-
-def reserve_command(command: ReserveCommand) -> str:
+def reserve_item(keyed: Keyed, command: ReserveCommand) -> Item:
     """Return what reserve.lua is told."""
     terms = command.terms
-    capped = all(reason is DenialReason.PER_REQUEST_CAP for reason in command.refusals)
-    return compact(
-        {
-            "policy": str(terms.policy_version),
-            "id": command.reservation_id,
-            "account": terms.account,
-            "ttl": str(command.ttl_ms),
-            "labels": compact(command.labels),
-            "mode": command.mode,
-            "may_reclaim": command.may_reclaim,
-            "refusal": terms.refusal or "",
-            "capped": capped,
-            "windows": [
-                {**_window(window), "may_owe": window.budget.account in terms.debtors}
-                for window in terms.windows
-            ],
-            **_money(terms.money),
-            "rates": [str(per_minute) for per_minute in terms.rates.values()],
-            "options": [
-                {
-                    "refusal": refusal or "",
-                    "units": [leg.unit for leg in option.legs],
-                    "amounts": _amounts(option.legs),
-                }
-                for option, refusal in zip(command.options, command.refusals, strict=True)
-            ],
-        }
+    options = zip(command.options, command.refusals, strict=True)
+    return Item(
+        Verb.RESERVE,
+        keyed.operation_id,
+        keyed.request,
+        keyed.checked,
+        # A check has no key: it is decided anew each time.
+        key="" if command.mode is ReserveMode.CHECK_ONLY else keyed.key,
+        reservation=command.reservation_id,
+        policy=PolicyPart(
+            terms.policy_version,
+            rule=terms.refusal or "",
+            windows=terms.windows,
+            debtors=terms.debtors,
+            money=terms.money,
+            rates=terms.rates,
+        ),
+        arguments=(
+            command.reservation_id,
+            terms.account,
+            str(command.ttl_ms),
+            compact(command.labels) if command.labels else "{}",
+            command.mode,
+            "1" if command.may_reclaim else "0",
+            ";".join(f"{refusal or '-'} {_legs(option.legs)}" for option, refusal in options),
+        ),
     )
 
 
-def commit_command(command: CommitCommand, key: str) -> str:
+def commit_item(keyed: Keyed, command: CommitCommand) -> Item:
     """Return what commit.lua is told."""
-    return compact(
-        {
-            "policy": str(command.policy_version),
-            "key": key,
-            "overage": command.overage,
-            "final": command.final,
-            "force": command.force,
-            "receipt": command.receipt,
-            "actual": _amounts(command.actual),
-            "limits": _limits(command.limits),
-            **_money(command.money),
-            "more": [str(ref) for ref in further_lots(command.money, command.held)],
-        }
+    return _held_item(
+        Verb.COMMIT,
+        keyed,
+        command.held,
+        PolicyPart(
+            command.policy_version,
+            rule=command.overage,
+            limits=command.limits,
+            money=command.money,
+        ),
+        keyed.key,
+        "1" if command.final else "0",
+        "1" if command.force else "0",
+        command.receipt,
+        _legs(command.actual),
     )
 
 
-def extend_command(command: ExtendCommand) -> str:
+def release_item(keyed: Keyed, held: HeldOn) -> Item:
+    """Return what release.lua is told."""
+    return _held_item(Verb.RELEASE, keyed, held, None)
+
+
+def extend_item(keyed: Keyed, command: ExtendCommand) -> Item:
     """Return what extend.lua is told."""
-    return compact(
-        {
-            "policy": str(command.policy_version),
-            "ttl": str(command.ttl_ms),
-            "life": str(LIFE_MS_MAX),
-            "legs": _amounts(command.legs),
-            "limits": _limits(command.limits),
-            **_money(command.money),
-            "more": [str(ref) for ref in further_lots(command.money, command.held)],
-        }
+    return _held_item(
+        Verb.EXTEND,
+        keyed,
+        command.held,
+        PolicyPart(command.policy_version, limits=command.limits, money=command.money),
+        str(command.ttl_ms),
+        str(LIFE_MS_MAX),
+        _legs(command.legs),
     )
 
 
-def refund_command(command: RefundCommand) -> str:
+def refund_item(keyed: Keyed, command: RefundCommand) -> Item:
     """Return what refund.lua is told."""
-    return compact(
-        {
-            "legs": _amounts(command.legs) if command.legs else False,
-            "restore": {
-                str(ref): {
-                    "expires": str(restore.expire_ms),
-                    "grace": str(restore.grace_ms),
-                    "id": restore.grant_id,
-                }
-                for ref, restore in command.restores.items()
-            },
-        }
-    )
+    restores = [
+        text
+        for ref, restore in command.restores.items()
+        for text in (str(ref), str(restore.expire_ms), str(restore.grace_ms), restore.grant_id)
+    ]
+    return _held_item(Verb.REFUND, keyed, command.held, None, _legs(command.legs), *restores)
 
 
-def adjust_command(command: AdjustCommand) -> str:
+def adjust_item(keyed: Keyed, command: AdjustCommand) -> Item:
     """Return what adjust.lua is told."""
-    return compact(
-        {
-            "policy": str(command.policy_version),
-            "amounts": _amounts(command.legs),
-            "windows": [_window(window) for window in command.windows],
-            **_money(command.money),
-        }
+    return Item(
+        Verb.ADJUST,
+        keyed.operation_id,
+        keyed.request,
+        keyed.checked,
+        key=keyed.key,
+        policy=PolicyPart(command.policy_version, windows=command.windows, money=command.money),
+        arguments=(_legs(command.legs),),
     )
 
 
-def _amounts(legs: Sequence[Leg]) -> Mapping[str, str]:
-    return {leg.unit: str(leg.amount) for leg in legs}
+def record_item(keyed: Keyed, fields: Mapping[str, object]) -> Item:
+    """Return what record.lua is told."""
+    return Item(
+        Verb.RECORD,
+        keyed.operation_id,
+        keyed.request,
+        keyed.checked,
+        key=keyed.key,
+        arguments=(compact(fields),),
+    )
 
 
-def _limits(limits: Sequence[int | None]) -> list[str | bool]:
-    # Not null: cjson makes that a value which is not false.
-    return [False if limit is None else str(limit) for limit in limits]
+def expire_item(held: HeldOn, operation_id: str, request: str) -> Item:
+    """Return what expire.lua is told."""
+    return Item(
+        Verb.EXPIRE,
+        operation_id,
+        request,
+        checked=True,
+        reservation=held.reservation_id,
+        refs=(*held.windows, *held.lots),
+    )
 
 
-def _window(window: BudgetWindow) -> dict[str, str]:
-    budget, span = window
-    return {
-        "ref": str(window.ref),
-        "unit": budget.unit,
-        "limit": str(budget.limit),
-        "enforcement": budget.enforcement,
-        "start": str(span.start_ms),
-        "finish": str(span.end_ms),
-    }
+def _held_item(
+    verb: Verb, keyed: Keyed, held: HeldOn, policy: PolicyPart | None, *arguments: str
+) -> Item:
+    return Item(
+        verb,
+        keyed.operation_id,
+        keyed.request,
+        keyed.checked,
+        key=keyed.key,
+        reservation=held.reservation_id,
+        refs=(*held.windows, *held.lots),
+        policy=policy,
+        arguments=arguments,
+    )
 
 
-def _money(money: Money) -> dict[str, Any]:
-    return {"lots": [_lot(lot) for lot in money.lots], "prepaid": sorted(money.prepaid)}
-
-
-def _lot(lot: Lot) -> dict[str, str]:
-    grant, span = lot
-    return {
-        "ref": str(lot.ref),
-        "id": grant.grant_id.partition("/")[2],
-        "unit": grant.unit,
-        "amount": str(grant.amount),
-        "effective": str(grant.effective_ms),
-        "expires": str(lot.expire_ms),
-        "start": str(span.start_ms),
-        "finish": str(span.end_ms),
-    }
+def _legs(legs: Iterable[Leg]) -> str:
+    return " ".join([f"{leg.unit}:{leg.amount}" for leg in legs])

@@ -41,7 +41,7 @@ class TenantKeys(NamedTuple):
         """Return the key of a reservation."""
         return f"pm:{{{self.tenant}}}:{self.epoch}:reservation:{uuid_of(reservation_id)}"
 
-    def window(self, ref: WindowRef) -> str:
+    def window(self, ref: WindowRef | str) -> str:
         """Return the key of the counts of a budget in one window, or of a lot."""
         return f"pm:{{{self.tenant}}}:{self.epoch}:window:{ref}"
 

@@ -15,6 +15,17 @@ _FOLDER = files("authority.hotstate") / "scripts"
 class Script(StrEnum):
     """The scripts by the name of their file."""
 
+    DECIDE = "decide"
+    READ = "read"
+    LOAD = "load"
+    FENCE = "fence"
+    OPEN = "open"
+    POLICY = "policy"
+
+
+class Verb(StrEnum):
+    """What DECIDE can do, by the name of the file of each."""
+
     RESERVE = "reserve"
     COMMIT = "commit"
     RELEASE = "release"
@@ -23,23 +34,10 @@ class Script(StrEnum):
     EXTEND = "extend"
     ADJUST = "adjust"
     RECORD = "record"
-    READ = "read"
-    LOAD = "load"
-    FENCE = "fence"
-    OPEN = "open"
-    POLICY = "policy"
 
 
-# What a script needs besides the prelude.
-_SHARED: Mapping[Script, tuple[str, ...]] = {
-    Script.RESERVE: ("_holds", "_lots", "_limits"),
-    Script.EXTEND: ("_holds", "_lots", "_limits"),
-    Script.COMMIT: ("_holds", "_lots"),
-    Script.RELEASE: ("_holds",),
-    Script.REFUND: ("_holds",),
-    Script.EXPIRE: ("_holds",),
-    Script.ADJUST: ("_holds", "_lots"),
-}
+# What DECIDE is made of besides the prelude.
+_SHARED = ("_call", "_policy", "_holds", "_lots", "_limits")
 
 
 class ScriptSet(NamedTuple):
@@ -58,8 +56,9 @@ def _text(name: str) -> str:
 def script_set(epoch: int) -> ScriptSet:
     """Return the scripts of an epoch. The epoch is in the text, and so in the hash."""
     head = f"local EPOCH = '{epoch}'\n{_text('_prelude')}\n"
+    parts = {Script.DECIDE: (*_SHARED, *Verb)}
     texts = {
-        script: "".join((head, *(_text(part) for part in _SHARED.get(script, ())), _text(script)))
+        script: "".join((head, *map(_text, parts.get(script, ())), _text(script)))
         for script in Script
     }
     hashes = {

@@ -6,9 +6,8 @@ every failure is Unavailable: the caller repeats the operation with its idempote
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -35,17 +34,22 @@ from authority.domain.ports import (
 from authority.domain.reservations import Reservation
 from authority.hotstate.clock import HotClock
 from authority.hotstate.commands import (
-    adjust_command,
-    commit_command,
-    compact,
-    extend_command,
-    further_lots,
-    refund_command,
-    reserve_command,
+    Call,
+    Item,
+    adjust_item,
+    commit_item,
+    expire_item,
+    extend_item,
+    record_item,
+    refund_item,
+    release_item,
+    reserve_item,
 )
+from authority.hotstate.gatherer import Gatherer
 from authority.hotstate.keys import TenantKeys
 from authority.hotstate.scripts import Script, ScriptSet, script_set
 
+_FAULT = "FAULT"
 _REPLY_SECONDS = 1.5  # as for the ledger: shorter than a client's own deadline
 # States of the store that the client has no error of its own for, as it has for a full one.
 _STATES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
@@ -54,6 +58,8 @@ _STATES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
 AWAY = (RedisError, OSError, RuntimeError)
 # Without these a cluster client sends a script again, by a new connection, when its reply is lost.
 CLUSTER_OPTIONS = {"cluster_error_retry_attempts": 0, "connection_error_retry_attempts": 0}
+# The same in the answer of one item. A store that has become read-only refuses the whole call.
+_REFUSALS = (*_STATES, "OOM ")
 _EXPIRE_REQUEST = '{"kind":"EXPIRE"}'
 
 
@@ -77,6 +83,17 @@ def connect(url: str) -> Redis:
     return cast("Redis", Redis.from_url(url, **client_options()))
 
 
+class ScriptFault(Exception):
+    """A script could not decide an item, such as one whose hot state is unreadable."""
+
+
+class _Answer(NamedTuple):
+    """What DECIDE answered for one item, and the epoch that it was given in."""
+
+    epoch: int
+    answer: list[Any]
+
+
 class HotStore:
     """Implements `domain.ports.HotState`."""
 
@@ -84,6 +101,7 @@ class HotStore:
         self.redis = redis
         self.clock = clock
         self._scripts: ScriptSet | None = None
+        self._gatherer: Gatherer[Item, _Answer] = Gatherer(self._send)
 
     @property
     def epoch(self) -> int | None:
@@ -148,98 +166,62 @@ class HotStore:
             raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
         return cast("list[Any]", reply)
 
-    async def _decide(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[str | int], request: str
-    ) -> Decision:
+    async def _send(self, tenant: str, items: Sequence[Item]) -> list[_Answer]:
+        """Let DECIDE run over items, in one call."""
         epoch = self.epoch or 0
-        verdict, *detail = await self.call(script, keys, arguments)
+        call = Call(TenantKeys(tenant, epoch), self.clock.offset_ms)
+        for item in items:
+            call.add(item)
+        answers = await self.call(Script.DECIDE, call.keys(), call.arguments())
+        if answers[0] == Verdict.NOT_LOADED:
+            return [_Answer(epoch, answers)] * len(items)
+        return [_Answer(epoch, answer) for answer in answers]
+
+    async def _decide(self, tenant: str, item: Item) -> Decision:
+        epoch, (verdict, *detail) = await self._gatherer.answer(tenant, item)
+        if verdict == _FAULT:
+            (problem,) = detail
+            if problem.startswith(_REFUSALS):
+                raise Unavailable(f"The hot store refuses commands: {problem}")
+            raise ScriptFault(problem)
         verdict = Verdict(verdict)
         if verdict in {Verdict.DONE, Verdict.CHECKED, Verdict.REPLAYED}:
             result, entry = detail
-            return Decision(verdict, Operation.decode(request, result), entry)
+            return Decision(verdict, Operation.decode(item.request, result), entry)
         return Decision(verdict, detail=tuple(detail), epoch=epoch)
-
-    async def _decide_keyed(
-        self, script: Script, keyed: Keyed, keys: Sequence[str], *command: str
-    ) -> Decision:
-        checked = "1" if keyed.checked else "0"
-        arguments: list[str | int] = [
-            self.clock.offset_ms,
-            checked,
-            keyed.operation_id,
-            keyed.request,
-            *command,
-        ]
-        return await self._decide(script, keys, arguments, keyed.request)
-
-    def _keys_of(
-        self, keyed: Keyed, reservation_id: str, refs: Iterable[WindowRef], *more: str
-    ) -> list[str]:
-        keys = self.keys(keyed.tenant)
-        return [
-            keys.meta,
-            keys.answer(keyed.key),
-            keys.reservation(reservation_id),
-            keys.expiries,
-            keys.outbox,
-            *(keys.window(ref) for ref in refs),
-            *more,
-        ]
-
-    def _held_keys(self, keyed: Keyed, held: HeldOn, more: Iterable[WindowRef] = ()) -> list[str]:
-        return self._keys_of(keyed, held.reservation_id, (*held.windows, *held.lots, *more))
 
     async def reserve(self, keyed: Keyed, command: ReserveCommand) -> Decision:
         """Hold the first option that fits, or deny."""
-        rates = map(self.keys(keyed.tenant).rate, command.terms.rates)
-        keys = self._keys_of(keyed, command.reservation_id, command.terms.refs, *rates)
-        return await self._decide_keyed(Script.RESERVE, keyed, keys, reserve_command(command))
+        return await self._decide(keyed.tenant, reserve_item(keyed, command))
 
     async def commit_reservation(self, keyed: Keyed, command: CommitCommand) -> Decision:
         """Settle a reservation with its actual cost."""
-        keys = self._held_keys(keyed, command.held, further_lots(command.money, command.held))
-        text = commit_command(command, keyed.key)
-        return await self._decide_keyed(Script.COMMIT, keyed, keys, text)
+        return await self._decide(keyed.tenant, commit_item(keyed, command))
 
     async def release(self, keyed: Keyed, held: HeldOn) -> Decision:
         """Give an uncommitted reservation back."""
-        return await self._decide_keyed(Script.RELEASE, keyed, self._held_keys(keyed, held))
+        return await self._decide(keyed.tenant, release_item(keyed, held))
 
     async def refund(self, keyed: Keyed, command: RefundCommand) -> Decision:
         """Give a charge back."""
-        keys = self._held_keys(keyed, command.held)
-        return await self._decide_keyed(Script.REFUND, keyed, keys, refund_command(command))
+        return await self._decide(keyed.tenant, refund_item(keyed, command))
 
     async def extend(self, keyed: Keyed, command: ExtendCommand) -> Decision:
         """Hold longer, and more."""
-        keys = self._held_keys(keyed, command.held, further_lots(command.money, command.held))
-        return await self._decide_keyed(Script.EXTEND, keyed, keys, extend_command(command))
+        return await self._decide(keyed.tenant, extend_item(keyed, command))
 
     async def adjust(self, keyed: Keyed, command: AdjustCommand) -> Decision:
         """Charge more or less than was committed."""
-        keys = self.keys(keyed.tenant)
-        refs = [window.ref for window in command.windows] + [lot.ref for lot in command.money.lots]
-        names = [keys.meta, keys.answer(keyed.key), keys.outbox, *map(keys.window, refs)]
-        return await self._decide_keyed(Script.ADJUST, keyed, names, adjust_command(command))
+        return await self._decide(keyed.tenant, adjust_item(keyed, command))
 
     async def record(self, keyed: Keyed, fields: Mapping[str, object]) -> Decision:
         """Claim the key for an operation whose effect is the ledger's alone."""
-        keys = self.keys(keyed.tenant)
-        names = [keys.meta, keys.answer(keyed.key), keys.outbox]
-        return await self._decide_keyed(Script.RECORD, keyed, names, compact(fields))
+        return await self._decide(keyed.tenant, record_item(keyed, fields))
 
     async def expire(self, held: HeldOn, operation_id: str) -> Decision:
         """Give a reservation back whose time has passed."""
-        keys = self.keys(tenant_of(held.reservation_id))
-        names = [
-            keys.meta,
-            keys.reservation(held.reservation_id),
-            keys.expiries,
-            keys.outbox,
-            *(keys.window(ref) for ref in (*held.windows, *held.lots)),
-        ]
-        arguments: list[str | int] = [self.clock.offset_ms, operation_id, _EXPIRE_REQUEST]
-        return await self._decide(Script.EXPIRE, names, arguments, _EXPIRE_REQUEST)
+        item = expire_item(held, operation_id, _EXPIRE_REQUEST)
+        return await self._decide(tenant_of(held.reservation_id), item)
 
     async def set_aside(self, reservation_id: str) -> None:
         """Let no Reserve reclaim a reservation until the hot state is made anew."""
@@ -263,11 +245,9 @@ class HotStore:
         verdict, *detail = await self.call(Script.READ, names, [self.clock.offset_ms])
         if verdict != Verdict.DONE:
             return None
-        now, sequence, flat, counts = detail
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        held = Reservation.decode(fields, json.loads(fields["labels"])) if fields else None
-        rows = zip(counts[::3], counts[1::3], counts[2::3], strict=True)
-        return HotReading(epoch, int(now), int(sequence), held, [_counts(row) for row in rows])
+        now, sequence, (packed, *counts) = detail
+        held = Reservation.unpack(packed) if packed else None
+        return HotReading(epoch, int(now), int(sequence), held, [_counts(text) for text in counts])
 
     async def load(
         self,
@@ -285,13 +265,9 @@ class HotStore:
             keys.reservation(reservation.reservation_id) if reservation else keys.meta,
             *(keys.window(ref) for ref in counts),
         ]
-        fields = _reservation_fields(reservation) if reservation else {}
-        arguments: list[str | int] = [len(fields)]
-        for field, value in fields.items():
-            arguments += [field, value]
-        for row in counts.values():
-            arguments += row
-        await self.call(Script.LOAD, names, arguments)
+        packed = reservation.pack() if reservation else ""
+        rows = (" ".join(map(str, row)) for row in counts.values())
+        await self.call(Script.LOAD, names, [packed, *rows])
 
     async def raise_policy_version(self, tenant: str, version: int) -> bool:
         """Make older policies of the tenant stale; False if the tenant is not loaded."""
@@ -299,24 +275,5 @@ class HotStore:
         return bool(answer[0] == Verdict.DONE)
 
 
-def _counts(row: tuple[str, str, str]) -> WindowCounts | None:
-    return WindowCounts(*map(int, row)) if row[0] else None
-
-
-def _reservation_fields(reservation: Reservation) -> dict[str, str]:
-    return {
-        "id": reservation.reservation_id,
-        "account": reservation.account,
-        "state": reservation.state,
-        "legs": reservation.legs_text,
-        "windows": reservation.windows_text,
-        "grants": reservation.grants_text,
-        "option": str(reservation.option_index),
-        "late": "1" if reservation.late else "0",
-        "labels": compact(reservation.labels),
-        "created": str(reservation.create_ms),
-        "expires": str(reservation.expire_ms),
-        "settled": str(reservation.settle_ms),
-        "commit_key": reservation.commit_key,
-        "receipt": reservation.receipt,
-    }
+def _counts(text: str) -> WindowCounts | None:
+    return WindowCounts(*map(int, text.split())) if text else None

@@ -6,6 +6,7 @@ behind is drained by any other.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -69,9 +70,12 @@ class Outbox:
 
         What stays is written to the ledger again, where it changes nothing.
         """
-        pipeline = self._hot.redis.pipeline(transaction=False)
+        by_tenant: defaultdict[str, list[str]] = defaultdict(list)
         for tenant, entry in entries:
-            pipeline.xdel(TenantKeys(tenant, 0).outbox, entry)
+            by_tenant[tenant].append(entry)
+        pipeline = self._hot.redis.pipeline(transaction=False)
+        for tenant, ids in by_tenant.items():
+            pipeline.xdel(TenantKeys(tenant, 0).outbox, *ids)
         try:
             await pipeline.execute()
         except AWAY as error:

@@ -142,7 +142,7 @@ async def test_other_verbs_and_sweeper_race_at_the_expiry(acme, core, sweeper, v
 async def poisoned(acme, core):
     """A hold that is due, and whose hot row no script can read; and one that is due and sound."""
     broken, sound = await hold(acme, 300, ttl=5), await hold(acme, 200, ttl=6)
-    await core.hot.redis.hdel(core.hot.keys("acme").reservation(broken.reservation_id), "legs")
+    await core.hot.redis.set(core.hot.keys("acme").reservation(broken.reservation_id), "broken")
     core.locator.forget(broken.reservation_id)
     core.hot.clock.offset_ms += 7_000
     return broken.reservation_id, sound.reservation_id

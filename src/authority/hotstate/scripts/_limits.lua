@@ -1,19 +1,20 @@
 -- limits(): what Reserve and Extend share, glued on behind the lots.
 
--- Returns the windows that do not allow the amounts. Even a budget that never denies keeps its
+-- Returns the windows that do not allow the amounts, or nil. Even a budget that never denies keeps its
 -- counts exact, so nothing may pass the largest amount.
 local function limiting(windows, amounts, is_last)
-  local rows = {}
+  local rows
   for _, window in ipairs(windows) do
-    local amount = amounts[window.unit]
+    local amount, counts = amounts[window.unit], window.counts
     if amount then
       local denies = window.enforcement == 'BLOCK'
         or (window.enforcement == 'DOWNGRADE' and not is_last)
-      local overflows = window.r + window.c + amount > AMOUNT_MAX
+      local overflows = counts.r + counts.c + amount > AMOUNT_MAX
       if (denies and amount > left_of(window)) or overflows then
-        local in_debt = window.may_owe and window.c - window.f > window.amount
+        local in_debt = window.may_owe and counts.c - counts.f > window.amount
+        rows = rows or {}
         rows[#rows + 1] = {
-          window.ref, fmt(window.amount), fmt(window.r), fmt(window.c), fmt(window.f), fmt(amount),
+          counts.ref, fmt(window.amount), fmt(counts.r), fmt(counts.c), fmt(counts.f), fmt(amount),
           in_debt and '1' or '0',
         }
       end
@@ -22,23 +23,28 @@ local function limiting(windows, amounts, is_last)
   return rows
 end
 
--- Returns the prepaid units whose grants do not cover the amounts.
+-- Returns the prepaid units whose grants do not cover the amounts, or nil.
 local function shortages(pools, amounts)
-  local rows = {}
-  for unit, pool in pairs(pools) do
-    local amount = amounts[unit]
-    local free = amount and free_of(pool, amount) or 0
-    if amount and free < amount then
-      rows[#rows + 1] = { unit, fmt(amount), fmt(free), fmt(pool.reserved) }
+  local rows
+  for unit, amount in pairs(amounts) do
+    local pool = pools[unit]
+    local free = pool and free_of(pool, amount) or amount
+    if free < amount then
+      local reserved = 0
+      for _, lot in ipairs(pool.lots) do
+        reserved = reserved + lot.counts.r
+      end
+      rows = rows or {}
+      rows[#rows + 1] = { unit, fmt(amount), fmt(free), fmt(reserved) }
     end
   end
   return rows
 end
 
 -- Holds amounts on windows and lots, and notes in the reservation what was taken.
-local function hold(held, windows, pools, amounts, deltas)
+local function hold(held, windows, pools, amounts)
   for _, window in ipairs(windows) do
-    add(window, deltas, amounts[window.unit] or 0, 0, 0)
+    add(window.counts, amounts[window.unit] or 0, 0, 0)
   end
   for unit, amount in pairs(amounts) do
     local leg = held.legs[unit]
@@ -47,7 +53,7 @@ local function hold(held, windows, pools, amounts, deltas)
       spend(pools[unit], amount, function(lot, part)
         local receipt = receipt_of(held, lot)
         receipt.reserved, receipt.held = receipt.reserved + part, receipt.held + part
-        add(lot, deltas, part, 0, 0)
+        add(lot.counts, part, 0, 0)
       end)
     end
   end
@@ -56,12 +62,11 @@ end
 -- Takes one from each rate limit, all or none. A key holds when its limit would be level again, in
 -- microseconds; a burst of a minute's worth is allowed. Returns when to try again, in ms, or 0, and
 -- what is to be written once it is decided.
-local function rate(meta, first, rates)
+local function rate(rates)
   local now, retry, writes = meta.now * 1000, 0, {}
-  for i, per_minute in ipairs(rates) do
-    local key = KEYS[first + i - 1]
-    local each = math.floor(60000000 / tonumber(per_minute))
-    local level = math.max(tonumber(redis.call('GET', key) or '0'), now) + each
+  for i, limit in ipairs(rates) do
+    local key, each = limit[1], math.floor(60000000 / limit[2])
+    local level = math.max(tonumber(values[key] or '0'), now) + each
     retry = math.max(retry, math.ceil((level - 60000000 - now) / 1000))
     writes[i] = { key, fmt(level) }
   end
@@ -82,5 +87,5 @@ local function best_effort(windows, pools, wanted)
       return nil
     end
   end
-  return #limiting(windows, amounts, true) == 0 and amounts or nil
+  return not limiting(windows, amounts, true) and amounts or nil
 end

@@ -3,6 +3,7 @@
 -- Lets a fenced tenant serve in this epoch: its sequence goes on from the ledger's, and its open
 -- reservations are due as the ledger says. Answers DONE, or FENCED if another epoch was opened.
 
+assert(fmt(AMOUNT_MAX) == '9007199254740991', 'this server does not write whole numbers')
 if redis.call('HGET', KEYS[1], 'epoch') ~= '' then
   return { 'FENCED' }
 end

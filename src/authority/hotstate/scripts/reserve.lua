@@ -1,148 +1,116 @@
--- reserve(meta, answer, reservation, expiries, outbox, window..., lot..., rate...;
---         offset_ms, checked, operation, request, command)
+-- reserve(id, account, ttl, labels, mode, may_reclaim, options)
 --
 -- Holds the first option that fits on every window and grant, or denies with all that is in the
--- way. `command` is JSON, with amounts and times as strings:
---   policy, id, account, ttl, labels, mode, may_reclaim
---   refusal   the account's own reason to be denied, or ''; capped: no option may be asked for
---   windows   ref, unit, limit, enforcement, may_owe, start, finish: of every budget in force
---   lots      ref, id, unit, amount, effective, expires, start, finish: in the order of spending
---   prepaid   the units that must be covered by grants
---   rates     how many Reserves a minute, one for each rate key
---   options   refusal (its own reason never to be held, or ''), units, amounts (by unit)
--- Answers DONE, CHECKED, REPLAYED, REUSED, NOT_LOADED, LOOK_UP, STALE_POLICY, MOVED (a window has
--- ended), MISSING (a window is not loaded), RECLAIM (expired reservations are in the way).
+-- way. `options` is `refusal UNIT:amount UNIT:amount;...`, in the order of preference; a refusal is
+-- the option's own reason never to be held, or '-'. The context's rule is the account's own reason
+-- to be denied, or ''.
+-- Answers DONE, CHECKED, REPLAYED, REUSED, LOOK_UP, STALE_POLICY, MOVED (a window has ended),
+-- MISSING (a window is not loaded), RECLAIM (expired reservations are in the way).
 
-local meta = open(KEYS[1], ARGV[1])
-if not meta then
-  return { 'NOT_LOADED' }
-end
-local request, command = ARGV[4], cjson.decode(ARGV[5])
-local is_check = command.mode == 'CHECK_ONLY'
-if not is_check then
-  local first = first_answer(KEYS[2], KEYS[5], request)
-  if first then
-    return first
+-- Returns the options, and whether none of them may be asked for.
+local function read_options(text)
+  local options, is_capped = {}, true
+  for refusal, legs in string.gmatch(text, '([%u_%-]+) ([^;]+)') do
+    local amounts, units = read_legs(legs)
+    options[#options + 1] = { refusal = refusal, amounts = amounts, units = units }
+    is_capped = is_capped and refusal == 'PER_REQUEST_CAP'
   end
-  if must_look_up(meta, ARGV[2]) then
-    return { 'LOOK_UP' }
-  end
-end
-if meta.policy ~= command.policy then
-  return { 'STALE_POLICY', meta.policy }
+  return options, is_capped
 end
 
-local windows, by_ref = {}, {}
-for i, row in ipairs(command.windows) do
-  local window, problem = read_named(meta, row, 5 + i)
-  if problem then
-    return problem
+-- Returns the first option that fits; or else what is in the way, whether time may help, and what
+-- the rates are to be. It is checked in this order: the account, the request, open reservations, the
+-- rate, budgets, grants.
+local function choose(context, options, is_capped)
+  local denied = { reason = '', retry = '0' }
+  if context.rule ~= '' or is_capped then
+    denied.reason = context.rule ~= '' and context.rule or 'PER_REQUEST_CAP'
+    return nil, denied, false, {}
   end
-  window.amount, window.enforcement = tonumber(row.limit), row.enforcement
-  window.may_owe = row.may_owe
-  windows[i] = window
-end
-for i, row in ipairs(command.lots) do
-  local lot, problem = read_named(meta, row, 5 + #windows + i)
-  if problem then
-    return problem
+  local open_one = context.counts_open and limiting(context.windows, { RESERVATIONS = 1 }, true)
+  if open_one then
+    denied.reason, denied.limiting = 'CONCURRENCY_CAP', open_one
+    return nil, denied, true, {}
   end
-  by_ref[row.ref] = lot
-end
-local pools = make_pools(meta, command.prepaid, command.lots, by_ref)
-
-local last = command.options[#command.options]
-for _, option in ipairs(command.options) do
-  for unit, amount in pairs(option.amounts) do
-    option.amounts[unit] = tonumber(amount)
-  end
-end
-local open_one = limiting(windows, { RESERVATIONS = 1 }, true)
-local denied = { reason = '', limiting = {}, shortages = {}, retry = '0' }
-local chosen, is_in_the_way, rated = nil, false, {}
--- The order in which it is checked: the account, the request, open reservations, the rate, budgets, grants.
-if command.refusal ~= '' then
-  denied.reason = command.refusal
-elseif command.capped then
-  denied.reason = 'PER_REQUEST_CAP'
-elseif #open_one > 0 then
-  denied.reason, denied.limiting, is_in_the_way = 'CONCURRENCY_CAP', open_one, true
-else
-  local retry
-  retry, rated = rate(meta, 6 + #windows + #command.lots, command.rates)
+  local retry, rated = rate(context.rates)
   if retry > 0 then
     denied.reason, denied.retry = 'RATE_LIMITED', fmt(retry)
-  else
-    for i, option in ipairs(command.options) do
-      denied.limiting = limiting(windows, option.amounts, i == #command.options)
-      denied.shortages = shortages(pools, option.amounts)
-      if option.refusal == '' and #denied.limiting + #denied.shortages == 0 then
-        chosen = i
-        break
-      end
-      is_in_the_way = is_in_the_way or option.refusal == ''
+    return nil, denied, false, rated
+  end
+  local is_in_the_way = false
+  for i, option in ipairs(options) do
+    denied.limiting = limiting(context.windows, option.amounts, i == #options)
+    denied.shortages = shortages(context.pools, option.amounts)
+    local is_free = option.refusal == '-'
+    if is_free and not denied.limiting and not denied.shortages then
+      return i, denied, is_in_the_way, rated
     end
-    denied.reason = chosen and '' or last.refusal
+    is_in_the_way = is_in_the_way or is_free
   end
+  local refusal = options[#options].refusal
+  denied.reason = refusal ~= '-' and refusal or ''
+  return nil, denied, is_in_the_way, rated
 end
 
-if not chosen and is_in_the_way and command.may_reclaim then
-  local expired = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', fmt(meta.now), 'LIMIT', 0, 16)
-  if #expired > 0 then
-    return { 'RECLAIM', unpack(expired) }
+verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_text)
+  local context = context_of()
+  local is_check = mode == 'CHECK_ONLY'
+  if meta.policy ~= context.policy then
+    return { 'STALE_POLICY', meta.policy }
+  elseif context.is_over then
+    return { 'MOVED', now_text }
+  elseif context.is_missing then
+    return { 'MISSING' }
   end
-end
-local amounts = chosen and command.options[chosen].amounts
-if not chosen and denied.reason == '' and command.mode == 'BEST_EFFORT' then
-  amounts = best_effort(windows, pools, last.amounts)
-  chosen = amounts and #command.options
-end
-for _, write in ipairs(is_check and {} or rated) do
-  redis.call('SET', write[1], write[2], 'PX', 120000)
-end
+  local options, is_capped = read_options(options_text)
+  local chosen, denied, is_in_the_way, rated = choose(context, options, is_capped)
 
-if not chosen then
-  denied.next_expiry = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2] or '0'
-  local result = { operation = ARGV[3], denied = denied }
-  return is_check and check(meta, result) or record(meta, KEYS[2], KEYS[5], request, result)
-end
+  if not chosen and is_in_the_way and may_reclaim == '1' then
+    write_expiries()
+    local expired = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now_text, 'LIMIT', 0, 16)
+    if #expired > 0 then
+      return { 'RECLAIM', unpack(expired) }
+    end
+  end
+  local amounts = chosen and options[chosen].amounts
+  if not chosen and denied.reason == '' and mode == 'BEST_EFFORT' then
+    amounts = best_effort(context.windows, context.pools, options[#options].amounts)
+    chosen = amounts and #options
+  end
+  for _, write in ipairs(is_check and {} or rated) do
+    put(write[1], write[2], 120000)
+  end
+  if not chosen then
+    denied.next_expiry = next_expiry()
+    return (is_check and check or record)({ denied = denied })
+  end
 
-local held = {
-  fields = {
-    id = command.id, account = command.account, state = 'HELD', option = fmt(chosen - 1),
-    labels = command.labels, late = '0', created = fmt(meta.now), settled = '0', commit_key = '',
-    expires = fmt(meta.now + tonumber(command.ttl)), receipt = '',
-  },
-  legs = {}, units = {}, lots = {},
-}
-for i, unit in ipairs(command.options[chosen].units) do
-  held.units[i] = unit
-end
-local on, refs = {}, {}
-for _, window in ipairs(windows) do
-  if window.unit == 'RESERVATIONS' and not amounts.RESERVATIONS then
-    amounts.RESERVATIONS, held.units[#held.units + 1] = 1, 'RESERVATIONS'
+  local units = options[chosen].units
+  local held = {
+    id = id, account = account, state = 'HELD', option = fmt(chosen - 1), late = '0',
+    created = now_text, expires = fmt(meta.now + tonumber(ttl)), settled = '0',
+    labels = labels, commit_key = '', receipt = '', legs = {}, units = units, lots = {},
+  }
+  local on, refs = {}, {}
+  for _, window in ipairs(context.windows) do
+    if window.unit == 'RESERVATIONS' and not amounts.RESERVATIONS then
+      amounts.RESERVATIONS, units[#units + 1] = 1, 'RESERVATIONS'
+    end
+    if amounts[window.unit] then
+      on[#on + 1], refs[#refs + 1] = window, window.ref
+    end
   end
-  if amounts[window.unit] then
-    on[#on + 1], refs[#refs + 1] = window, window.ref
+  held.refs = table.concat(refs, ' ')
+  for _, unit in ipairs(units) do
+    held.legs[unit] = { reserved = 0, held = 0, actual = 0, charged = 0, refunded = 0 }
   end
-end
-for _, unit in ipairs(held.units) do
-  held.legs[unit] = { reserved = 0, held = 0, actual = 0, charged = 0, refunded = 0 }
-end
-held.fields.windows = table.concat(refs, ' ')
-if is_check then
-  for unit, amount in pairs(amounts) do
-    held.legs[unit].reserved = amount
+  if is_check then
+    for unit, amount in pairs(amounts) do
+      held.legs[unit].reserved = amount
+    end
+    return check({ reservation = packed_reservation(held) })
   end
-  return check(meta, { operation = ARGV[3], reservation = as_fields(held) })
+  hold(held, on, context.pools, amounts)
+  set_expiry(id, held.expires)
+  return record({ reservation = write_reservation(held), deltas = deltas() })
 end
-local deltas = {}
-hold(held, on, pools, amounts, deltas)
-write_reservation(KEYS[3], held)
-redis.call('ZADD', KEYS[4], held.fields.expires, held.fields.id)
-return record(meta, KEYS[2], KEYS[5], request, {
-  operation = ARGV[3],
-  reservation = held.fields,
-  deltas = deltas,
-})

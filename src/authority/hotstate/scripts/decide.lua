@@ -1,0 +1,106 @@
+-- decide(meta, outbox, expiries, other..., window or lot...; offset_ms, count of others, count of
+--        texts, text..., (head, operation, request, argument...)...)
+--
+-- Decides a list of items, one after the other, each for itself. `other` are answers, reservations
+-- and rates. A head is `verb checked answer reservation context count`: two places among the keys
+-- and one among the texts, 0 for none, and how many arguments there are. An item's verb is a
+-- function of the file of that name, which says its arguments and what it answers.
+-- Answers NOT_LOADED, or for each item what its verb does, or FAULT (what went wrong): such an item
+-- has changed nothing.
+
+-- Reads all that the items may look at.
+local function read_all()
+  for i = 4 + tonumber(ARGV[2]), #KEYS do
+    places[string.match(KEYS[i], ':window:(.*)$')] = KEYS[i]
+  end
+  -- No more at once than fits on the stack of the interpreter.
+  for first = 4, #KEYS, 1000 do
+    local last = math.min(first + 999, #KEYS)
+    for i, value in ipairs(redis.call('MGET', unpack(KEYS, first, last))) do
+      values[KEYS[first + i - 1]] = value
+    end
+  end
+  for i = 1, tonumber(ARGV[3]) do
+    texts[i] = ARGV[3 + i]
+  end
+end
+
+local function run(...)
+  local verb = verbs[item.verb]
+  if item.answer then
+    local first = first_answer()
+    if first or must_look_up() then
+      return first or { 'LOOK_UP' }
+    end
+  end
+  return verb(...)
+end
+
+local dirty = {}    -- the counts that are to be written, each as a key
+
+-- Takes over what the present item has changed.
+local function keep()
+  for _, counts in ipairs(changed) do
+    dirty[counts] = true
+  end
+  if item.expiry then
+    pending[item.expiry[1]] = item.expiry[2]
+  end
+end
+
+-- Puts back what the present item has changed.
+local function drop()
+  for _, counts in ipairs(changed) do
+    counts.r, counts.c, counts.f = counts.r0, counts.c0, counts.f0
+  end
+end
+
+-- Decides the item at ARGV[at]; returns the answer, and where the next one is.
+local function decide(at)
+  local verb, checked, answer_key, reservation, context, count =
+    string.match(ARGV[at], '^(%l+) (%d) (%d+) (%d+) (%d+) (%d+)$')
+  local next_at = at + 3 + tonumber(count)
+  item = {
+    verb = verb, operation = ARGV[at + 1], request = ARGV[at + 2], checked = checked,
+    answer = KEYS[tonumber(answer_key)], reservation = KEYS[tonumber(reservation)],
+    context = tonumber(context), puts = {},
+  }
+  changed = {}
+  local is_sound, answer = pcall(run, unpack(ARGV, at + 3, next_at - 1))
+  if is_sound then
+    keep()
+    return answer, next_at
+  end
+  drop()
+  local problem = type(answer) == 'table' and answer.err or answer
+  -- A client that knows several servers looks for another one when a reply says this.
+  if string.match(problem, '^READONLY') then
+    error(answer)
+  end
+  return { 'FAULT', problem }, next_at
+end
+
+-- Writes what the items have changed together. Nothing of it can be refused: the outbox was written.
+local function write_all(first_sequence)
+  for counts in pairs(dirty) do
+    local packed = string.format('%d %d %d', counts.r, counts.c, counts.f)
+    redis.call('SET', counts.key, packed, 'PX', KEEP_MS)
+  end
+  if meta.sequence > first_sequence then
+    redis.call('HSET', KEYS[1], 'sequence', fmt(meta.sequence), 'now', now_text)
+  end
+  write_expiries()
+end
+
+meta = open(KEYS[1], ARGV[1])
+if not meta then
+  return { 'NOT_LOADED' }
+end
+now_text = fmt(meta.now)
+read_all()
+local first_sequence, answers, at = meta.sequence, {}, 4 + tonumber(ARGV[3])
+while ARGV[at] do
+  answers[#answers + 1], at = decide(at)
+end
+write_all(first_sequence)
+return answers

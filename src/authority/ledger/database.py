@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,7 +50,7 @@ class Pool(AsyncConnectionPool[Connection]):
 
     Its own check of a connection that is taken sleeps for a second after each dead one; after a
     restart all are dead, and calls would fail until the last of them was found to be. One that was
-    of use a moment ago is not checked: it is another trip, and may as well die after it.
+    of use a moment ago, and has heard nothing since, is not checked: that is a trip of its own.
     """
 
     async def getconn(
@@ -60,7 +61,8 @@ class Pool(AsyncConnectionPool[Connection]):
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while True:
             connection = await super().getconn(deadline - time.monotonic())
-            if time.monotonic() - connection.use_time < _CHECK_AFTER_SECONDS:
+            recent = time.monotonic() - connection.use_time < _CHECK_AFTER_SECONDS
+            if recent and not _has_input(connection):
                 return connection
             try:
                 await self.check_connection(connection)
@@ -76,6 +78,13 @@ class Pool(AsyncConnectionPool[Connection]):
         """Give a connection back."""
         conn.use_time = time.monotonic()
         await super().putconn(conn)
+
+
+def _has_input(connection: Connection) -> bool:
+    """Tell whether an idle server has said something, such as that it ends the connection."""
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def make_pool(database_url: str, *, size_max: int) -> Pool:

@@ -50,16 +50,6 @@ WITH fence AS MATERIALIZED (
               ) AS head ON TRUE
               WHERE coalesce(head.sequence, 0) <> first.sequence - 1 OR head.epoch > first.epoch
           )
-), given AS MATERIALIZED (
-    SELECT row.*
-    FROM ground, unnest(
-        %(operation_id)s::uuid[], %(tenant)s::text[], %(sequence)s::bigint[], %(epoch)s::bigint[],
-        %(kind)s::text[], %(outcome)s::text[], %(idempotency_key)s::text[], %(account)s::text[],
-        %(reservation_id)s::text[], %(request)s::text[], %(result)s::text[], %(create_time)s::timestamptz[],
-        %(books)s::text[], %(units)s::text[], %(key_end)s::bigint[], %(key_count)s::bigint[],
-        %(amount_end)s::bigint[]
-    ) AS row (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account, reservation_id,
-              request, result, create_time, books, units, key_end, key_count, amount_end)
 ), posted AS (
     INSERT INTO ledger_posting (operation_id, tenant, sequence, create_time, account, reservation_id, books,
                                 units, budget_keys, window_starts_ms, amounts)
@@ -67,17 +57,25 @@ WITH fence AS MATERIALIZED (
            (%(entry_key)s::bigint[])[key_end - key_count + 1 : key_end],
            (%(entry_start_ms)s::bigint[])[key_end - key_count + 1 : key_end],
            (%(entry_amount)s::bigint[])[amount_end - length(books) + 1 : amount_end]
-    FROM given WHERE books <> ''
+    FROM (
+        SELECT unnest(%(operation_id)s::uuid[]) AS operation_id, unnest(%(tenant)s::text[]) AS tenant,
+               unnest(%(sequence)s::bigint[]) AS sequence, unnest(%(create_time)s::timestamptz[]) AS create_time,
+               unnest(%(account)s::text[]) AS account, unnest(%(reservation_id)s::text[]) AS reservation_id,
+               unnest(%(books)s::text[]) AS books, unnest(%(units)s::text[]) AS units,
+               unnest(%(key_end)s::bigint[]) AS key_end, unnest(%(key_count)s::bigint[]) AS key_count,
+               unnest(%(amount_end)s::bigint[]) AS amount_end
+        FROM ground
+    ) AS row WHERE books <> ''
 ), reserved AS (
     INSERT INTO reservation (reservation_id, tenant, account, state, sequence, legs, windows, option_index,
                              late, labels, commit_key, create_ms, expire_ms, settle_ms, grants, receipt)
-    SELECT row.*
-    FROM ground, unnest(
-        %(held_id)s::text[], %(held_tenant)s::text[], %(held_account)s::text[], %(state)s::text[],
-        %(held_sequence)s::bigint[], %(legs)s::text[], %(windows)s::text[], %(option_index)s::smallint[],
-        %(late)s::boolean[], %(labels)s::jsonb[], %(commit_key)s::text[], %(create_ms)s::bigint[],
-        %(expire_ms)s::bigint[], %(settle_ms)s::bigint[], %(grants)s::text[], %(receipt)s::text[]
-    ) AS row
+    SELECT unnest(%(held_id)s::text[]), unnest(%(held_tenant)s::text[]), unnest(%(held_account)s::text[]),
+           unnest(%(state)s::text[]), unnest(%(held_sequence)s::bigint[]), unnest(%(legs)s::text[]),
+           unnest(%(windows)s::text[]), unnest(%(option_index)s::smallint[]), unnest(%(late)s::boolean[]),
+           unnest(%(labels)s::jsonb[]), unnest(%(commit_key)s::text[]), unnest(%(create_ms)s::bigint[]),
+           unnest(%(expire_ms)s::bigint[]), unnest(%(settle_ms)s::bigint[]), unnest(%(grants)s::text[]),
+           unnest(%(receipt)s::text[])
+    FROM ground
     ON CONFLICT (reservation_id) DO UPDATE SET
         state = excluded.state, sequence = excluded.sequence, legs = excluded.legs,
         windows = excluded.windows, late = excluded.late, commit_key = excluded.commit_key,
@@ -86,11 +84,10 @@ WITH fence AS MATERIALIZED (
     WHERE reservation.sequence < excluded.sequence
 ), counted AS (
     INSERT INTO window_total (budget_key, window_start_ms, unit, tenant, reserved, committed, refunded)
-    SELECT row.*
-    FROM ground, unnest(
-        %(budget_key)s::bigint[], %(window_start_ms)s::bigint[], %(unit)s::text[], %(window_tenant)s::text[],
-        %(reserved)s::bigint[], %(committed)s::bigint[], %(refunded)s::bigint[]
-    ) AS row
+    SELECT unnest(%(budget_key)s::bigint[]), unnest(%(window_start_ms)s::bigint[]), unnest(%(unit)s::text[]),
+           unnest(%(window_tenant)s::text[]), unnest(%(reserved)s::bigint[]), unnest(%(committed)s::bigint[]),
+           unnest(%(refunded)s::bigint[])
+    FROM ground
     ON CONFLICT (budget_key, window_start_ms) DO UPDATE SET
         reserved = window_total.reserved + excluded.reserved,
         committed = window_total.committed + excluded.committed,
@@ -98,9 +95,11 @@ WITH fence AS MATERIALIZED (
 )
 INSERT INTO operation (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account,
                        reservation_id, request, result, create_time)
-SELECT operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account, reservation_id, request,
-       result, create_time
-FROM given;
+SELECT unnest(%(operation_id)s::uuid[]), unnest(%(tenant)s::text[]), unnest(%(sequence)s::bigint[]),
+       unnest(%(epoch)s::bigint[]), unnest(%(kind)s::text[]), unnest(%(outcome)s::text[]),
+       unnest(%(idempotency_key)s::text[]), unnest(%(account)s::text[]), unnest(%(reservation_id)s::text[]),
+       unnest(%(request)s::text[]), unnest(%(result)s::text[]), unnest(%(create_time)s::timestamptz[])
+FROM ground;
 
 -- name: operations_at
 -- Which operations are in some places.

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
-from authority.domain.money import Unit
+from authority.domain.money import UNITS, Unit
 from authority.domain.windows import Window, WindowSpan
 
 BUDGETS_PER_ACCOUNT_MAX = 16
@@ -96,5 +97,10 @@ class WindowRef(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> WindowRef:
         """Read what `str` wrote."""
-        key, start, unit = text.split(":")
-        return cls(int(key), int(start), Unit(unit))
+        return _parse_ref(text)
+
+
+@lru_cache(maxsize=100_000)
+def _parse_ref(text: str) -> WindowRef:
+    key, start, unit = text.split(":")
+    return WindowRef(int(key), int(start), UNITS[unit])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, NamedTuple, Self
 
+import orjson
+
 from authority.domain.budgets import WindowRef
 from authority.domain.callers import Cause
 from authority.domain.grants import Grant
 from authority.domain.ids import tenant_of
-from authority.domain.money import Unit
+from authority.domain.money import UNITS, Unit
 from authority.domain.reservations import Reservation
 
 
@@ -29,6 +30,9 @@ class Kind(StrEnum):
     ADJUST = "ADJUST"
     GRANT = "GRANT"
     VOID = "VOID"
+
+
+_KINDS = {kind.value: kind for kind in Kind}
 
 
 class DenialReason(StrEnum):
@@ -157,7 +161,7 @@ class Operation:
     @property
     def cause(self) -> Cause:
         """Return who asked for a GRANT or VOID, and why."""
-        return Cause(self.actor, json.loads(self.request)["reason"])
+        return Cause(self.actor, orjson.loads(self.request)["reason"])
 
     @property
     def account(self) -> str:
@@ -166,7 +170,7 @@ class Operation:
             return self.reservation.account
         if self.grant is not None:
             return self.grant.account
-        return str(json.loads(self.request)["account"])
+        return str(orjson.loads(self.request)["account"])
 
     @classmethod
     def decode(cls, request: str, result: str) -> Self:
@@ -177,23 +181,23 @@ class Operation:
         (`unit,actual,charged,refunded`) and `restored` (`new,old,amount,expires`), of which many
         are joined by blanks; `denied`; `grant` and `actor`. Numbers are decimal texts.
         """
-        asked: Mapping[str, Any] = json.loads(request)
-        decided: Mapping[str, Any] = json.loads(result)
+        asked: Mapping[str, Any] = orjson.loads(request)
+        decided: Mapping[str, Any] = orjson.loads(result)
         packed = decided.get("reservation")
         reservation = Reservation.unpack(packed) if packed else None
         grant = Grant.decode(decided["grant"]) if "grant" in decided else None
-        owners = (
-            reservation and reservation.reservation_id,
-            grant and grant.grant_id,
-            asked.get("account"),
-        )
+        owner = asked.get("account")
+        if reservation is not None:
+            owner = reservation.reservation_id
+        elif grant is not None:
+            owner = grant.grant_id
         return cls(
             operation_id=decided["operation"],
-            tenant=tenant_of(next(filter(None, owners))),
+            tenant=tenant_of(str(owner)),
             sequence=int(decided["sequence"]),
             epoch=int(decided["epoch"]),
             decide_ms=int(decided["now"]),
-            kind=Kind(asked["kind"]),
+            kind=_KINDS[asked["kind"]],
             idempotency_key=asked.get("key"),
             request=request,
             result=result,
@@ -214,7 +218,7 @@ def _delta(text: str) -> WindowDelta:
 
 def _move(text: str) -> Move:
     unit, actual, charged, refunded = text.split(",")
-    return Move(Unit(unit), int(actual), int(charged), int(refunded))
+    return Move(UNITS[unit], int(actual), int(charged), int(refunded))
 
 
 def _restored(text: str) -> Restored:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from redis.asyncio import Redis
+import hiredis
+from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -78,9 +79,21 @@ def client_options() -> dict[str, Any]:
     }
 
 
+class ScriptConnection(Connection):
+    """Packs calls of scripts in C: they have hundreds of arguments."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Return what goes over the wire."""
+        if args[0] == "EVALSHA":
+            return [hiredis.pack_command(args)]
+        return super().pack_command(*args)
+
+
 def connect(url: str) -> Redis:
     """Return a client that sends every command at most once."""
-    return cast("Redis", Redis.from_url(url, **client_options()))
+    # A URL of another scheme, such as `rediss`, brings a class of its own.
+    client = Redis.from_url(url, connection_class=ScriptConnection, **client_options())
+    return cast("Redis", client)
 
 
 class ScriptFault(Exception):

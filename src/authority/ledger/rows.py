@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from authority.domain.entries import WindowKey, WindowSum, posting_of, window_sums
@@ -112,7 +111,7 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
         "windows": texts([row.windows_text for row in rows]),
         "option_index": smallints([row.option_index for row in rows]),
         "late": booleans([row.late for row in rows]),
-        "labels": jsonbs([_labels(row.labels) for row in rows]),
+        "labels": jsonbs([row.labels_text for row in rows]),
         "commit_key": texts([row.commit_key for row in rows]),
         "create_ms": bigints([row.create_ms for row in rows]),
         "expire_ms": bigints([row.expire_ms for row in rows]),
@@ -120,10 +119,6 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
         "grants": texts([row.grants_text for row in rows]),
         "receipt": texts([row.receipt for row in rows]),
     }
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    return json.dumps(dict(labels), ensure_ascii=False) if labels else "{}"
 
 
 def window_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> Columns:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple, Self, cast
+
+import orjson
 
 from authority.domain.budgets import WindowRef
 from authority.domain.grants import GrantReceipt
@@ -165,7 +166,7 @@ class Reservation:
     @cached_property
     def labels(self) -> Mapping[str, str]:
         """What its maker has named it by."""
-        return cast("dict[str, str]", json.loads(self.labels_text))
+        return cast("dict[str, str]", orjson.loads(self.labels_text))
 
 
 def _leg(text: str) -> ReservationLeg:

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from authority.domain.operations import Kind, Operation
+from authority.domain.reservations import Reservation
 from chaos.load import Load, make_tenant
 from history import check, read_books, read_calls, write_calls
 from support import eventually
 
 CALLS = 1_000
 TENANTS = 4
-LEG = ("unit", "reserved", "held", "actual", "charged", "refunded")
 
 
 @pytest.fixture
@@ -108,8 +108,11 @@ def an_operation_done_twice(history):
 
 def a_limit_passed(history):
     def more(result):
-        for delta in result["deltas"]:
-            delta[1] = str(int(delta[1]) + 10**9)
+        deltas = [delta.split(",") for delta in result["deltas"].split()]
+        result["deltas"] = " ".join(
+            f"{ref},{int(reserved) + 10**9},{committed},{refunded}"
+            for ref, reserved, committed, refunded in deltas
+        )
 
     history.change(is_reserve, more)
 
@@ -130,27 +133,33 @@ def a_denial_of_what_fits(history):
     history.change(is_reserve, deny)
 
 
-def a_wrong_amount(kind, name):
-    def plant(history):
-        def other(result):
-            first, *rest = result["reservation"]["legs"].split(";")
-            amounts = first.split(":")
-            amounts[LEG.index(name)] = str(int(amounts[LEG.index(name)]) + 1)
-            result["reservation"]["legs"] = ";".join([":".join(amounts), *rest])
+def change_reservation(history, test, work):
+    """Let `work` return another one in the place of the reservation of an operation."""
 
-        history.calls = []  # only the model can tell
-        history.change(lambda item: item.kind is kind and item.denied is None, other)
+    def other(result):
+        result["reservation"] = work(Reservation.unpack(result["reservation"])).pack()
+
+    history.calls = []  # only the model can tell
+    history.change(test, other)
+
+
+def a_wrong_amount(kind, name):
+    def more(reservation):
+        first, *rest = reservation.legs
+        first = first._replace(**{name: getattr(first, name) + 1})
+        return replace(reservation, legs=(first, *rest))
+
+    def plant(history):
+        change_reservation(history, lambda item: item.kind is kind and item.denied is None, more)
 
     return plant
 
 
 def another_option(history):
-    history.calls = []
-    history.change(
+    change_reservation(
+        history,
         lambda item: is_reserve(item) and len(json.loads(item.request)["options"]) == 2,
-        lambda result: result["reservation"].update(
-            option=str(1 - int(result["reservation"]["option"]))
-        ),
+        lambda reservation: replace(reservation, option_index=1 - reservation.option_index),
     )
 
 

@@ -116,9 +116,9 @@ DECIDING = [
     ),
     Fault(
         "a script is not given the keys of the grants",
-        "hotstate/store.py",
-        "(*held.windows, *held.lots, *more))",
-        "(*held.windows, *more))",
+        "hotstate/commands.py",
+        "refs=(*held.windows, *held.lots),\n        policy=policy,",
+        "refs=held.windows,\n        policy=policy,",
         (_GRANTS + "test_a_leg_is_covered_by_grants_or_denied",),
     ),
     Fault(

@@ -229,11 +229,11 @@ def _restored(text: str) -> Restored:
 def _denied(fields: Mapping[str, Any]) -> Denied:
     rows = (
         LimitingWindow(WindowRef.parse(ref), *map(int, amounts))
-        for ref, *amounts in fields["limiting"] or ()
+        for ref, *amounts in fields.get("limiting", ())
     )
     limiting = tuple(sorted(rows, key=_tightness))
     shortages = tuple(
-        Shortage(Unit(unit), *map(int, amounts)) for unit, *amounts in fields["shortages"] or ()
+        Shortage(Unit(unit), *map(int, amounts)) for unit, *amounts in fields.get("shortages", ())
     )
     return Denied(
         _reason(fields["reason"], limiting, shortages),

@@ -75,7 +75,7 @@ local function decide(at)
   local problem = type(answer) == 'table' and answer.err or answer
   -- A client that knows several servers looks for another one when a reply says this.
   if string.match(problem, '^READONLY') then
-    error(answer)
+    error({ err = problem })
   end
   return { 'FAULT', problem }, next_at
 end

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from authority.domain import ids
 from authority.domain.budgets import WindowRef
-from authority.domain.entries import Book, entries_of
+from authority.domain.entries import BOOKS, UNITS, Book, posting_of, window_sums
 from authority.domain.grants import GrantReceipt
 from authority.domain.money import AMOUNT_MAX, Unit
 from authority.domain.operations import DenialReason, LimitingWindow, Move, Operation, WindowDelta
@@ -20,7 +20,12 @@ from authority.domain.reservations import Reservation, ReservationLeg, Reservati
 
 RESERVATION_ID = f"acme/{uuid.UUID(int=1)}"
 AMOUNTS = st.integers(0, AMOUNT_MAX)
-REFS = st.builds(WindowRef, st.integers(1, 5), st.integers(0, 10**13), st.sampled_from(Unit))
+# A budget has one unit.
+REFS = st.builds(
+    lambda key, start_ms: WindowRef(key, start_ms, list(Unit)[key]),
+    st.integers(0, 5),
+    st.integers(0, 3),
+)
 
 
 @pytest.mark.parametrize(
@@ -78,22 +83,55 @@ def _operation(deltas, moves):
     )
 
 
+def _entries(operation):
+    """Return the rows of an operation's posting: book, window or None, unit, amount."""
+    posting = posting_of(operation, window_sums(operation))
+    windows = list(zip(posting.budget_keys, posting.window_starts_ms, strict=True))
+    windows += [None] * (len(posting.amounts) - len(windows))
+    books = [BOOKS[letter] for letter in posting.books]
+    units = [UNITS[letter] for letter in posting.units]
+    return list(zip(books, windows, units, posting.amounts, strict=True))
+
+
 @given(
     st.lists(st.builds(WindowDelta, REFS, st.integers(-AMOUNT_MAX, AMOUNT_MAX), AMOUNTS, AMOUNTS)),
     st.lists(st.builds(Move, st.sampled_from(Unit), AMOUNTS, AMOUNTS, AMOUNTS)),
 )
 def test_entries_balance_in_each_window_and_unit(deltas, moves):
     sums = defaultdict(int)
-    for entry in entries_of(_operation(deltas, moves)):
-        assert entry.amount != 0
-        sums[entry.ref, entry.unit] += entry.amount
+    for _, window, unit, amount in _entries(_operation(deltas, moves)):
+        assert amount != 0
+        sums[window, unit] += amount
     assert not any(sums.values())
+
+
+@given(st.lists(st.builds(WindowDelta, REFS, AMOUNTS, AMOUNTS, AMOUNTS)))
+def test_entries_say_what_was_added_to_each_window(deltas):
+    expected, found = defaultdict(int), defaultdict(int)
+    for ref, reserved, committed, refunded in deltas:
+        for book, amount in (
+            (Book.RESERVED, reserved),
+            (Book.COMMITTED, committed),
+            (Book.REFUNDED, -refunded),
+        ):
+            expected[book, ref[:2], ref.unit] += amount
+    for book, window, unit, amount in _entries(_operation(deltas, [])):
+        if book is not Book.AVAILABLE:
+            found[book, window, unit] += amount
+    assert found == {name: amount for name, amount in expected.items() if amount}
+
+
+def test_every_book_and_unit_has_a_letter():
+    assert set(BOOKS.values()) == set(Book)
+    assert set(UNITS.values()) == set(Unit)
+    assert all(unit.startswith(letter) for letter, unit in UNITS.items())
 
 
 def test_the_entries_of_a_commit():
     ref = WindowRef(7, 0, Unit.USD)
-    entries = entries_of(_operation([WindowDelta(ref, -80, 50, 0)], [Move(Unit.USD, 60, 50, 0)]))
-    assert {(entry.book, entry.amount) for entry in entries} == {
+    deltas = [WindowDelta(ref, -50, 50, 0), WindowDelta(ref, -30, 0, 0)]
+    entries = _entries(_operation(deltas, [Move(Unit.USD, 60, 50, 0)]))
+    assert {(book, amount) for book, _, _, amount in entries} == {
         (Book.RESERVED, -80),
         (Book.COMMITTED, 50),
         (Book.AVAILABLE, 30),

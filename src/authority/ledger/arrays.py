@@ -11,6 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import cast
 
+import psycopg
 from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
@@ -41,12 +42,12 @@ def register_columns(context: AdaptContext) -> None:
 
 
 def bigints(values: Sequence[int]) -> Column:
-    """Return a bigint[]. Raises struct.error for what is none."""
+    """Return a bigint[]. Raises DataError for what is none."""
     return _header(_BIGINT, len(values), _fixed("iq", 8, values))
 
 
 def smallints(values: Sequence[int]) -> Column:
-    """Return a smallint[]. Raises struct.error for what is none."""
+    """Return a smallint[]. Raises DataError for what is none."""
     return _header(_SMALLINT, len(values), _fixed("ih", 2, values))
 
 
@@ -62,9 +63,11 @@ def timestamps(values_ms: Sequence[int]) -> Column:
 
 
 def uuids(values: Sequence[str]) -> Column:
-    """Return a uuid[]. Raises ValueError for what is none."""
-    joined = bytes.fromhex("".join(values).replace("-", ""))
-    raw = [joined[start : start + 16] for start in range(0, len(joined), 16)]
+    """Return a uuid[]. Raises DataError for what is none."""
+    try:
+        raw = [bytes.fromhex(value.replace("-", "")) for value in values]
+    except ValueError as error:
+        raise psycopg.DataError(f"Not a UUID: {error}.") from error
     return _variable(_UUID, raw)
 
 
@@ -93,7 +96,10 @@ def _encoded(value: str) -> bytes:
 def _fixed(layout: str, size: int, values: Sequence[int]) -> bytes:
     numbers = [size] * (2 * len(values))
     numbers[1::2] = values
-    return struct.pack(">" + layout * len(values), *numbers)
+    try:
+        return struct.pack(">" + layout * len(values), *numbers)
+    except struct.error as error:
+        raise psycopg.DataError(f"Not a number of {size} bytes: {error}.") from error
 
 
 def _variable(element: int, values: Sequence[bytes | None]) -> Column:

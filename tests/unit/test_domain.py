@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -141,49 +142,51 @@ def test_the_entries_of_a_commit():
     }
 
 
+LEGS = st.builds(ReservationLeg, st.sampled_from(Unit), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
+RECEIPTS = st.builds(GrantReceipt, REFS, st.uuids().map(str), *[AMOUNTS] * 4)
+LABELS = st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)
+
+
 @given(
-    st.builds(
-        Reservation,
-        reservation_id=st.just(RESERVATION_ID),
-        account=st.just("acme/alice"),
-        state=st.sampled_from(ReservationState),
-        legs=st.lists(
-            st.builds(
-                ReservationLeg, st.sampled_from(Unit), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS
-            )
-        ).map(tuple),
-        windows=st.lists(REFS).map(tuple),
-        grants=st.lists(
-            st.builds(GrantReceipt, REFS, st.uuids().map(str), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
-        ).map(tuple),
-        option_index=st.integers(0, 7),
-        late=st.booleans(),
-        labels=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
-        create_ms=AMOUNTS,
-        expire_ms=AMOUNTS,
-        settle_ms=AMOUNTS,
-        commit_key=st.text(max_size=5).filter(str.isprintable),
-        receipt=st.text(max_size=5),
-    )
+    st.lists(LEGS),
+    st.lists(REFS),
+    st.lists(RECEIPTS),
+    LABELS,
+    st.text(max_size=5).filter(str.isprintable),
+    st.text(max_size=5),
 )
-def test_a_reservation_is_read_as_it_was_written(reservation):
-    fields = {
-        "id": reservation.reservation_id,
-        "account": reservation.account,
-        "state": reservation.state,
-        "legs": reservation.legs_text,
-        "windows": reservation.windows_text,
-        "grants": reservation.grants_text,
-        "option": str(reservation.option_index),
-        "late": "1" if reservation.late else "0",
-        "created": str(reservation.create_ms),
-        "expires": str(reservation.expire_ms),
-        "settled": str(reservation.settle_ms),
-        "commit_key": reservation.commit_key,
-        "receipt": reservation.receipt,
-    }
-    assert Reservation.decode(fields, reservation.labels) == reservation
-    assert Reservation.unpack(reservation.pack()) == reservation
+def test_a_reservation_is_read_as_it_was_written(legs, windows, grants, labels, key, receipt):
+    reservation = Reservation(
+        reservation_id=RESERVATION_ID,
+        account="acme/alice",
+        state=ReservationState.COMMITTED,
+        option_index=7,
+        late=True,
+        create_ms=1,
+        expire_ms=2,
+        settle_ms=3,
+        legs_text=";".join(":".join(map(str, leg)) for leg in legs),
+        windows_text=" ".join(map(str, windows)),
+        grants_text=" ".join(map(str, grants)),
+        labels_text=json.dumps(labels),
+        commit_key=key,
+        receipt=receipt,
+    )
+    read = Reservation.unpack(reservation.pack())
+    assert read == reservation
+    assert (read.legs, read.windows, read.grants) == (tuple(legs), tuple(windows), tuple(grants))
+    assert read.labels == labels
+    read.check()
+
+
+@pytest.mark.parametrize(
+    "part", ["legs_text", "windows_text", "grants_text", "labels_text"], ids=lambda part: part
+)
+def test_a_reservation_with_a_broken_part_does_not_pass(part):
+    packed = f"{RESERVATION_ID}\nacme\nHELD\n0\n0\n1\n2\n0\n\n\n\n{{}}\n\n"
+    broken = replace(Reservation.unpack(packed), **{part: "torn"})
+    with pytest.raises((KeyError, ValueError)):
+        broken.check()
 
 
 def test_denied_limits_are_ordered_by_what_waiting_helps():

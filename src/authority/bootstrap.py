@@ -136,6 +136,9 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         await _check_schema(core.database)
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(_cancelled, journal)
+        # Nobody may be waiting for these any more, and they use the stores' connections.
+        for shared in (core.context.policies, core.context.loads, core.tenants):
+            stack.push_async_callback(shared.stop)
         with suppress(Unavailable):
             await core.epochs.ensure()
         yield core

@@ -9,6 +9,12 @@ import pytest
 from authority.usecases.single_flight import SingleFlight
 
 
+async def settled():
+    """Let everything run that can."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 class Work:
     """Something that takes until it is told to go on."""
 
@@ -25,7 +31,7 @@ class Work:
 async def test_who_comes_at_the_same_moment_shares_the_work():
     flight, work = SingleFlight(), Work()
     callers = [asyncio.ensure_future(flight.do("key", work)) for _ in range(3)]
-    await asyncio.sleep(0)
+    await settled()
     callers[0].cancel()
     work.go_on.set()
     assert [await caller for caller in callers[1:]] == [1, 1]
@@ -35,10 +41,10 @@ async def test_who_comes_at_the_same_moment_shares_the_work():
 async def test_what_is_forgotten_is_begun_anew():
     flight, work = SingleFlight(), Work()
     first = asyncio.ensure_future(flight.do("key", work))
-    await asyncio.sleep(0)
+    await settled()
     flight.forget("key")
     second = asyncio.ensure_future(flight.do("key", work))
-    await asyncio.sleep(0)
+    await settled()
     assert work.times == 2
     work.go_on.set()
     await asyncio.wait([first, second])
@@ -49,9 +55,9 @@ async def test_a_stop_ends_all_also_what_was_forgotten():
     callers = []
     for _ in range(2):
         callers.append(asyncio.ensure_future(flight.do("key", work)))
-        await asyncio.sleep(0)
+        await settled()
         flight.forget("key")
-    await asyncio.sleep(0)
+    await settled()
     await asyncio.wait_for(flight.stop(), 1)
     for caller in callers:
         with pytest.raises(asyncio.CancelledError):

@@ -6,6 +6,7 @@ behind is drained by any other.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -70,8 +71,11 @@ class Outbox:
         What stays is written to the ledger again, where it changes nothing.
         """
         pipeline = self._hot.redis.pipeline(transaction=False)
+        by_tenant: defaultdict[str, list[str]] = defaultdict(list)
         for tenant, entry in entries:
-            pipeline.xdel(TenantKeys(tenant, 0).outbox, entry)
+            by_tenant[tenant].append(entry)
+        for tenant, names in by_tenant.items():
+            pipeline.xdel(TenantKeys(tenant, 0).outbox, *names)
         try:
             await pipeline.execute()
         except AWAY as error:

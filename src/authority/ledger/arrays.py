@@ -75,17 +75,20 @@ def texts(values: Sequence[str | None]) -> Column:
     """Return a text[]."""
     if None in values:
         return _variable(_TEXT, [None if value is None else _encoded(value) for value in values])
-    try:
-        encoded = [value.encode() for value in cast("Sequence[str]", values)]
-    except UnicodeEncodeError:
-        encoded = [_encoded(value) for value in cast("Sequence[str]", values)]
-    return _variable(_TEXT, encoded)
+    return _variable(_TEXT, _all_encoded(cast("Sequence[str]", values)))
 
 
 def jsonbs(values: Sequence[str]) -> Column:
     """Return a jsonb[] of JSON texts."""
     # The binary form is a version, then the text.
-    return _variable(_JSONB, [b"\x01" + _encoded(value) for value in values])
+    return _variable(_JSONB, [b"\x01" + value for value in _all_encoded(values)])
+
+
+def _all_encoded(values: Sequence[str]) -> list[bytes]:
+    try:
+        return [value.encode() for value in values]
+    except UnicodeEncodeError:
+        return [_encoded(value) for value in values]
 
 
 def _encoded(value: str) -> bytes:

@@ -14,8 +14,8 @@ a Reserve, say, of what a Release had given back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import psycopg
 import structlog
@@ -29,15 +29,19 @@ from authority.ledger.database import Database
 from authority.ledger.effects import grant_effects
 from authority.ledger.queries import numbered, statements
 from authority.ledger.rows import Parameters, all_columns
+from authority.ledger.waiting import Waiting, WaitingList
 
 BATCH_MAX = 500
+# Whoever waits for an operation is one of the calls that are let in; a denial is waited for by
+# nobody, so what bounds them is this.
+_LATER_MAX = 10_000
 
 _HOT = ("write_operations", "lock_epoch", "lock_tenants", "heads", "operations_at")
 
-Trim = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]
+Trim = Callable[[Sequence[tuple[str, str]]], Coroutine[Any, Any, None]]
 """Takes (tenant, entry) pairs out of the outbox."""
 
-Waiting = Callable[[str], Awaitable[list[Operation]]]
+Outbox = Callable[[str], Awaitable[list[Operation]]]
 """Reads the oldest operations in the outbox of a tenant."""
 
 log = structlog.get_logger(__name__)
@@ -48,12 +52,6 @@ class StaleEpoch(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The hot store was replaced while this was decided; nothing was booked.")
-
-
-class _Waiting(NamedTuple):
-    operation: Operation
-    entry: str
-    done: asyncio.Future[None]
 
 
 class _Head(NamedTuple):
@@ -72,11 +70,12 @@ class _Sorted(NamedTuple):
 class Journal:
     """Implements `domain.ports.Journal`. Run `run` as a task for as long as operations may come."""
 
-    def __init__(self, database: Database, trim: Trim, waiting: Waiting) -> None:
+    def __init__(self, database: Database, trim: Trim, outbox: Outbox) -> None:
         self._database = database
         self._trim = trim
-        self._read_outbox = waiting
-        self._waiting: list[_Waiting] = []
+        self._read_outbox = outbox
+        self._waiting = WaitingList()
+        self._trimming: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._sql = statements() | statements("changes.sql")
         self._numbered = {name: numbered(self._sql[name]) for name in _HOT}
@@ -88,13 +87,15 @@ class Journal:
     def append_later(self, operation: Operation, entry: str) -> None:
         """Write the operation with the next ones, without waiting.
 
-        If that fails it stays in the outbox, from where it is drained later.
+        If that fails, or too many are waiting, it stays in the outbox, from where it is drained
+        later, or written with the next operation that comes behind it.
         """
-        self._enqueue(operation, entry).add_done_callback(asyncio.Future.exception)
+        if len(self._waiting) < _LATER_MAX:
+            self._enqueue(operation, entry).add_done_callback(asyncio.Future.exception)
 
     def _enqueue(self, operation: Operation, entry: str) -> asyncio.Future[None]:
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(operation, entry, done))
+        self._waiting.add(Waiting(operation, entry, done))
         self._wake.set()
         return done
 
@@ -107,9 +108,10 @@ class Journal:
         finally:
             while self._waiting:
                 await self._write_gathered()
+            await self._trimmed()
 
     async def _write_gathered(self) -> None:
-        batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+        batch = self._waiting.take(BATCH_MAX)
         if not self._waiting:
             self._wake.clear()
         try:
@@ -121,7 +123,7 @@ class Journal:
                 raise
             log.exception("journal_failed", operations=len(batch))
 
-    async def _write_all(self, batch: list[_Waiting]) -> None:
+    async def _write_all(self, batch: list[Waiting]) -> None:
         try:
             refused = await self.write_each([item.operation for item in batch])
         except Unavailable as error:
@@ -133,7 +135,20 @@ class Journal:
         for item in written:
             if not item.done.done():
                 item.done.set_result(None)
-        await self._trim([(item.operation.tenant, item.entry) for item in written if item.entry])
+        # The next transaction does not wait for it: what is still in the outbox may be written
+        # again, and changes nothing.
+        await self._trimmed()
+        self._trimming = asyncio.create_task(
+            self._trim([(item.operation.tenant, item.entry) for item in written if item.entry])
+        )
+
+    async def _trimmed(self) -> None:
+        if self._trimming is None:
+            return
+        await asyncio.wait([self._trimming])
+        if error := self._trimming.exception():
+            log.error("outbox_trim_failed", exc_info=error)
+        self._trimming = None
 
     async def write_each(
         self, operations: Sequence[Operation], *, drained: bool = False
@@ -304,7 +319,7 @@ def _sort(operations: Iterable[Operation], heads: dict[str, _Head]) -> _Sorted:
     return sorts
 
 
-def _fail(batch: Iterable[_Waiting], error: Unavailable) -> None:
+def _fail(batch: Iterable[Waiting], error: Unavailable) -> None:
     for item in batch:
         if not item.done.done():
             item.done.set_exception(error)

@@ -28,9 +28,10 @@ UPDATE hot_store SET epoch = epoch + 1, change_time = now() WHERE epoch = %(epoc
 
 -- name: write_operations
 -- Writes operations, their entries, and what they make of reservations and window totals: all, or
--- nothing where they do not follow what the ledger has, or were decided in another epoch than `fence`.
--- It is one statement, and so a transaction where there is none around it. It sees what others wrote
--- before it began; should they have written since, a place is taken and the key of `operation` says so.
+-- nothing where they were decided in another epoch than `fence`, or those of one of `tenants` do not
+-- follow what the ledger has. It is one statement, and so a transaction where there is none around it.
+-- It sees what others wrote before it began; should they have written since, a place is taken, and the
+-- key of `operation` says so.
 -- The keys and amounts of all entries come in one array each, with where in it each operation's own end.
 -- The rows come in the order of their ids, so that two processes never wait for one another.
 WITH fence AS MATERIALIZED (

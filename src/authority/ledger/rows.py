@@ -24,16 +24,18 @@ Sums = Mapping[WindowKey, WindowSum]
 
 
 def all_columns(ordered: Sequence[Operation], *, fence: int | None = None) -> Parameters:
-    """Return what `write_operations` takes, for operations in the order of their places.
+    """Return what `write_operations` takes.
 
     Args:
-        ordered: of each tenant, without a gap.
-        fence: the epoch that must be the present one.
+        ordered: operations in the order of their places, of each tenant without a gap.
+        fence: the epoch that must be the present one. None where the transaction has locked the
+            ledger and seen that they follow: then nothing is looked at again.
 
     """
     firsts: dict[str, Operation] = {}
-    for item in ordered:
-        firsts.setdefault(item.tenant, item)
+    if fence is not None:
+        for item in ordered:
+            firsts.setdefault(item.tenant, item)
     sums = [window_sums(item) for item in ordered]
     return {
         "fence": fence,
@@ -111,7 +113,11 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
         "windows": texts([row.windows_text for row in rows]),
         "option_index": smallints([row.option_index for row in rows]),
         "late": booleans([row.late for row in rows]),
+<<<<<<< HEAD
         "labels": jsonbs([row.labels_text for row in rows]),
+=======
+        "labels": jsonbs([_labels(row.labels) if row.labels else "{}" for row in rows]),
+>>>>>>> ledger
         "commit_key": texts([row.commit_key for row in rows]),
         "create_ms": bigints([row.create_ms for row in rows]),
         "expire_ms": bigints([row.expire_ms for row in rows]),
@@ -121,6 +127,13 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
     }
 
 
+<<<<<<< HEAD
+=======
+def _labels(labels: Mapping[str, str]) -> str:
+    return json.dumps(dict(labels), ensure_ascii=False)
+
+
+>>>>>>> ledger
 def window_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> Columns:
     """Return what all operations together added to each window's totals."""
     totals: dict[WindowKey, tuple[str, str, list[int]]] = {}

@@ -113,11 +113,7 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
         "windows": texts([row.windows_text for row in rows]),
         "option_index": smallints([row.option_index for row in rows]),
         "late": booleans([row.late for row in rows]),
-<<<<<<< HEAD
         "labels": jsonbs([row.labels_text for row in rows]),
-=======
-        "labels": jsonbs([_labels(row.labels) if row.labels else "{}" for row in rows]),
->>>>>>> ledger
         "commit_key": texts([row.commit_key for row in rows]),
         "create_ms": bigints([row.create_ms for row in rows]),
         "expire_ms": bigints([row.expire_ms for row in rows]),
@@ -127,13 +123,6 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
     }
 
 
-<<<<<<< HEAD
-=======
-def _labels(labels: Mapping[str, str]) -> str:
-    return json.dumps(dict(labels), ensure_ascii=False)
-
-
->>>>>>> ledger
 def window_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> Columns:
     """Return what all operations together added to each window's totals."""
     totals: dict[WindowKey, tuple[str, str, list[int]]] = {}

@@ -184,6 +184,16 @@ def a_refusal_of_what_was_done(outcome):
     return plant
 
 
+def a_denial_that_was_lost_with_the_hot_store(history):
+    """Nobody waits for a denial; what was on its way all the time is decided anew."""
+    calls = Counter(call.key for call in history.calls)
+    items, number = history.find(
+        lambda item: item.kind is Kind.COMMIT and calls[item.idempotency_key] == 1
+    )
+    history.tell(items[number].idempotency_key, outcome="denied")
+    items[number:] = [replace(item, epoch=item.epoch + 1) for item in items[number:]]
+
+
 def a_gap(history):
     items, number = history.find(lambda item: item.idempotency_key is not None)
     history.calls = [call for call in history.calls if call.key != items[number].idempotency_key]
@@ -234,6 +244,10 @@ async def test_the_truth_is_clean_and_every_lie_is_found(honest, tmp_path):
             history = History(*honest)
             plant(history)
             assert getattr(history.report(), name) > 0, (name, plant)
+
+    history = History(*honest)
+    a_denial_that_was_lost_with_the_hot_store(history)
+    assert history.report().examples == []
 
     calls = [*honest[1], honest[1][0]._replace(outcome="unknown", end=float("inf"))]
     write_calls(tmp_path / "history", calls)

@@ -103,7 +103,7 @@ def a_lost_tenant(history):
 def an_operation_done_twice(history):
     items, number = history.commit()
     history.tell(items[number].idempotency_key, outcome="unknown", end=float("inf"))
-    items.insert(number, replace(items[number], operation_id="another"))
+    items.insert(number, items[number]._replace(operation_id="another"))
 
 
 def a_limit_passed(history):
@@ -147,7 +147,8 @@ def a_wrong_amount(kind, name):
     def more(reservation):
         first, *rest = reservation.legs
         first = first._replace(**{name: getattr(first, name) + 1})
-        return replace(reservation, legs=(first, *rest))
+        legs = ";".join(":".join(map(str, leg)) for leg in (first, *rest))
+        return reservation._replace(legs_text=legs)
 
     def plant(history):
         change_reservation(history, lambda item: item.kind is kind and item.denied is None, more)
@@ -159,7 +160,7 @@ def another_option(history):
     change_reservation(
         history,
         lambda item: is_reserve(item) and len(json.loads(item.request)["options"]) == 2,
-        lambda reservation: replace(reservation, option_index=1 - reservation.option_index),
+        lambda reservation: reservation._replace(option_index=1 - reservation.option_index),
     )
 
 
@@ -191,7 +192,7 @@ def a_denial_that_was_lost_with_the_hot_store(history):
         lambda item: item.kind is Kind.COMMIT and calls[item.idempotency_key] == 1
     )
     history.tell(items[number].idempotency_key, outcome="denied")
-    items[number:] = [replace(item, epoch=item.epoch + 1) for item in items[number:]]
+    items[number:] = [item._replace(epoch=item.epoch + 1) for item in items[number:]]
 
 
 def a_gap(history):

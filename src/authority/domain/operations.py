@@ -133,8 +133,7 @@ class Denied:
     retry_ms: int  # when the rate allows another one; 0 if the rate was not in the way
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One decision of the hot store.
 
     `request` is the caller's canonical JSON, which replays are compared with; `result` is what the

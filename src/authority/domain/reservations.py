@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from typing import NamedTuple, Self, cast
 
 import orjson
@@ -59,8 +57,7 @@ class ReservationLeg(NamedTuple):
         return self.actual - self.charged
 
 
-@dataclass(frozen=True)
-class Reservation:
+class Reservation(NamedTuple):
     """What is set aside for one piece of work. Times are Unix milliseconds; 0 means not yet.
 
     Its parts stay texts, as the scripts write them and the ledger keeps them, until they are asked
@@ -148,24 +145,24 @@ class Reservation:
         """Raise KeyError or ValueError if a part can't be read."""
         _ = self.legs, self.windows, self.grants, self.labels
 
-    @cached_property
+    @property
     def legs(self) -> tuple[ReservationLeg, ...]:
-        """The numbers, by unit."""
+        """Read the numbers, by unit."""
         return tuple([_leg(text) for text in self.legs_text.split(";") if text])
 
-    @cached_property
+    @property
     def windows(self) -> tuple[WindowRef, ...]:
-        """The windows that it counts in."""
+        """Read the windows that it counts in."""
         return tuple([WindowRef.parse(text) for text in self.windows_text.split()])
 
-    @cached_property
+    @property
     def grants(self) -> tuple[GrantReceipt, ...]:
-        """What it took from which grant."""
+        """Read what it took from which grant."""
         return tuple([GrantReceipt.parse(text) for text in self.grants_text.split()])
 
-    @cached_property
+    @property
     def labels(self) -> Mapping[str, str]:
-        """What its maker has named it by."""
+        """Read what its maker has named it by."""
         return cast("dict[str, str]", orjson.loads(self.labels_text))
 
 

@@ -24,7 +24,7 @@ from clients.budget_requests import (
 )
 from clients.channel import Client
 from clients.connection import check_timeout
-from clients.convert import reservation_from_proto
+from clients.convert import reservation_from_answer, reservation_from_proto
 from clients.convert_books import balance_from_proto
 from clients.errors import PaymasterError, Unavailable
 from clients.operation_calls import OperationCalls
@@ -253,9 +253,7 @@ class AuthorityClient(Client, OperationCalls):
 
 def _outcome(item: Any, result: Any) -> Reservation | PaymasterError:
     if result.HasField("response"):
-        return reservation_from_proto(
-            result.response.reservation, replayed=result.response.replayed
-        )
+        return reservation_from_answer(result.response)
     error = error_from_status(result.error)
     error.idempotency_key = item.idempotency_key
     return error

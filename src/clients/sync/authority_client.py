@@ -35,9 +35,11 @@ from clients.requests import (
 )
 from clients.status import error_from_rpc, error_from_status
 from clients.sync.channel import SyncClient
+from clients.sync.concurrency import check_home
 from clients.sync.operation_calls import SyncOperationCalls
 from clients.types import Adjustment, Reservation, ReservationState
 
+_APPLY = "/authority.v1.BudgetService/Apply"
 _PAGE_SIZE = 500
 _OUTAGE_SECONDS_MAX = 60.0
 _SECONDS_MIN = 0.001
@@ -55,6 +57,9 @@ class SyncAuthorityClient(SyncClient, SyncOperationCalls):
         self._stub = BudgetServiceStub(self._channel)
 
     def _operate(self, verb: str, request: Any, timeout: float | None) -> Any:
+        return self._operate_alone(verb, request, timeout)
+
+    def _operate_alone(self, verb: str, request: Any, timeout: float | None) -> Any:
         method = getattr(self._stub, verb.capitalize())
         return self._call(method, request, timeout=timeout, key=request.idempotency_key)
 
@@ -190,6 +195,7 @@ class SyncAuthorityClient(SyncClient, SyncOperationCalls):
         An authority that goes away is called again until it has been away for `outage_max` seconds;
         then, or if it can't be reached to begin with, this raises Unavailable.
         """
+        check_home(self._home)
         request = message(messages.WatchBalanceRequest, account=account)
         shown: Balance | None = None
         deadline: float | None = time.monotonic() + self._timeout

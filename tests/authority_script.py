@@ -35,17 +35,25 @@ class Pause:
         self.go = asyncio.Event()
 
 
+class End(NamedTuple):
+    """A line that ends the session of the operation that meets it: as it should be, or so."""
+
+    status: status_pb2.Status | None = None
+
+
 class ScriptedAuthority:
     """Answers each call with the next line of the script.
 
-    A line is a message, a list of messages for a stream, a google.rpc.Status, or a Pause, after
-    which the next line counts. A script at its end answers with an empty message. An operation of a
-    session counts as a call of its own.
+    A line is a message, a list of messages for a stream, a google.rpc.Status, a Pause, after which
+    the next line counts, or an End. A script at its end answers with an empty message. An operation
+    of a session counts as a call of its own.
     """
 
     def __init__(self) -> None:
         self.script: list[Any] = []
         self.calls: list[Call] = []
+        self.sessions_opened = 0
+        self.sessions_ended = 0
         self.address = ""
 
     def requests(self, method: str) -> list[Any]:
@@ -74,12 +82,16 @@ class ScriptedAuthority:
         self, service: Any, requests: AsyncIterator[Any], context: Any
     ) -> AsyncIterator[Message]:
         """Answer the operations of a session, each as if it had been called."""
-        ready: asyncio.Queue[Message | None] = asyncio.Queue()
+        ready: asyncio.Queue[Message | End] = asyncio.Queue()
+        self.sessions_opened += 1
 
         async def answer_one(operation: Any) -> None:
             verb = operation.WhichOneof("request")
             method = service.methods_by_name[verb.capitalize()]
             line = await self._next_line(method, getattr(operation, verb), context)
+            if isinstance(line, End):
+                ready.put_nowait(line)
+                return
             result = budget_service_pb2.ApplyResult(call_number=operation.call_number)
             name = "error" if isinstance(line, status_pb2.Status) else verb
             getattr(result, name).CopyFrom(line)
@@ -90,14 +102,18 @@ class ScriptedAuthority:
                 async for frame in requests:
                     for operation in frame.operations:
                         group.create_task(answer_one(operation))
-            ready.put_nowait(None)
+            ready.put_nowait(End())
 
         reading = asyncio.create_task(read())
         try:
-            while (frame := await ready.get()) is not None:
+            while not isinstance(frame := await ready.get(), End):
                 yield frame
+            if frame.status is not None:
+                status = rpc_status.to_status(frame.status)
+                await context.abort(status.code, status.details, status.trailing_metadata)
         finally:
             reading.cancel()
+            self.sessions_ended += 1
 
 
 def _handler(scripted: ScriptedAuthority, method: Any) -> grpc.RpcMethodHandler:

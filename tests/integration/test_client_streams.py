@@ -71,7 +71,8 @@ def keys(scripted):
 
 async def outcomes(*calls):
     """Return what calls came to: the ids of reservations, or errors."""
-    await asyncio.wait(calls)
+    _, waiting = await asyncio.wait(calls, timeout=15)
+    assert not waiting
     return [call.exception() or call.result().reservation_id for call in calls]
 
 
@@ -97,6 +98,17 @@ async def test_what_has_no_answer_when_a_stream_ends_is_repeated_over_another(
     assert sorted(await outcomes(*calls[1:])) == ["acme/2", "acme/3"]
     assert (keys(scripted)[:3], sorted(keys(scripted)[3:])) == (["a", "b", "c"], ["b", "c"])
     assert (scripted.sessions_opened, delays) == (2, [0.1, 0.1])
+
+
+async def test_a_caller_that_left_before_the_stream_ended_is_in_nobody_s_way(scripted, client):
+    line = Pause()
+    scripted.script = [Pause(), line, End(), held(2)]
+    leaver, other = reserve(client, "a"), reserve(client, "b")
+    await line.reached.wait()
+    leaver.cancel()
+    line.go.set()
+    assert await outcomes(other) == ["acme/2"]
+    assert keys(scripted) == ["a", "b", "b"]
 
 
 @pytest.mark.parametrize(

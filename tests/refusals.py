@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 
 class Refusal:
     """A status other than OK, with its details."""
 
-    def __init__(self, error: grpc.aio.AioRpcError) -> None:
-        self.code = error.code().name
-        self.message = error.details()
-        self._status = rpc_status.from_call(error)
-        assert self._status is not None, error
+    def __init__(self, status: status_pb2.Status) -> None:
+        self.code = code_pb2.Code.Name(status.code)
+        self.message = status.message
+        self._status = status
         info = self.detail(error_details_pb2.ErrorInfo)
-        assert info is not None, error
+        assert info is not None, status
         self.reason, self.metadata, self.domain = info.reason, dict(info.metadata), info.domain
+
+    @classmethod
+    def of(cls, error: grpc.aio.AioRpcError) -> Self:
+        """Return what a call was refused with."""
+        status = rpc_status.from_call(error)
+        assert status is not None, error
+        return cls(status)
 
     def detail(self, kind: Any) -> Any:
         """Return the detail of a kind, or None."""
@@ -43,7 +49,7 @@ async def refused(call: Any) -> Refusal:
     """Await a call that must be refused."""
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await call
-    refusal = Refusal(error.value)
+    refusal = Refusal.of(error.value)
     assert refusal.domain == "paymaster"
     return refusal
 

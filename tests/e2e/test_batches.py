@@ -9,7 +9,9 @@ import structlog.testing
 from google.rpc import code_pb2, error_details_pb2
 
 from authorities import legs_of, new_key
+from authority.domain.callers import ROOT
 from authority.rpc import batch_servicing
+from authority.rpc.caller import enter_call
 from authority.rpc.outcomes import outcome_of
 from authority.v1 import budget_service_pb2 as budget
 from authority.v1 import errors_pb2
@@ -154,13 +156,15 @@ async def test_what_was_decided_goes_on_when_the_caller_has_left(acme, core, mon
 
 async def test_a_fault_of_our_own_is_internal_for_its_item_alone():
     async def broken(request):
-        if request == "bad":
+        if request.account == "bad":
             raise RuntimeError("secret")
         return request
 
+    enter_call(ROOT)
     with structlog.testing.capture_logs() as logs:
-        assert await outcome_of(broken, "good") == "good"
-        status = await outcome_of(broken, "bad")
+        good = budget.ReserveRequest(account="good")
+        assert await outcome_of(broken, good) == good
+        status = await outcome_of(broken, budget.ReserveRequest(account="bad"))
     assert status.code == code_pb2.INTERNAL
     assert "secret" not in status.message
     info = detail_of(status, error_details_pb2.ErrorInfo)

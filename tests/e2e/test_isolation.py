@@ -19,7 +19,7 @@ from authority.v1 import budget_service_pb2 as budget
 from authority.v1 import resources_pb2
 from calls import METHODS, REQUESTS, send
 from keys import make_key, with_key
-from refusals import refused
+from refusals import Refusal, refused
 
 # Texts that name nothing that a tenant owns, by message and field.
 HARMLESS = {
@@ -167,14 +167,22 @@ async def tenants(stubs):
     return await with_key(stubs, "acme")
 
 
+async def refusal_of(stubs, request):
+    """Return why a request is refused; in a frame, it is its one operation that is."""
+    if not isinstance(request, budget.ApplyRequest):
+        return await refused(send(stubs, request))
+    (frame,) = await send(stubs, request)
+    (result,) = frame.results
+    return Refusal(result.error)
+
+
 async def test_no_request_may_name_what_is_of_another_tenant(tenants):
     for param in NAMES:
         descriptor, path = param.values
         # One that begins alike, one that does not exist, the root, and one by its own name.
         for other in ("globex", "acme2", "nobody", "ACME", "platform"):
-            refusal = await refused(
-                send(tenants, filled(descriptor, path, name_of(path[-1].name, other)))
-            )
+            request = filled(descriptor, path, name_of(path[-1].name, other))
+            refusal = await refusal_of(tenants, request)
             assert (refusal.code, refusal.reason) == ("PERMISSION_DENIED", "NOT_ALLOWED"), param.id
             assert refusal.metadata["tenant"] == "acme"
 
@@ -207,12 +215,20 @@ async def test_every_item_is_looked_at(stubs, tenants):
             budget.ApplyOperation(call_number=2, reserve=foreign),
         ]
     )
-    for request in (budget.BatchReserveRequest(requests=[own, foreign]), frames):
-        refusal = await refused(send(tenants, request))
-        assert refusal.code == "PERMISSION_DENIED"
-        assert "[1]" in refusal.metadata["field"]
+    refusal = await refused(send(tenants, budget.BatchReserveRequest(requests=[own, foreign])))
+    assert refusal.code == "PERMISSION_DENIED"
+    assert "[1]" in refusal.metadata["field"]
     # Nothing of it took place.
     assert (await stubs.balance("acme"))["acme", "usd-day"][0] == 0
+    # The callers of a client share a stream: none of them is in the way of the others.
+    told = {
+        result.call_number: result
+        for frame in await send(tenants, frames)
+        for result in frame.results
+    }
+    assert told[1].HasField("reserve")
+    assert Refusal(told[2].error).code == "PERMISSION_DENIED"
+    assert (await stubs.balance("acme"))["acme", "usd-day"][0] == 1
 
 
 async def test_a_key_of_another_tenant_is_not_revoked(stubs, tenants):

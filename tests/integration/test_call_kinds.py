@@ -132,7 +132,7 @@ class World:
     async def refused(self, *args, **kwargs):
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await self.call(*args, **kwargs)
-        refusal = Refusal(error.value)
+        refusal = Refusal.of(error.value)
         assert refusal.domain == "paymaster"
         return refusal.code, refusal.reason
 
@@ -183,7 +183,7 @@ async def test_what_a_servicer_raises_becomes_a_status(world, kind):
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await world.call(kind, "acme")
     assert "secret" not in error.value.details()
-    assert Refusal(error.value).reason == "INTERNAL"
+    assert Refusal.of(error.value).reason == "INTERNAL"
 
 
 async def test_a_call_has_as_long_as_its_caller_gives_it(world, monkeypatch):
@@ -206,5 +206,5 @@ async def test_a_stream_does_not_outlive_its_key(world):
         await session.write(body)
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await session.read()
-    assert Refusal(error.value).code == "UNAUTHENTICATED"
+    assert Refusal.of(error.value).code == "UNAUTHENTICATED"
     assert world.servicer.seen == ["acme"]

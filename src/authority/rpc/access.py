@@ -78,6 +78,10 @@ SCOPES = {
     for method, scopes in methods.items()
 }
 
+# The callers of a client share a stream: what one of them may not do is told to that one alone, by
+# the session.
+CHECKED_BY_ITEM = {"/authority.v1.BudgetService/Apply"}
+
 # What these answer or do is of no tenant, so that they are not for callers that are bound to one.
 PLATFORM_ONLY = frozenset(
     f"/authority.v1.AdminService/{method}"

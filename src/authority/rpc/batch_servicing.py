@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from authority.domain.errors import InvalidRequest, OutOfTime
@@ -23,7 +24,7 @@ _BATCH_SECONDS_MAX = 20.0
 
 Call = grpc.aio.ServicerContext[Any, Any]
 
-_Request = TypeVar("_Request")
+_Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response")
 _Result = TypeVar("_Result", messages.ReserveResult, messages.CommitResult, messages.RefundResult)
 

@@ -7,12 +7,15 @@ from typing import TypeVar
 
 import structlog
 import uuid_utils
+from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from authority.domain.errors import PaymasterError
+from authority.rpc.access import check_tenant
+from authority.rpc.caller import current_caller
 from authority.rpc.status import internal_status, status_of
 
-_Request = TypeVar("_Request")
+_Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response")
 
 log = structlog.get_logger(__name__)
@@ -23,6 +26,7 @@ async def outcome_of(
 ) -> _Response | status_pb2.Status:
     """Return the operation's response, or what the status of the unary call would have been."""
     try:
+        check_tenant(request, current_caller())
         return await operation(request)
     except PaymasterError as error:
         return status_of(error)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from authority.domain.money import Unit
@@ -93,8 +94,9 @@ class WindowRef(NamedTuple):
         """Return the form that scripts and ledger rows use, such as `12:1763683200000:USD`."""
         return f"{self.budget_key}:{self.start_ms}:{self.unit}"
 
-    @classmethod
-    def parse(cls, text: str) -> WindowRef:
-        """Read what `str` wrote."""
+    @staticmethod
+    @lru_cache(maxsize=65_536)
+    def parse(text: str) -> WindowRef:
+        """Read what `str` wrote. The same few are read again and again."""
         key, start, unit = text.split(":")
-        return cls(int(key), int(start), Unit(unit))
+        return WindowRef(int(key), int(start), Unit(unit))

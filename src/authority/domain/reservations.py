@@ -165,4 +165,4 @@ class Reservation:
 
 def _leg(text: str) -> ReservationLeg:
     unit, *amounts = text.split(":")
-    return ReservationLeg(Unit(unit), *map(int, amounts))
+    return ReservationLeg(Unit[unit], *map(int, amounts))

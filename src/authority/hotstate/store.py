@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from redis.asyncio import Redis
+from hiredis import pack_command
+from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -78,9 +79,21 @@ def client_options() -> dict[str, Any]:
     }
 
 
+class _PackingConnection(Connection):
+    """Packs a command in C. A call may have more than a thousand arguments."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Return the command as it is sent."""
+        # The name may be of two words.
+        name, *rest = args
+        return [pack_command((*name.split(), *rest))]
+
+
 def connect(url: str) -> Redis:
     """Return a client that sends every command at most once."""
-    return cast("Redis", Redis.from_url(url, **client_options()))
+    return cast(
+        "Redis", Redis.from_url(url, connection_class=_PackingConnection, **client_options())
+    )
 
 
 class ScriptFault(Exception):
@@ -151,7 +164,7 @@ class HotStore:
         try:
             reply = await cast(
                 "Any",
-                self.redis.evalsha(scripts.hashes[script], len(keys), *keys, *map(str, arguments)),
+                self.redis.evalsha(scripts.hashes[script], len(keys), *keys, *arguments),
             )
         except NoScriptError:
             # The store was restarted or the epoch has changed: nothing ran.

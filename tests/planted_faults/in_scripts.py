@@ -9,7 +9,6 @@ _OPERATIONS = "e2e/test_operations.py::"
 _PARTS = "e2e/test_partial_commits.py::"
 _GRANTS = "e2e/test_grants.py::"
 _MODES = "e2e/test_modes.py::"
-_DECIDE = "integration/test_decide.py::"
 _COMMIT = _OPERATIONS + "TestCommit::test_what_is_charged_and_what_absorbed"
 
 SHARED = [
@@ -166,27 +165,6 @@ SHARED = [
         "amount = math.min(amount, left_of(window))",
         "",
         (_MODES + "TestBestEffort",),
-    ),
-    Fault(
-        "what an item that faulted has changed stays",
-        _SCRIPTS + "decide.lua",
-        "counts.r, counts.c, counts.f = counts.r0, counts.c0, counts.f0",
-        "",
-        (_DECIDE + "test_what_faults_in_the_middle_leaves_nothing_behind",),
-    ),
-    Fault(
-        "an item does not see the answers of those before it",
-        _SCRIPTS + "_call.lua",
-        "values[puts[i]] = puts[i + 1]",
-        "",
-        (_DECIDE + "test_a_key_that_comes_twice_in_one_call",),
-    ),
-    Fault(
-        "an item does not see the expiries of those before it",
-        _SCRIPTS + "_call.lua",
-        "  write_expiries()\n  return redis.call('ZRANGE'",
-        "  return redis.call('ZRANGE'",
-        (_DECIDE + "test_an_item_sees_those_before_it",),
     ),
 ]
 

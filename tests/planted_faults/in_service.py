@@ -129,20 +129,6 @@ DECIDING = [
         ("integration/test_cluster.py::test_every_script_declares_every_key",),
     ),
     Fault(
-        "who was cancelled is sent all the same",
-        "hotstate/gatherer.py",
-        "if not waiting[0].answer.done():",
-        "if True:",
-        ("unit/test_gatherer.py::test_who_is_cancelled_before_it_was_sent_is_left_out",),
-    ),
-    Fault(
-        "a problem of a call is told to the first alone",
-        "hotstate/gatherer.py",
-        "_fail(sent, error)",
-        "_fail(sent[:1], error)",
-        ("unit/test_gatherer.py::test_a_lost_reply_is_told_to_each_and_nothing_is_sent_twice",),
-    ),
-    Fault(
         "the hot store's client repeats a script",
         "hotstate/store.py",
         '"retry": Retry(NoBackoff(), 0),',

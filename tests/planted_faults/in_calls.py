@@ -17,11 +17,25 @@ FAULTS = [
         (_DECIDE + "test_what_faults_in_the_middle_leaves_nothing_behind",),
     ),
     Fault(
+        "an item does not see the reservations of those before it",
+        _SCRIPTS + "_call.lua",
+        "    values[puts[i]] = puts[i + 1]\n",
+        "",
+        (_DECIDE + "test_an_item_sees_those_before_it",),
+    ),
+    Fault(
         "an item does not see the answers of those before it",
         _SCRIPTS + "_call.lua",
-        "values[puts[i]] = puts[i + 1]",
-        "",
+        "redis.call('SET', key, values[key], 'PX', ANSWER_MS)",
+        "redis.call('SET', key, values[key], 'PX', ANSWER_MS) values[key] = false",
         (_DECIDE + "test_a_key_that_comes_twice_in_one_call",),
+    ),
+    Fault(
+        "what faults behind the outbox is put back",
+        _SCRIPTS + "decide.lua",
+        "if is_sound or item.is_decided then",
+        "if is_sound then",
+        (_DECIDE + "test_what_faults_behind_the_outbox_stands",),
     ),
     Fault(
         "an item does not see the expiries of those before it",

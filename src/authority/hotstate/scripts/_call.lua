@@ -123,17 +123,18 @@ local function packed_result(result, sequence)
     .. (result.restored or '') .. '\n' .. (result.more or '') .. '\n' .. (result.reservation or '')
 end
 
--- Decides: puts the operation into the outbox, and then writes what was staged and the answer to
--- its key if it has one. It is the last step of an item. A store that refuses to write does so at
--- the outbox, before anything was changed, and can refuse nothing after that.
+-- Decides: puts the operation into the outbox, and then writes the answer to its key, if it has one,
+-- and what was staged. It is the last step of an item. A store that refuses to write does so at the
+-- outbox, before anything was changed, and can refuse nothing after that.
 local function record(result)
   local text = packed_result(result, meta.sequence + 1)
   local entry = redis.call('XADD', KEYS[2], '*', 'request', item.request, 'result', text)
-  meta.sequence = meta.sequence + 1
-  if item.answer then
-    put(item.answer, entry .. '\n' .. item.request .. '\n' .. text, ANSWER_MS)
+  meta.sequence, item.is_decided = meta.sequence + 1, true
+  local key, puts = item.answer, item.puts
+  if key then
+    values[key] = entry .. '\n' .. item.request .. '\n' .. text
+    redis.call('SET', key, values[key], 'PX', ANSWER_MS)
   end
-  local puts = item.puts
   for i = 1, #puts, 3 do
     values[puts[i]] = puts[i + 1]
     redis.call('SET', puts[i], puts[i + 1], 'PX', puts[i + 2])

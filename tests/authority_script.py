@@ -35,16 +35,25 @@ class Pause:
         self.go = asyncio.Event()
 
 
+class End(NamedTuple):
+    """A line that ends the session of the operation that meets it: as it should be, or so."""
+
+    status: status_pb2.Status | None = None
+
+
 class ScriptedAuthority:
     """Answers each call with the next line of the script.
 
-    A line is a message, a list of messages for a stream, a google.rpc.Status, or a Pause, after
-    which the next line counts. A script at its end answers with an empty message.
+    A line is a message, a list of messages for a stream, a google.rpc.Status, a Pause, after which
+    the next line counts, or an End. A script at its end answers with an empty message. An operation
+    of a session counts as a call of its own.
     """
 
     def __init__(self) -> None:
         self.script: list[Any] = []
         self.calls: list[Call] = []
+        self.sessions_opened = 0
+        self.sessions_ended = 0
         self.address = ""
 
     def requests(self, method: str) -> list[Any]:
@@ -53,6 +62,13 @@ class ScriptedAuthority:
 
     async def answer(self, method: Any, request: Any, context: Any) -> list[Message]:
         """Return the messages of the next line."""
+        line = await self._next_line(method, request, context)
+        if isinstance(line, status_pb2.Status):
+            status = rpc_status.to_status(line)
+            await context.abort(status.code, status.details, status.trailing_metadata)
+        return line if isinstance(line, list) else [line]
+
+    async def _next_line(self, method: Any, request: Any, context: Any) -> Any:
         metadata = dict(context.invocation_metadata())
         self.calls.append(Call(method.name, request, metadata, context.time_remaining()))
         line = self.script.pop(0) if self.script else GetMessageClass(method.output_type)()
@@ -60,10 +76,44 @@ class ScriptedAuthority:
             line.reached.set()
             await line.go.wait()
             line = self.script.pop(0)
-        if isinstance(line, status_pb2.Status):
-            status = rpc_status.to_status(line)
-            await context.abort(status.code, status.details, status.trailing_metadata)
-        return line if isinstance(line, list) else [line]
+        return line
+
+    async def apply(
+        self, service: Any, requests: AsyncIterator[Any], context: Any
+    ) -> AsyncIterator[Message]:
+        """Answer the operations of a session, each as if it had been called."""
+        ready: asyncio.Queue[Message | End] = asyncio.Queue()
+        self.sessions_opened += 1
+
+        async def answer_one(operation: Any) -> None:
+            verb = operation.WhichOneof("request")
+            method = service.methods_by_name[verb.capitalize()]
+            line = await self._next_line(method, getattr(operation, verb), context)
+            if isinstance(line, End):
+                ready.put_nowait(line)
+                return
+            result = budget_service_pb2.ApplyResult(call_number=operation.call_number)
+            name = "error" if isinstance(line, status_pb2.Status) else verb
+            getattr(result, name).CopyFrom(line)
+            ready.put_nowait(budget_service_pb2.ApplyResponse(results=[result]))
+
+        async def read() -> None:
+            async with asyncio.TaskGroup() as group:
+                async for frame in requests:
+                    for operation in frame.operations:
+                        group.create_task(answer_one(operation))
+            ready.put_nowait(End())
+
+        reading = asyncio.create_task(read())
+        try:
+            while not isinstance(frame := await ready.get(), End):
+                yield frame
+            if frame.status is not None:
+                status = rpc_status.to_status(frame.status)
+                await context.abort(status.code, status.details, status.trailing_metadata)
+        finally:
+            reading.cancel()
+            self.sessions_ended += 1
 
 
 def _handler(scripted: ScriptedAuthority, method: Any) -> grpc.RpcMethodHandler:
@@ -74,13 +124,17 @@ def _handler(scripted: ScriptedAuthority, method: Any) -> grpc.RpcMethodHandler:
         for message in await scripted.answer(method, request, context):
             yield message
 
-    make = (
-        grpc.unary_stream_rpc_method_handler
-        if method.server_streaming
-        else grpc.unary_unary_rpc_method_handler
-    )
+    async def session(requests, context):
+        async for message in scripted.apply(method.containing_service, requests, context):
+            yield message
+
+    make, behaviour = {
+        (False, False): (grpc.unary_unary_rpc_method_handler, unary),
+        (False, True): (grpc.unary_stream_rpc_method_handler, stream),
+        (True, True): (grpc.stream_stream_rpc_method_handler, session),
+    }[method.client_streaming, method.server_streaming]
     return make(
-        stream if method.server_streaming else unary,
+        behaviour,
         GetMessageClass(method.input_type).FromString,
         GetMessageClass(method.output_type).SerializeToString,
     )

@@ -9,6 +9,7 @@ no limit was passed.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
@@ -194,6 +195,7 @@ def _check_doubled(operations, found):
 def _check_calls(operations, calls, found):
     by_key = {item.idempotency_key: item for item in operations if item.idempotency_key}
     acknowledged = {call.key for call in calls if call.outcome == "acknowledged"}
+    epochs = _epochs_seen(by_key, calls)
     for call in calls:
         item = by_key.get(call.key)
         if call.outcome == "acknowledged":
@@ -202,11 +204,41 @@ def _check_calls(operations, calls, found):
             elif item.denied is not None or booked(item) != call.answer:
                 found.add("disallowed", f"{call} was told, and the ledger has {booked(item)}")
         elif item is not None and call.outcome == "denied":
-            if item.denied is None and call.key not in acknowledged:
+            # A denial is not waited for, so it may be lost with the hot store; an attempt of the
+            # same call that was on its way all the time is then decided anew.
+            if (
+                item.denied is None
+                and call.key not in acknowledged
+                and item.epoch <= epochs.before(call.start)
+            ):
                 found.add("disallowed", f"{call} was denied, and the ledger has {item.result}")
         elif item is not None and call.outcome == "refused" and call.key not in acknowledged:
             found.add("disallowed", f"{call} was refused, and the ledger has {item.result}")
     _check_order(operations, calls, found)
+
+
+class _EpochsSeen:
+    """The newest epoch of a tenant, as it was known from what had been acknowledged."""
+
+    def __init__(self, seen):
+        self._times, self._epochs, newest = [], [], 0
+        for time, epoch in sorted(seen):
+            newest = max(newest, epoch)
+            self._times.append(time)
+            self._epochs.append(newest)
+
+    def before(self, time):
+        """Return the newest epoch that something was acknowledged in before a time; 0 for none."""
+        at = bisect_left(self._times, time)
+        return self._epochs[at - 1] if at else 0
+
+
+def _epochs_seen(by_key, calls):
+    return _EpochsSeen(
+        (call.end, by_key[call.key].epoch)
+        for call in calls
+        if call.outcome == "acknowledged" and call.key in by_key
+    )
 
 
 def _check_order(operations, calls, found):

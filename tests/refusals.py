@@ -70,3 +70,13 @@ async def outcomes(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[list[str]]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(outcome(call)) for call in calls]
     return [task.result() for task in tasks]
+
+
+def detail_of(status, kind):
+    """Return a status's detail of a kind."""
+    for packed in status.details:
+        if packed.Is(kind.DESCRIPTOR):
+            detail = kind()
+            packed.Unpack(detail)
+            return detail
+    return None

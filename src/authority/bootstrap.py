@@ -41,6 +41,7 @@ from authority.recovery.tenants import Tenants
 from authority.rpc.admin_servicer import AdminServicer
 from authority.rpc.budget_servicer import BudgetServicer
 from authority.rpc.generation_servicer import GenerationServicer
+from authority.rpc.intake import Intake
 from authority.rpc.operations import Operations
 from authority.rpc.server import RpcServer
 from authority.rpc.shield import Shield
@@ -135,6 +136,9 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         await _check_schema(core.database)
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(_cancelled, journal)
+        # Nobody may be waiting for these any more, and they use the stores' connections.
+        for shared in (core.context.policies, core.context.loads, core.tenants):
+            stack.push_async_callback(shared.stop)
         with suppress(Unavailable):
             await core.epochs.ensure()
         yield core
@@ -239,10 +243,10 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
         api_keys = ApiKeys(core.context, store, credentials)
 
         def register(server: grpc.aio.Server) -> None:
-            operations = Operations(core.context, core.locator, shield)
+            operations = Operations(core.context, core.locator, Intake())
             past = Past(core.context, PostgresHistory(core.database))
             rebuilder = Rebuilder(core.epochs, core.tenants, core.ledger)
-            budgets = BudgetServicer(core.context, operations, past, draining)
+            budgets = BudgetServicer(core.context, operations, past, shield, draining)
             admin = AdminServicer(
                 core.context,
                 core.audit,

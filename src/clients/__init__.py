@@ -49,7 +49,6 @@ from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.ledger_types import LedgerEntry, RebuildReport
 from clients.plan_types import Plan, PlanBudget, PlanGrant
 from clients.retry import RetryPolicy
-from clients.session import Session
 from clients.tls import tls_credentials, tls_from_environment
 from clients.types import (
     Account,
@@ -137,7 +136,6 @@ __all__ = [
     "ReserveRequest",
     "RetryPolicy",
     "Scope",
-    "Session",
     "Status",
     "Unavailable",
     "Unit",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import grpc
@@ -23,8 +23,9 @@ from clients.budget_requests import (
     reserve_to_proto,
 )
 from clients.channel import Client
+from clients.concurrency import Sleep, check_home, sleep
 from clients.connection import check_timeout
-from clients.convert import reservation_from_proto
+from clients.convert import reservation_from_answer, reservation_from_proto
 from clients.convert_books import balance_from_proto
 from clients.errors import PaymasterError, Unavailable
 from clients.operation_calls import OperationCalls
@@ -35,10 +36,12 @@ from clients.requests import (
     reservation_state_to_proto,
     time_to_proto,
 )
+from clients.retry import RetryPolicy
 from clients.session import Session
 from clients.status import error_from_rpc, error_from_status
 from clients.types import Adjustment, Reservation, ReservationState
 
+_APPLY = "/authority.v1.BudgetService/Apply"
 _PAGE_SIZE = 500
 _OUTAGE_SECONDS_MAX = 60.0
 _SECONDS_MIN = 0.001
@@ -55,30 +58,64 @@ class AuthorityClient(Client, OperationCalls):
     def _make_stub(self) -> None:
         self._stub = BudgetServiceStub(self._channel)
 
-    async def _operate(self, verb: str, request: Any, timeout: float | None) -> Any:
-        method = getattr(self._stub, verb.capitalize())
-        return await self._call(method, request, timeout=timeout, key=request.idempotency_key)
+    # Async only: threads have a call each.
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        timeout: float = 2.0,
+        channel_credentials: grpc.ChannelCredentials | None = None,
+        retry: RetryPolicy | None = None,
+        sleep: Sleep = sleep,
+        streaming: bool = True,
+    ) -> None:
+        """Connect as `Client` does.
 
-    # Async only: threads have a call each, and batches.
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
-        """Open a session: the same operations over one stream, for many tasks at the same time.
-
-        The block's end waits for what is under way.
+        Operations share a stream, and so one authority. If not `streaming`, each is a call of its
+        own, for load balancers that spread calls and for proxies that let no stream pass.
         """
-        session = Session(
-            lambda: self._stub.Apply(metadata=self._metadata),
+        super().__init__(
+            address,
+            token=token,
+            timeout=timeout,
+            channel_credentials=channel_credentials,
+            retry=retry,
+            sleep=sleep,
+        )
+        # What is sent is bytes already.
+        apply: Any = self._channel.stream_stream(
+            _APPLY, response_deserializer=messages.ApplyResponse.FromString
+        )
+        self._session = Session(
+            partial(apply, metadata=self._metadata),
+            self._operate_alone,
             address=self._address,
             timeout=self._timeout,
             retry=self._retry,
             sleep=self._sleep,
         )
+        self._streaming = streaming
+
+    async def close(self) -> None:
+        """Close the connection, after the operations under way; other calls are cancelled."""
         try:
-            yield session
+            await self._session.close()
         finally:
-            await session.close()
+            await super().close()
 
     # End of async only.
+
+    async def _operate(self, verb: str, request: Any, timeout: float | None) -> Any:
+        # Async only: threads have a call each.
+        if self._streaming:
+            return await self._session.apply(verb, request, timeout)
+        # End of async only.
+        return await self._operate_alone(verb, request, timeout)
+
+    async def _operate_alone(self, verb: str, request: Any, timeout: float | None) -> Any:
+        method = getattr(self._stub, verb.capitalize())
+        return await self._call(method, request, timeout=timeout, key=request.idempotency_key)
 
     async def adjust(
         self,
@@ -222,6 +259,7 @@ class AuthorityClient(Client, OperationCalls):
         An authority that goes away is called again until it has been away for `outage_max` seconds;
         then, or if it can't be reached to begin with, this raises Unavailable.
         """
+        check_home(self._home)
         request = message(messages.WatchBalanceRequest, account=account)
         shown: Balance | None = None
         deadline: float | None = time.monotonic() + self._timeout
@@ -253,9 +291,7 @@ class AuthorityClient(Client, OperationCalls):
 
 def _outcome(item: Any, result: Any) -> Reservation | PaymasterError:
     if result.HasField("response"):
-        return reservation_from_proto(
-            result.response.reservation, replayed=result.response.replayed
-        )
+        return reservation_from_answer(result.response)
     error = error_from_status(result.error)
     error.idempotency_key = item.idempotency_key
     return error

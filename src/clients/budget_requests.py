@@ -9,7 +9,14 @@ from enum import StrEnum
 
 from authority.v1 import budget_service_pb2 as messages
 from clients.amounts import Leg, Option
-from clients.requests import duration_to_proto, legs_to_proto, message, new_key, options_to_proto
+from clients.requests import (
+    add_legs,
+    duration_to_proto,
+    legs_to_proto,
+    message,
+    new_key,
+    options_to_proto,
+)
 
 
 class ReserveMode(StrEnum):
@@ -77,31 +84,87 @@ class RefundRequest:
             raise ValueError("`legs` is empty; leave it out to refund all that is left")
 
 
+_MODES = {mode: messages.ReserveMode.Value(f"RESERVE_MODE_{mode}") for mode in ReserveMode}
+_DURABILITIES = {
+    durability: messages.Durability.Value(f"DURABILITY_{durability}") for durability in Durability
+}
+
+
 def reserve_to_proto(request: ReserveRequest) -> messages.ReserveRequest:
     """Return the proto's message. Raises TypeError unless either legs or options are given."""
-    return message(
-        messages.ReserveRequest,
+    return reserve_message(
+        request.account,
+        request.legs,
+        request.options,
+        ttl=request.ttl,
+        labels=request.labels,
+        mode=request.mode,
+        durability=request.durability,
         idempotency_key=request.idempotency_key,
-        account=request.account,
-        options=options_to_proto(request.legs, request.options),
-        ttl=duration_to_proto(request.ttl),
-        labels=dict(request.labels),
-        mode=messages.ReserveMode.Value(f"RESERVE_MODE_{request.mode}"),
-        durability=messages.Durability.Value(f"DURABILITY_{request.durability}"),
     )
+
+
+def reserve_message(
+    account: str,
+    legs: Sequence[Leg] | None,
+    options: Sequence[Option | Sequence[Leg]] | None,
+    *,
+    ttl: timedelta | None,
+    labels: Mapping[str, str] | None,
+    mode: ReserveMode,
+    durability: Durability,
+    idempotency_key: str,
+) -> messages.ReserveRequest:
+    """Return the proto's message. Raises TypeError unless either legs or options are given."""
+    request = message(
+        messages.ReserveRequest,
+        idempotency_key=idempotency_key,
+        account=account,
+        mode=_MODES.get(mode) or messages.ReserveMode.Value(f"RESERVE_MODE_{mode}"),
+        durability=_DURABILITIES.get(durability)
+        or messages.Durability.Value(f"DURABILITY_{durability}"),
+        ttl=duration_to_proto(ttl),
+        labels=dict(labels) if labels else None,
+    )
+    if legs is None or options is not None:
+        request.options.extend(options_to_proto(legs, options))
+    else:
+        add_legs(request.options.add().legs, legs)
+    return request
 
 
 def commit_to_proto(request: CommitRequest) -> messages.CommitRequest:
     """Return the proto's message."""
-    return message(
-        messages.CommitRequest,
-        idempotency_key=request.idempotency_key,
-        reservation_id=request.reservation_id,
-        actual=legs_to_proto(request.actual),
+    return commit_message(
+        request.reservation_id,
+        request.actual,
         final=request.final,
         force=request.force,
         receipt=request.receipt,
+        idempotency_key=request.idempotency_key,
     )
+
+
+def commit_message(
+    reservation_id: str,
+    actual: Sequence[Leg],
+    *,
+    final: bool,
+    force: bool,
+    receipt: str,
+    idempotency_key: str,
+) -> messages.CommitRequest:
+    """Return the proto's message."""
+    request = message(
+        messages.CommitRequest,
+        idempotency_key=idempotency_key,
+        reservation_id=reservation_id,
+        final=final,
+        force=force,
+        receipt=receipt,
+    )
+    add_legs(request.actual, actual)
+    return request
 
 
 def refund_to_proto(request: RefundRequest) -> messages.RefundRequest:

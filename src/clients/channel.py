@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
-from clients.concurrency import Sleep, sleep
+from clients.concurrency import Sleep, check_home, home_loop, sleep
 from clients.connection import OPTIONS, check_address, check_timeout, metadata_for
 from clients.retry import RetryPolicy
 from clients.status import error_from_rpc
@@ -37,13 +37,15 @@ class Client:
         """Connect to `address` (`host:port`) when the first call is made.
 
         `timeout`, in seconds, bounds each call with all its retries. With `channel_credentials` the
-        connection is TLS. Raises ValueError for an address, token or timeout that can't be.
+        connection is TLS. Raises ValueError for an address, token or timeout that can't be, and
+        RuntimeError outside of an event loop.
         """
         self._address = check_address(address)
         self._timeout = check_timeout(timeout)
         self._metadata = metadata_for(token)
         self._retry = retry or RetryPolicy()
         self._sleep = sleep
+        self._home = home_loop()
         self._channel = (
             grpc.aio.secure_channel(address, channel_credentials, options=OPTIONS)
             if channel_credentials
@@ -83,6 +85,7 @@ class Client:
         `key` is the request's idempotency key, which an error carries to the caller. A call that is
         not `repeatable` changes something and has no key, so it is tried once.
         """
+        check_home(self._home)
         timeout = check_timeout(timeout) if timeout is not None else self._timeout
         deadline = time.monotonic() + timeout
         attempt = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,6 +24,12 @@ _Word = TypeVar("_Word", bound=StrEnum)
 
 def word(words: type[_Word], proto_enum: Any, prefix: str, number: int) -> _Word:
     """Return the word for an enum's number; UNKNOWN for one that is not set or not known here."""
+    found: _Word = _word(words, proto_enum, prefix, number)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _word(words: type[StrEnum], proto_enum: Any, prefix: str, number: int) -> Any:
     try:
         return words(str(proto_enum.Name(number)).removeprefix(prefix))
     except ValueError:
@@ -182,6 +189,18 @@ def reservation_from_proto(
         receipt=message.receipt,
         replayed=replayed,
     )
+
+
+def reservation_from_answer(answer: Any) -> types.Reservation:
+    """Return the reservation of an operation's response, of which but little is read for now."""
+    message, replayed = answer.reservation, answer.replayed
+    # As bytes, since a message would keep all of the frame that it came in.
+    read = partial(_read_reservation, message.SerializeToString(), replayed)
+    return types.Reservation.unread(read, reservation_id=message.reservation_id, replayed=replayed)
+
+
+def _read_reservation(wire: bytes, replayed: bool) -> types.Reservation:
+    return reservation_from_proto(resources_pb2.Reservation.FromString(wire), replayed=replayed)
 
 
 def denial_from_proto(message: errors_pb2.Denial) -> types.Denial:

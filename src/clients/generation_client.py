@@ -11,7 +11,7 @@ import grpc
 from authority.v1 import generation_service_pb2 as messages
 from authority.v1.generation_service_pb2_grpc import GenerationServiceStub
 from clients.channel import Client
-from clients.concurrency import in_thread
+from clients.concurrency import check_home, in_thread
 from clients.connection import check_timeout
 from clients.convert import generation_from_proto, model_from_proto
 from clients.files import PartialFile
@@ -139,6 +139,7 @@ class GenerationClient(Client):
         self, artifact: Artifact | str, *, timeout: float = _DOWNLOAD_SECONDS
     ) -> AsyncIterator[bytes]:
         """Yield the bytes of an artifact piece by piece, each at most 256 KiB."""
+        check_home(self._home)
         artifact_id = artifact if isinstance(artifact, str) else artifact.artifact_id
         request = message(messages.DownloadArtifactRequest, artifact_id=artifact_id)
         timeout = check_timeout(timeout)

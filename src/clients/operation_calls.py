@@ -10,17 +10,15 @@ from typing import Any
 from authority.v1 import budget_service_pb2 as messages
 from clients.amounts import Leg, Option
 from clients.budget_requests import (
-    CommitRequest,
     Durability,
     RefundRequest,
     ReserveMode,
-    ReserveRequest,
-    commit_to_proto,
+    commit_message,
     refund_to_proto,
-    reserve_to_proto,
+    reserve_message,
 )
 from clients.concurrency import finish
-from clients.convert import reservation_from_proto
+from clients.convert import reservation_from_answer
 from clients.errors import PaymasterError
 from clients.requests import duration_to_proto, legs_to_proto, message, new_key
 from clients.types import HeldReservation, Reservation
@@ -50,18 +48,18 @@ class OperationCalls:
 
         Raises BudgetDenied, with every limit that is in the way, besides the other errors.
         """
-        request = ReserveRequest(
+        request = reserve_message(
             account,
             legs,
             options,
             ttl=ttl,
-            labels=labels or {},
+            labels=labels,
             mode=mode,
             durability=durability,
             idempotency_key=idempotency_key or new_key(),
         )
-        response = await self._operate("reserve", reserve_to_proto(request), timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        response = await self._operate("reserve", request, timeout)
+        return reservation_from_answer(response)
 
     async def check(
         self,
@@ -96,7 +94,7 @@ class OperationCalls:
         If it is not `final`, the rest stays held for more commits. `force` settles even what was
         released. `receipt` is the provider's own record of the cost, such as a request id.
         """
-        request = CommitRequest(
+        request = commit_message(
             reservation_id,
             actual,
             final=final,
@@ -104,8 +102,8 @@ class OperationCalls:
             receipt=receipt,
             idempotency_key=idempotency_key or new_key(),
         )
-        response = await self._operate("commit", commit_to_proto(request), timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        response = await self._operate("commit", request, timeout)
+        return reservation_from_answer(response)
 
     async def release(
         self,
@@ -123,7 +121,7 @@ class OperationCalls:
             reason=reason,
         )
         response = await self._operate("release", request, timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        return reservation_from_answer(response)
 
     async def refund(
         self,
@@ -142,7 +140,7 @@ class OperationCalls:
             reservation_id, legs, reason=reason, idempotency_key=idempotency_key or new_key()
         )
         response = await self._operate("refund", refund_to_proto(request), timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        return reservation_from_answer(response)
 
     async def extend(
         self,
@@ -165,7 +163,7 @@ class OperationCalls:
             legs=legs_to_proto(legs),
         )
         response = await self._operate("extend", request, timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        return reservation_from_answer(response)
 
     @asynccontextmanager
     async def reservation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import uuid_utils
 from google.protobuf.duration_pb2 import Duration
@@ -24,6 +24,10 @@ from clients.types import AccountState, Enforcement, OveragePolicy, ReservationS
 
 _Fields = ParamSpec("_Fields")
 _Message = TypeVar("_Message")
+
+_UNITS: dict[Unit, resources_pb2.Unit.ValueType] = {
+    unit: resources_pb2.Unit.Value(f"UNIT_{unit}") for unit in Unit if unit != Unit.UNKNOWN
+}
 
 
 def new_key() -> str:
@@ -71,6 +75,12 @@ def legs_to_proto(legs: Sequence[Leg]) -> list[resources_pb2.Leg]:
     return [resources_pb2.Leg(unit=unit_to_proto(leg.unit), amount=leg.amount) for leg in legs]
 
 
+def add_legs(to: Any, legs: Iterable[Leg]) -> None:
+    """Add legs to a list of a message, which takes half as long as making them beforehand."""
+    for leg in legs:
+        to.add(unit=unit_to_proto(leg.unit), amount=leg.amount)
+
+
 def options_to_proto(
     legs: Sequence[Leg] | None, options: Sequence[Option | Sequence[Leg]] | None
 ) -> list[budget_service_pb2.Option]:
@@ -109,8 +119,8 @@ def time_to_proto(moment: datetime | None) -> Timestamp | None:
 
 
 def unit_to_proto(unit: Unit) -> resources_pb2.Unit.ValueType:
-    """Return the proto's value."""
-    return resources_pb2.Unit.Value(f"UNIT_{unit}")
+    """Return the proto's value. Raises ValueError for a unit that has none."""
+    return _UNITS.get(unit) or resources_pb2.Unit.Value(f"UNIT_{unit}")
 
 
 def window_to_proto(window: Window) -> resources_pb2.Window.ValueType:

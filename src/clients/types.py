@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from clients.amounts import Leg, Unit
+from clients.unread import Unread
 
 
 class Window(StrEnum):
@@ -160,7 +161,7 @@ class ReservationLeg:
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Unread):
     """What is set aside for one piece of work.
 
     `option_index` is the option that was held, counted from 0. `late` says that it was committed

@@ -10,10 +10,10 @@ from google.rpc import code_pb2, error_details_pb2
 
 from authorities import legs_of, new_key
 from authority.rpc import batch_servicing
-from authority.rpc.outcomes import Outcomes
+from authority.rpc.outcomes import outcome_of
 from authority.v1 import budget_service_pb2 as budget
 from authority.v1 import errors_pb2
-from refusals import invalid
+from refusals import detail_of, invalid
 from support import eventually
 
 
@@ -29,15 +29,6 @@ async def batch_reserve(stubs, *requests):
     request = budget.BatchReserveRequest(requests=requests)
     response = await stubs.budget.BatchReserve(request, metadata=stubs.metadata)
     return list(response.results)
-
-
-def detail_of(status, kind):
-    for packed in status.details:
-        if packed.Is(kind.DESCRIPTOR):
-            detail = kind()
-            packed.Unpack(detail)
-            return detail
-    return None
 
 
 @pytest.fixture
@@ -167,10 +158,9 @@ async def test_a_fault_of_our_own_is_internal_for_its_item_alone():
             raise RuntimeError("secret")
         return request
 
-    outcomes = Outcomes()
     with structlog.testing.capture_logs() as logs:
-        assert await outcomes.of(broken, "good") == "good"
-        status = await outcomes.of(broken, "bad")
+        assert await outcome_of(broken, "good") == "good"
+        status = await outcome_of(broken, "bad")
     assert status.code == code_pb2.INTERNAL
     assert "secret" not in status.message
     info = detail_of(status, error_details_pb2.ErrorInfo)

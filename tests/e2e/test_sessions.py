@@ -12,39 +12,8 @@ from authorities import legs_of, make_settings, new_key
 from authority.rpc import session_servicing
 from authority.v1 import budget_service_pb2 as budget
 from refusals import invalid, refused
+from sessions import Session, reserve
 from support import eventually
-
-
-class Session:
-    """One Apply call."""
-
-    def __init__(self, stubs):
-        self.call = stubs.budget.Apply(metadata=stubs.metadata)
-
-    async def send(self, *operations):
-        await self.call.write(budget.ApplyRequest(operations=operations))
-
-    async def results(self, count):
-        """Return the next results by their numbers, and how many frames they came in."""
-        found, frames = {}, 0
-        while len(found) < count:
-            frame = await self.call.read()
-            assert frame is not grpc.aio.EOF, await self.call.code()
-            frames += 1
-            found |= {result.call_number: result for result in frame.results}
-        return found, frames
-
-
-def reserve(number, amount=1, key=None, account="acme", labels=None):
-    return budget.ApplyOperation(
-        call_number=number,
-        reserve=budget.ReserveRequest(
-            idempotency_key=key or new_key(),
-            account=account,
-            options=[budget.Option(legs=legs_of({"USD": amount}))],
-            labels=labels,
-        ),
-    )
 
 
 @pytest.fixture
@@ -192,7 +161,10 @@ async def nothing():
     return 0
 
 
-async def test_what_was_decided_goes_on_when_the_caller_vanishes(acme, core, session, monkeypatch):
+@pytest.mark.parametrize("alone", [False, True], ids=["session", "unary"])
+async def test_what_was_decided_goes_on_when_the_caller_vanishes(
+    acme, core, session, monkeypatch, alone
+):
     appended, go_on = asyncio.Event(), asyncio.Event()
     append = core.context.journal.append
 
@@ -205,8 +177,11 @@ async def test_what_was_decided_goes_on_when_the_caller_vanishes(acme, core, ses
     # Else another way to the ledger would do as well.
     core.sweeper.drain = nothing
     key = new_key()
-    await session.send(reserve(1, 5, key))
+    unary = asyncio.ensure_future(acme.reserve("acme", {"USD": 5}, key=key)) if alone else None
+    if unary is None:
+        await session.send(reserve(1, 5, key))
     await appended.wait()
+    (unary or session.call).cancel()
     session.call.cancel()
     await eventually(lambda: "session" not in {task.get_name() for task in asyncio.all_tasks()})
     go_on.set()

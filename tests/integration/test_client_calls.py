@@ -47,9 +47,12 @@ class InThreads:
         return lambda *args, **kwargs: asyncio.to_thread(method, *args, **kwargs)
 
 
-@pytest.fixture(params=["async", "sync"])
+@pytest.fixture(params=["streaming", "alone", "sync"])
 async def make(request, scripted):
-    """A function that connects an async client, or a sync one; its delays are in `delays`."""
+    """A function that connects an async client, or a sync one; its delays are in `delays`.
+
+    `streams` says whether its operations share a stream.
+    """
     delays = []
 
     async def pause(seconds):
@@ -57,16 +60,16 @@ async def make(request, scripted):
 
     def connect(**options):
         common = {"token": TOKEN, "retry": RetryPolicy(random=lambda: 1.0), **options}
-        if request.param == "async":
-            client = AuthorityClient(scripted.address, sleep=pause, **common)
+        if request.param != "sync":
+            client = AuthorityClient(scripted.address, sleep=pause, streaming=streams, **common)
             opened.append(client.close)
             return client
         client = SyncAuthorityClient(scripted.address, sleep=delays.append, **common)
         opened.append(InThreads(client).close)
         return InThreads(client)
 
-    opened = []
-    yield SimpleNamespace(client=connect, delays=delays)
+    opened, streams = [], request.param == "streaming"
+    yield SimpleNamespace(client=connect, delays=delays, streams=streams)
     for close in opened:
         await close()
 
@@ -152,7 +155,12 @@ async def test_every_call_is_signed_in_and_has_a_deadline(scripted, make):
     await client.get_balance("acme", timeout=1)
     assert len(scripted.calls) == 6
     assert {call.metadata["authorization"] for call in scripted.calls} == {f"Bearer {TOKEN}"}
-    assert all(0 < call.seconds < 5.5 for call in scripted.calls)  # gRPC rounds a deadline up
+    # gRPC rounds a deadline up. A stream has none: each caller keeps its own.
+    operations, reads = scripted.calls[:4], scripted.calls[4:]
+    if make.streams:
+        assert [call.seconds for call in operations] == [None] * 4
+        operations = []
+    assert all(0 < call.seconds < 5.5 for call in operations + reads)
     assert scripted.calls[-1].seconds < 1.5
 
 

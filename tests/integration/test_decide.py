@@ -17,11 +17,11 @@ from authority.domain.budgets import (
 )
 from authority.domain.errors import Unavailable
 from authority.domain.money import Leg, Option, Unit
+from authority.domain.policies import Money, Terms
 from authority.domain.ports import (
     CommitCommand,
     HeldOn,
     Keyed,
-    Money,
     ReserveCommand,
     Verdict,
     WindowCounts,
@@ -41,6 +41,17 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BUDGET = Budget(1, "acme", "usd-total", Unit.USD, Window.TOTAL, LIMIT, Enforcement.BLOCK, NOW, NOW)
 WINDOW = BudgetWindow(BUDGET, window_at(Window.TOTAL, "UTC", 0))
 NO_MONEY = Money((), frozenset())
+TERMS = Terms(
+    account="acme",
+    policy_version=1,
+    refusal=None,
+    windows=(WINDOW,),
+    money=NO_MONEY,
+    debtors=frozenset(),
+    rates={},
+    per_request_limits={},
+    metered=frozenset({Unit.USD}),
+)
 
 
 async def make_hot(url):
@@ -72,16 +83,10 @@ def keyed(request="{}", key=None):
 def reserving(amount, reservation_id="", mode=ReserveMode.NORMAL):
     """Return a command."""
     return ReserveCommand(
-        account="acme",
+        terms=TERMS,
         reservation_id=reservation_id or f"acme/{new_key()}",
         options=[Option("", (Leg(Unit.USD, amount),))],
         refusals=[None],
-        windows=[WINDOW],
-        money=NO_MONEY,
-        debtors=frozenset(),
-        rates={},
-        policy_version=1,
-        refusal=None,
         ttl_ms=60_000,
         labels={},
         mode=mode,

@@ -39,7 +39,7 @@ from clients import (
     videos,
 )
 from clients.amounts import AMOUNT_MAX
-from clients.convert import reservation_from_proto, word
+from clients.convert import reservation_from_answer, reservation_from_proto, word
 from clients.requests import duration_to_proto, message, new_key, options_to_proto
 
 WORDS = [
@@ -173,6 +173,24 @@ def test_a_reservation_is_plain_and_frozen(reservation):
         reservation.late = True
     copy = pickle.loads(pickle.dumps(reservation))
     assert (copy, hash(copy)) == (reservation, hash(reservation))
+
+
+def test_what_an_operation_answers_is_read_when_it_is_looked_at(reservation):
+    answer = budget_service_pb2.ReserveResponse(replayed=True)
+    answer.reservation.reservation_id = "acme/7"
+    answer.reservation.legs.add(unit="UNIT_USD", reserved=80, held=80)
+    found = [reservation_from_answer(answer) for _ in range(5)]
+    answer.reservation.reservation_id = "acme/8"  # the message is no part of them
+    first, second, third, fourth, fifth = found
+    assert (first.reservation_id, first.replayed) == ("acme/7", True)
+    assert second.leg(Unit.USD).held == 80
+    assert third.settle_time is None
+    assert repr(fourth).startswith("Reservation(reservation_id='acme/7', account='', state=")
+    assert pickle.loads(pickle.dumps(fifth)) == first == second == third == fourth
+    assert dataclasses.replace(first, account="acme").legs == first.legs
+    for each in (first, reservation):
+        with pytest.raises(AttributeError, match="'Reservation' object has no attribute 'cost'"):
+            _ = each.cost
 
 
 def test_a_block_s_cost_is_what_it_set_or_all(reservation):

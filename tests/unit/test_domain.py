@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from authority.domain import ids
 from authority.domain.budgets import WindowRef
-from authority.domain.entries import Book, entries_of
+from authority.domain.entries import BOOKS, UNITS, Book, posting_of, window_sums
 from authority.domain.grants import GrantReceipt
 from authority.domain.money import AMOUNT_MAX, Unit
 from authority.domain.operations import DenialReason, LimitingWindow, Move, Operation, WindowDelta
@@ -20,7 +20,12 @@ from authority.domain.reservations import Reservation, ReservationLeg, Reservati
 
 RESERVATION_ID = f"acme/{uuid.UUID(int=1)}"
 AMOUNTS = st.integers(0, AMOUNT_MAX)
-REFS = st.builds(WindowRef, st.integers(1, 5), st.integers(0, 10**13), st.sampled_from(Unit))
+# A budget has one unit.
+REFS = st.builds(
+    lambda key, start_ms: WindowRef(key, start_ms, list(Unit)[key]),
+    st.integers(0, 5),
+    st.integers(0, 3),
+)
 
 
 @pytest.mark.parametrize(
@@ -78,22 +83,55 @@ def _operation(deltas, moves):
     )
 
 
+def _entries(operation):
+    """Return the rows of an operation's posting: book, window or None, unit, amount."""
+    posting = posting_of(operation, window_sums(operation))
+    windows = list(zip(posting.budget_keys, posting.window_starts_ms, strict=True))
+    windows += [None] * (len(posting.amounts) - len(windows))
+    books = [BOOKS[letter] for letter in posting.books]
+    units = [UNITS[letter] for letter in posting.units]
+    return list(zip(books, windows, units, posting.amounts, strict=True))
+
+
 @given(
     st.lists(st.builds(WindowDelta, REFS, st.integers(-AMOUNT_MAX, AMOUNT_MAX), AMOUNTS, AMOUNTS)),
     st.lists(st.builds(Move, st.sampled_from(Unit), AMOUNTS, AMOUNTS, AMOUNTS)),
 )
 def test_entries_balance_in_each_window_and_unit(deltas, moves):
     sums = defaultdict(int)
-    for entry in entries_of(_operation(deltas, moves)):
-        assert entry.amount != 0
-        sums[entry.ref, entry.unit] += entry.amount
+    for _, window, unit, amount in _entries(_operation(deltas, moves)):
+        assert amount != 0
+        sums[window, unit] += amount
     assert not any(sums.values())
+
+
+@given(st.lists(st.builds(WindowDelta, REFS, AMOUNTS, AMOUNTS, AMOUNTS)))
+def test_entries_say_what_was_added_to_each_window(deltas):
+    expected, found = defaultdict(int), defaultdict(int)
+    for ref, reserved, committed, refunded in deltas:
+        for book, amount in (
+            (Book.RESERVED, reserved),
+            (Book.COMMITTED, committed),
+            (Book.REFUNDED, -refunded),
+        ):
+            expected[book, ref[:2], ref.unit] += amount
+    for book, window, unit, amount in _entries(_operation(deltas, [])):
+        if book is not Book.AVAILABLE:
+            found[book, window, unit] += amount
+    assert found == {name: amount for name, amount in expected.items() if amount}
+
+
+def test_every_book_and_unit_has_a_letter():
+    assert set(BOOKS.values()) == set(Book)
+    assert set(UNITS.values()) == set(Unit)
+    assert all(unit.startswith(letter) for letter, unit in UNITS.items())
 
 
 def test_the_entries_of_a_commit():
     ref = WindowRef(7, 0, Unit.USD)
-    entries = entries_of(_operation([WindowDelta(ref, -80, 50, 0)], [Move(Unit.USD, 60, 50, 0)]))
-    assert {(entry.book, entry.amount) for entry in entries} == {
+    deltas = [WindowDelta(ref, -50, 50, 0), WindowDelta(ref, -30, 0, 0)]
+    entries = _entries(_operation(deltas, [Move(Unit.USD, 60, 50, 0)]))
+    assert {(book, amount) for book, _, _, amount in entries} == {
         (Book.RESERVED, -80),
         (Book.COMMITTED, 50),
         (Book.AVAILABLE, 30),
@@ -103,49 +141,51 @@ def test_the_entries_of_a_commit():
     }
 
 
+LEGS = st.builds(ReservationLeg, st.sampled_from(Unit), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
+RECEIPTS = st.builds(GrantReceipt, REFS, st.uuids().map(str), *[AMOUNTS] * 4)
+LABELS = st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)
+
+
 @given(
-    st.builds(
-        Reservation,
-        reservation_id=st.just(RESERVATION_ID),
-        account=st.just("acme/alice"),
-        state=st.sampled_from(ReservationState),
-        legs=st.lists(
-            st.builds(
-                ReservationLeg, st.sampled_from(Unit), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS
-            )
-        ).map(tuple),
-        windows=st.lists(REFS).map(tuple),
-        grants=st.lists(
-            st.builds(GrantReceipt, REFS, st.uuids().map(str), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
-        ).map(tuple),
-        option_index=st.integers(0, 7),
-        late=st.booleans(),
-        labels=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
-        create_ms=AMOUNTS,
-        expire_ms=AMOUNTS,
-        settle_ms=AMOUNTS,
-        commit_key=st.text(max_size=5).filter(str.isprintable),
-        receipt=st.text(max_size=5),
-    )
+    st.lists(LEGS),
+    st.lists(REFS),
+    st.lists(RECEIPTS),
+    LABELS,
+    st.text(max_size=5).filter(str.isprintable),
+    st.text(max_size=5),
 )
-def test_a_reservation_is_read_as_it_was_written(reservation):
-    fields = {
-        "id": reservation.reservation_id,
-        "account": reservation.account,
-        "state": reservation.state,
-        "legs": reservation.legs_text,
-        "windows": reservation.windows_text,
-        "grants": reservation.grants_text,
-        "option": str(reservation.option_index),
-        "late": "1" if reservation.late else "0",
-        "created": str(reservation.create_ms),
-        "expires": str(reservation.expire_ms),
-        "settled": str(reservation.settle_ms),
-        "commit_key": reservation.commit_key,
-        "receipt": reservation.receipt,
-    }
-    assert Reservation.decode(fields, reservation.labels) == reservation
-    assert Reservation.unpack(reservation.pack()) == reservation
+def test_a_reservation_is_read_as_it_was_written(legs, windows, grants, labels, key, receipt):
+    reservation = Reservation(
+        reservation_id=RESERVATION_ID,
+        account="acme/alice",
+        state=ReservationState.COMMITTED,
+        option_index=7,
+        late=True,
+        create_ms=1,
+        expire_ms=2,
+        settle_ms=3,
+        legs_text=";".join(":".join(map(str, leg)) for leg in legs),
+        windows_text=" ".join(map(str, windows)),
+        grants_text=" ".join(map(str, grants)),
+        labels_text=json.dumps(labels),
+        commit_key=key,
+        receipt=receipt,
+    )
+    read = Reservation.unpack(reservation.pack())
+    assert read == reservation
+    assert (read.legs, read.windows, read.grants) == (tuple(legs), tuple(windows), tuple(grants))
+    assert read.labels == labels
+    read.check()
+
+
+@pytest.mark.parametrize(
+    "part", ["legs_text", "windows_text", "grants_text", "labels_text"], ids=lambda part: part
+)
+def test_a_reservation_with_a_broken_part_does_not_pass(part):
+    packed = f"{RESERVATION_ID}\nacme\nHELD\n0\n0\n1\n2\n0\n\n\n\n{{}}\n\n"
+    broken = Reservation.unpack(packed)._replace(**{part: "torn"})
+    with pytest.raises((KeyError, ValueError)):
+        broken.check()
 
 
 def test_denied_limits_are_ordered_by_what_waiting_helps():

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from authority.domain.money import Unit
+from authority.domain.money import UNITS, Unit
 from authority.domain.windows import Window, WindowSpan
 
 BUDGETS_PER_ACCOUNT_MAX = 16
@@ -94,9 +94,13 @@ class WindowRef(NamedTuple):
         """Return the form that scripts and ledger rows use, such as `12:1763683200000:USD`."""
         return f"{self.budget_key}:{self.start_ms}:{self.unit}"
 
-    @staticmethod
-    @lru_cache(maxsize=65_536)
-    def parse(text: str) -> WindowRef:
-        """Read what `str` wrote. The same few are read again and again."""
-        key, start, unit = text.split(":")
-        return WindowRef(int(key), int(start), Unit(unit))
+    @classmethod
+    def parse(cls, text: str) -> WindowRef:
+        """Read what `str` wrote."""
+        return _parse_ref(text)
+
+
+@lru_cache(maxsize=100_000)
+def _parse_ref(text: str) -> WindowRef:
+    key, start, unit = text.split(":")
+    return WindowRef(int(key), int(start), UNITS[unit])

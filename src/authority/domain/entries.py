@@ -16,14 +16,12 @@ what was ISSUED.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from authority.domain.budgets import WindowRef
 from authority.domain.money import Unit
-from authority.domain.operations import Kind, Move, Operation, WindowDelta
+from authority.domain.operations import Kind, Operation
 
 
 class Book(StrEnum):
@@ -40,44 +38,113 @@ class Book(StrEnum):
     ISSUED = "ISSUED"
 
 
-class Entry(NamedTuple):
-    """One immutable row. `ref` is None in an account's books."""
+# The letters that a posting has for them; the ledger's view reads the same. A unit's is its first.
+BOOKS = {
+    "A": Book.AVAILABLE,
+    "R": Book.RESERVED,
+    "C": Book.COMMITTED,
+    "F": Book.REFUNDED,
+    "H": Book.CHARGED,
+    "B": Book.ABSORBED,
+    "P": Book.PROVIDER,
+    "G": Book.GRANTED,
+    "I": Book.ISSUED,
+}
+UNITS = {
+    "U": Unit.USD,
+    "C": Unit.CREDITS,
+    "I": Unit.IMAGES,
+    "V": Unit.VIDEOS,
+    "M": Unit.MESSAGES,
+    "R": Unit.RESERVATIONS,
+}
+WindowKey = tuple[int, int]
+"""The key of a budget or a lot, which has one unit, and the start of a window in ms."""
 
-    book: Book
-    ref: WindowRef | None
-    unit: Unit
-    amount: int
+
+_Entries = tuple[tuple[str, int], ...]
+"""The letters of books with amounts."""
 
 
-def entries_of(operation: Operation) -> list[Entry]:
-    """Return the entries of an operation, none of them zero."""
-    entries = [
-        entry
-        for rows in (
-            *(_window_entries(delta) for delta in operation.deltas),
-            *(_account_entries(move) for move in operation.moves),
-            *(_grant_entries(unit, amount) for unit, amount in _granted(operation)),
+WindowSum = tuple[Unit, int, int, int]
+"""The unit of a window or lot, and what was added to reserved, committed and refunded."""
+
+
+class Posting(NamedTuple):
+    """The entries of an operation as columns: a letter for each book and unit, and each amount.
+
+    Those in a window's books come first; the keys and starts are of these alone.
+    """
+
+    books: str
+    units: str
+    budget_keys: list[int]
+    window_starts_ms: list[int]
+    amounts: list[int]
+
+
+def window_sums(operation: Operation) -> dict[WindowKey, WindowSum]:
+    """Return what an operation added to each window and lot, all in all."""
+    sums: dict[WindowKey, WindowSum] = {}
+    for (budget_key, start_ms, unit), reserved, committed, refunded in operation.deltas:
+        name = (budget_key, start_ms)
+        before = sums.get(name)
+        if before is None:
+            sums[name] = (unit, reserved, committed, refunded)
+        else:
+            sums[name] = (unit, before[1] + reserved, before[2] + committed, before[3] + refunded)
+    return sums
+
+
+def posting_of(operation: Operation, sums: Mapping[WindowKey, WindowSum]) -> Posting:
+    """Return the entries of an operation, whose `window_sums` are given; none of them is zero."""
+    books = units = ""
+    keys: list[int] = []
+    starts: list[int] = []
+    amounts: list[int] = []
+    for (budget_key, start_ms), (unit, reserved, committed, refunded) in sums.items():
+        first = len(amounts)
+        available = refunded - reserved - committed
+        if reserved:
+            books += "R"
+            amounts.append(reserved)
+        if committed:
+            books += "C"
+            amounts.append(committed)
+        if refunded:
+            books += "F"
+            amounts.append(-refunded)
+        if available:
+            books += "A"
+            amounts.append(available)
+        count = len(amounts) - first
+        units += unit[0] * count
+        keys += [budget_key] * count
+        starts += [start_ms] * count
+        assert sum(amounts[first:]) == 0, f"unbalanced window {budget_key}:{start_ms}"
+    for unit, entries in _account_entries(operation):
+        written = [(book, amount) for book, amount in entries if amount]
+        assert sum(amount for _, amount in written) == 0, f"unbalanced entries in {unit}"
+        units += unit[0] * len(written)
+        for book, amount in written:
+            books += book
+            amounts.append(amount)
+    return Posting(books, units, keys, starts, amounts)
+
+
+def _account_entries(operation: Operation) -> Iterator[tuple[Unit, _Entries]]:
+    for unit, actual, charged, refunded in operation.moves:
+        yield (
+            unit,
+            (
+                ("P", -actual),
+                ("H", charged - refunded),
+                ("B", actual - charged + refunded),
+            ),
         )
-        for entry in rows
-        if entry.amount != 0
-    ]
-    _assert_balanced(entries)
-    return entries
-
-
-def _window_entries(delta: WindowDelta) -> Iterator[Entry]:
-    ref, reserved, committed, refunded = delta
-    yield Entry(Book.RESERVED, ref, ref.unit, reserved)
-    yield Entry(Book.COMMITTED, ref, ref.unit, committed)
-    yield Entry(Book.REFUNDED, ref, ref.unit, -refunded)
-    yield Entry(Book.AVAILABLE, ref, ref.unit, refunded - reserved - committed)
-
-
-def _account_entries(move: Move) -> Iterator[Entry]:
-    unit, actual, charged, refunded = move
-    yield Entry(Book.PROVIDER, None, unit, -actual)
-    yield Entry(Book.CHARGED, None, unit, charged - refunded)
-    yield Entry(Book.ABSORBED, None, unit, actual - charged + refunded)
+    if operation.grant is not None or operation.restored:
+        for unit, amount in _granted(operation):
+            yield unit, (("I", -amount), ("G", amount))
 
 
 def _granted(operation: Operation) -> Iterator[tuple[Unit, int]]:
@@ -90,15 +157,3 @@ def _granted(operation: Operation) -> Iterator[tuple[Unit, int]]:
         units = {receipt.grant_id: receipt.ref.unit for receipt in operation.reservation.grants}
         for restored in operation.restored:
             yield units[restored.expired_grant_id], restored.amount
-
-
-def _grant_entries(unit: Unit, amount: int) -> Iterator[Entry]:
-    yield Entry(Book.ISSUED, None, unit, -amount)
-    yield Entry(Book.GRANTED, None, unit, amount)
-
-
-def _assert_balanced(entries: list[Entry]) -> None:
-    sums: defaultdict[tuple[WindowRef | None, Unit], int] = defaultdict(int)
-    for entry in entries:
-        sums[entry.ref, entry.unit] += entry.amount
-    assert not any(sums.values()), f"unbalanced entries: {entries}"

@@ -22,6 +22,8 @@ class Unit(StrEnum):
     RESERVATIONS = "RESERVATIONS"
 
 
+UNITS = {unit.value: unit for unit in Unit}
+
 # A leg in one of these must be metered by a budget; a count that nothing meters is only recorded.
 MONEY_UNITS = frozenset({Unit.USD, Unit.CREDITS})
 

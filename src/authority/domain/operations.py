@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, NamedTuple, Self
 
+import orjson
+
 from authority.domain.budgets import WindowRef
 from authority.domain.callers import Cause
 from authority.domain.grants import Grant
 from authority.domain.ids import tenant_of
-from authority.domain.money import Unit
+from authority.domain.money import UNITS, Unit
 from authority.domain.reservations import Reservation
 
 
@@ -29,6 +30,9 @@ class Kind(StrEnum):
     ADJUST = "ADJUST"
     GRANT = "GRANT"
     VOID = "VOID"
+
+
+_KINDS = {kind.value: kind for kind in Kind}
 
 
 class DenialReason(StrEnum):
@@ -129,8 +133,7 @@ class Denied:
     retry_ms: int  # when the rate allows another one; 0 if the rate was not in the way
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One decision of the hot store.
 
     `request` is the caller's canonical JSON, which replays are compared with; `result` is what the
@@ -157,7 +160,7 @@ class Operation:
     @property
     def cause(self) -> Cause:
         """Return who asked for a GRANT or VOID, and why."""
-        return Cause(self.actor, json.loads(self.request)["reason"])
+        return Cause(self.actor, orjson.loads(self.request)["reason"])
 
     @property
     def account(self) -> str:
@@ -166,7 +169,7 @@ class Operation:
             return self.reservation.account
         if self.grant is not None:
             return self.grant.account
-        return str(json.loads(self.request)["account"])
+        return str(orjson.loads(self.request)["account"])
 
     @classmethod
     def decode(cls, request: str, result: str) -> Self:
@@ -177,24 +180,24 @@ class Operation:
         grants, each `new,old,amount,expires`; JSON of `denied`, or of `grant` and `actor`; and the
         packed reservation. Many are joined by blanks; what there is none of is an empty line.
         """
-        asked: Mapping[str, Any] = json.loads(request)
+        asked: Mapping[str, Any] = orjson.loads(request)
         head, deltas, moves, restored, text, packed = result.split("\n", 5)
         operation_id, sequence, epoch, decide_ms = head.split(" ")
-        more: Mapping[str, Any] = json.loads(text) if text else {}
+        more: Mapping[str, Any] = orjson.loads(text) if text else {}
         reservation = Reservation.unpack(packed) if packed else None
         grant = Grant.decode(more["grant"]) if "grant" in more else None
-        owners = (
-            reservation and reservation.reservation_id,
-            grant and grant.grant_id,
-            asked.get("account"),
-        )
+        owner = asked.get("account")
+        if reservation is not None:
+            owner = reservation.reservation_id
+        elif grant is not None:
+            owner = grant.grant_id
         return cls(
             operation_id=operation_id,
-            tenant=tenant_of(next(filter(None, owners))),
+            tenant=tenant_of(str(owner)),
             sequence=int(sequence),
             epoch=int(epoch),
             decide_ms=int(decide_ms),
-            kind=Kind(asked["kind"]),
+            kind=_KINDS[asked["kind"]],
             idempotency_key=asked.get("key"),
             request=request,
             result=result,
@@ -215,7 +218,7 @@ def _delta(text: str) -> WindowDelta:
 
 def _move(text: str) -> Move:
     unit, actual, charged, refunded = text.split(",")
-    return Move(Unit[unit], int(actual), int(charged), int(refunded))
+    return Move(UNITS[unit], int(actual), int(charged), int(refunded))
 
 
 def _restored(text: str) -> Restored:

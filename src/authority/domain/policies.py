@@ -2,18 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
-from authority.domain.budgets import Account, Budget, BudgetWindow
+from authority.domain.budgets import (
+    Account,
+    AccountState,
+    Budget,
+    BudgetWindow,
+    OveragePolicy,
+    WindowRef,
+)
 from authority.domain.grants import Grant, Lot
-from authority.domain.money import Unit
+from authority.domain.money import MONEY_UNITS, Option, Unit
+from authority.domain.operations import DenialReason
 from authority.domain.plans import Plan
-from authority.domain.windows import window_at
+from authority.domain.windows import QUARTER_MS, window_at
+
+_TERMS_MAX = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+class Money(NamedTuple):
+    """The grants of an account: what it may spend, in order, and what must be covered by it."""
+
+    lots: Sequence[Lot]
+    prepaid: frozenset[Unit]
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What a policy says of Reserves by one account in some units, for a quarter of an hour."""
+
+    account: str
+    policy_version: int
+    refusal: DenialReason | None  # the account's own
+    windows: tuple[BudgetWindow, ...]
+    money: Money
+    debtors: frozenset[str]  # the accounts that may be in debt
+    rates: Mapping[str, int]  # Reserves a minute, by account
+    per_request_limits: Mapping[Unit, int]
+    metered: frozenset[Unit]
+
+    @cached_property
+    def refs(self) -> list[WindowRef]:
+        """Return what counts: the windows, and then the lots."""
+        return [*(window.ref for window in self.windows), *(lot.ref for lot in self.money.lots)]
+
+    def refusal_of(self, option: Option) -> DenialReason | None:
+        """Return why an option may never be held, whatever is left."""
+        limits = self.per_request_limits
+        for unit, amount in option.legs:
+            if amount > limits.get(unit, amount):
+                return DenialReason.PER_REQUEST_CAP
+        # A count that nothing meters is only recorded; money is then not to be spent.
+        for unit, _ in option.legs:
+            if unit in MONEY_UNITS and unit not in self.metered:
+                return DenialReason.NO_BUDGET
+        return None
+
+
+@dataclass(frozen=True, eq=False)
 class TenantPolicy:
     """A tenant's accounts, budgets and grants, cached by every authority process.
 
@@ -31,6 +82,10 @@ class TenantPolicy:
     prepaid: Mapping[str, frozenset[Unit]]
     ended: tuple[Budget, ...] = ()
     plans: Mapping[str, Plan] = field(default_factory=dict)
+    # A policy never changes: what follows from it is worked out once.
+    _terms: dict[tuple[str, frozenset[Unit], int], Terms] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def chain(self, account: str) -> Iterator[Account]:
         """Yield the account and those above it within the tenant, from the inside out."""
@@ -60,13 +115,15 @@ class TenantPolicy:
         time_zone = self.accounts[budget.account].time_zone
         return BudgetWindow(budget, window_at(budget.window, time_zone, moment_ms))
 
-    def budget_by_key(self) -> dict[int, Budget]:
+    @cached_property
+    def budget_by_key(self) -> Mapping[int, Budget]:
         """Return the budgets that bind by the ledger's number for them."""
         return {budget.key: budget for of in self.budgets.values() for budget in of}
 
-    def known_budgets(self) -> dict[int, Budget]:
+    @cached_property
+    def known_budgets(self) -> Mapping[int, Budget]:
         """Return all budgets, also those that have ended, by the ledger's number for them."""
-        return self.budget_by_key() | {budget.key: budget for budget in self.ended}
+        return dict(self.budget_by_key) | {budget.key: budget for budget in self.ended}
 
     def per_request_limits(self, account: Account) -> Mapping[Unit, int]:
         """Return an account's limits: its plan's, but for the units that it has its own in."""
@@ -97,6 +154,53 @@ class TenantPolicy:
         ]
         return sorted(lots, key=lambda lot: lot.spending_order)
 
-    def grant_by_key(self) -> dict[int, Grant]:
+    @cached_property
+    def grant_by_key(self) -> Mapping[int, Grant]:
         """Return the grants by the ledger's number for them."""
         return {grant.key: grant for of in self.grants.values() for grant in of}
+
+    def money(self, account: str, units: frozenset[Unit], now_ms: int) -> Money:
+        """Return what must be covered by grants in some units, and what may be spent of them."""
+        prepaid = self.prepaid_units(account) & units
+        return Money(tuple(self.lots(account, prepaid, now_ms)), prepaid)
+
+    def terms(self, account: str, units: frozenset[Unit], now_ms: int) -> Terms:
+        """Return what a Reserve by an account is checked against."""
+        key = account, units, now_ms // QUARTER_MS
+        terms = self._terms.get(key)
+        if terms is None:
+            if len(self._terms) >= _TERMS_MAX:
+                self._terms.clear()
+            terms = self._terms[key] = self._resolve(account, units, now_ms)
+        return terms
+
+    def _resolve(self, account: str, units: frozenset[Unit], now_ms: int) -> Terms:
+        chain = list(self.chain(account))
+        windows = tuple(self.windows(account, now_ms))
+        money = self.money(account, units, now_ms)
+        limits: dict[Unit, int] = {}
+        for node in chain:
+            for unit, limit in self.per_request_limits(node).items():
+                limits[unit] = min(limit, limits.get(unit, limit))
+        rates = {node.account: self.reserves_per_minute(node) for node in chain}
+        return Terms(
+            account=account,
+            policy_version=self.version,
+            refusal=_refusal({node.state for node in chain}),
+            windows=windows,
+            money=money,
+            debtors=frozenset(
+                node.account for node in chain if node.overage_policy is OveragePolicy.DEBT
+            ),
+            rates={name: rate for name, rate in rates.items() if rate},
+            per_request_limits=limits,
+            metered=money.prepaid | {window.budget.unit for window in windows},
+        )
+
+
+def _refusal(states: AbstractSet[AccountState]) -> DenialReason | None:
+    if AccountState.CLOSED in states:
+        return DenialReason.ACCOUNT_CLOSED
+    if AccountState.FROZEN in states:
+        return DenialReason.ACCOUNT_FROZEN
+    return None

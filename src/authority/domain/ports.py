@@ -12,11 +12,11 @@ from authority.domain.accounts import AccountChange, AccountFilter, BudgetChange
 from authority.domain.budgets import Account, Budget, BudgetWindow, OveragePolicy, WindowRef
 from authority.domain.callers import Cause
 from authority.domain.changes import Change, ChangeFilter
-from authority.domain.grants import Grant, Lot
+from authority.domain.grants import Grant
 from authority.domain.money import Leg, Option, Unit
 from authority.domain.operations import DenialReason, Operation
 from authority.domain.plans import Plan, PlanChange, PlanWork
-from authority.domain.policies import TenantPolicy
+from authority.domain.policies import Money, TenantPolicy, Terms
 from authority.domain.reservations import Reservation, ReserveMode
 
 
@@ -79,29 +79,16 @@ class Keyed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReserveCommand:
-    """A Reserve, resolved against the tenant's policy."""
+    """A Reserve on the terms of the tenant's policy."""
 
-    account: str
+    terms: Terms
     reservation_id: str
     options: Sequence[Option]
     refusals: Sequence[DenialReason | None]  # each option's own
-    windows: Sequence[BudgetWindow]
-    money: Money
-    debtors: frozenset[str]  # the accounts that may be in debt
-    rates: Mapping[str, int]  # Reserves a minute, by account
-    policy_version: int
-    refusal: DenialReason | None  # the account's own
     ttl_ms: int
     labels: Mapping[str, str]
     mode: ReserveMode
     may_reclaim: bool
-
-
-class Money(NamedTuple):
-    """The grants of an account: what it may spend, in order, and what must be covered by it."""
-
-    lots: Sequence[Lot]
-    prepaid: frozenset[Unit]
 
 
 class HeldOn(NamedTuple):

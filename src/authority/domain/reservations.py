@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, cast
+
+import orjson
 
 from authority.domain.budgets import WindowRef
 from authority.domain.grants import GrantReceipt
-from authority.domain.money import Unit
-
-# The fields of a packed reservation before its receipt, in order.
-_PACKED = (
-    "id",
-    "account",
-    "state",
-    "option",
-    "late",
-    "created",
-    "expires",
-    "settled",
-    "legs",
-    "windows",
-    "grants",
-    "labels",
-    "commit_key",
-)
+from authority.domain.money import UNITS, Unit
 
 TTL_MS_MIN = 1_000
 TTL_MS_DEFAULT = 600_000
 TTL_MS_MAX = 86_400_000
 # However often it is extended, a reservation lives no longer than this from its creation.
 LIFE_MS_MAX = 7 * 86_400_000
+
+_LINES = 14  # of a packed reservation
 
 
 class ReservationState(StrEnum):
@@ -43,6 +28,9 @@ class ReservationState(StrEnum):
     COMMITTED = "COMMITTED"
     RELEASED = "RELEASED"
     EXPIRED = "EXPIRED"
+
+
+_STATES = {state.value: state for state in ReservationState}
 
 
 class ReserveMode(StrEnum):
@@ -69,62 +57,71 @@ class ReservationLeg(NamedTuple):
         return self.actual - self.charged
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """What is set aside for one piece of work. Times are Unix milliseconds; 0 means not yet."""
+class Reservation(NamedTuple):
+    """What is set aside for one piece of work. Times are Unix milliseconds; 0 means not yet.
+
+    Its parts stay texts, as the scripts write them and the ledger keeps them, until they are asked
+    for: `legs_text` is `UNIT:reserved:held:actual:charged:refunded` joined by `;`, `windows_text` a
+    list of window references joined by blanks, `grants_text` one of receipts (domain/grants.py),
+    and `labels_text` JSON.
+    """
 
     reservation_id: str
     account: str
     state: ReservationState
-    legs: tuple[ReservationLeg, ...]
-    windows: tuple[WindowRef, ...]
-    grants: tuple[GrantReceipt, ...]
     option_index: int
     late: bool
-    labels: Mapping[str, str]
     create_ms: int
     expire_ms: int
     settle_ms: int
+    legs_text: str
+    windows_text: str
+    grants_text: str
+    labels_text: str
     commit_key: str
     receipt: str
 
     @classmethod
-    def decode(cls, fields: Mapping[str, Any], labels: Mapping[str, str]) -> Self:
-        """Read a reservation from the flat strings that the scripts keep.
+    def unpack(cls, packed: str) -> Self:
+        """Read what `pack` or a script wrote: the fields in their order, a line for each.
 
-        `legs` is `UNIT:reserved:held:actual:charged:refunded` joined by `;`; `windows` is a list
-        of window references joined by blanks, `grants` one of receipts (domain/grants.py).
+        Raises KeyError or ValueError for other texts; `check` says whether the parts are readable.
         """
+        (
+            reservation_id,
+            account,
+            state,
+            option_index,
+            late,
+            create_ms,
+            expire_ms,
+            settle_ms,
+            legs,
+            windows,
+            grants,
+            labels,
+            commit_key,
+            receipt,
+        ) = packed.split("\n", _LINES - 1)  # A receipt may have several.
         return cls(
-            reservation_id=fields["id"],
-            account=fields["account"],
-            state=ReservationState(fields["state"]),
-            legs=tuple(_leg(text) for text in fields["legs"].split(";") if text),
-            windows=tuple(WindowRef.parse(text) for text in fields["windows"].split()),
-            grants=tuple(GrantReceipt.parse(text) for text in fields["grants"].split()),
-            option_index=int(fields["option"]),
-            late=fields["late"] == "1",
-            labels=labels,
-            create_ms=int(fields["created"]),
-            expire_ms=int(fields["expires"]),
-            settle_ms=int(fields["settled"]),
-            commit_key=fields["commit_key"],
-            receipt=fields["receipt"],
+            reservation_id,
+            account,
+            _STATES[state],
+            int(option_index),
+            late == "1",
+            int(create_ms),
+            int(expire_ms),
+            int(settle_ms),
+            legs,
+            windows,
+            grants,
+            labels,
+            commit_key,
+            receipt,
         )
 
-    @classmethod
-    def unpack(cls, packed: str) -> Self:
-        """Read what `pack` or a script wrote. Raises ValueError."""
-        *texts, receipt = packed.split("\n", len(_PACKED))
-        fields = dict(zip(_PACKED, texts, strict=True), receipt=receipt)
-        return cls.decode(fields, json.loads(fields["labels"]))
-
     def pack(self) -> str:
-        """Return the one text that the hot store keeps: the fields, each on a line of its own.
-
-        The receipt is the last.
-        """
-        labels = json.dumps(dict(self.labels), ensure_ascii=False, separators=(",", ":"))
+        """Return the one text that the hot store keeps."""
         return "\n".join(
             (
                 self.reservation_id,
@@ -138,31 +135,37 @@ class Reservation:
                 self.legs_text,
                 self.windows_text,
                 self.grants_text,
-                labels,
+                self.labels_text,
                 self.commit_key,
                 self.receipt,
             )
         )
 
-    @property
-    def legs_text(self) -> str:
-        """Return the legs in the form that `decode` reads."""
-        return ";".join(
-            f"{leg.unit}:{leg.reserved}:{leg.held}:{leg.actual}:{leg.charged}:{leg.refunded}"
-            for leg in self.legs
-        )
+    def check(self) -> None:
+        """Raise KeyError or ValueError if a part can't be read."""
+        _ = self.legs, self.windows, self.grants, self.labels
 
     @property
-    def windows_text(self) -> str:
-        """Return the windows in the form that `decode` reads."""
-        return " ".join(map(str, self.windows))
+    def legs(self) -> tuple[ReservationLeg, ...]:
+        """Read the numbers, by unit."""
+        return tuple([_leg(text) for text in self.legs_text.split(";") if text])
 
     @property
-    def grants_text(self) -> str:
-        """Return the receipts in the form that `decode` reads."""
-        return " ".join(map(str, self.grants))
+    def windows(self) -> tuple[WindowRef, ...]:
+        """Read the windows that it counts in."""
+        return tuple([WindowRef.parse(text) for text in self.windows_text.split()])
+
+    @property
+    def grants(self) -> tuple[GrantReceipt, ...]:
+        """Read what it took from which grant."""
+        return tuple([GrantReceipt.parse(text) for text in self.grants_text.split()])
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Read what its maker has named it by."""
+        return cast("dict[str, str]", orjson.loads(self.labels_text))
 
 
 def _leg(text: str) -> ReservationLeg:
     unit, *amounts = text.split(":")
-    return ReservationLeg(Unit[unit], *map(int, amounts))
+    return ReservationLeg(UNITS[unit], *map(int, amounts))

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 _ZONES = 256
 _HOUR_MS = 3_600_000
+# Every window of every zone in use begins and ends at a quarter of an hour.
+QUARTER_MS = 900_000
 
 
 class Window(StrEnum):
@@ -46,7 +48,7 @@ def _zone(name: str) -> ZoneInfo:
 def _span_of_quarter(window: Window, zone_name: str, quarter: int) -> WindowSpan:
     """Return the span that holds the given quarter of an hour since the epoch.
 
-    Every zone in use is aligned to quarters of an hour, so one cached answer serves them all.
+    One cached answer serves every moment of it.
     """
     zone = _zone(zone_name)
     moment = datetime.fromtimestamp(quarter * 900, UTC).astimezone(zone)
@@ -55,7 +57,7 @@ def _span_of_quarter(window: Window, zone_name: str, quarter: int) -> WindowSpan
     if window is Window.DAY:
         return day
     if window is Window.HOUR:
-        return _hour_of(day, quarter * 900_000)
+        return _hour_of(day, quarter * QUARTER_MS)
     if window is Window.WEEK:
         monday = _days_later(midnight, -midnight.weekday())
         return _span(monday, _days_later(monday, 7))
@@ -91,4 +93,4 @@ def window_at(window: Window, time_zone: str, now_ms: int) -> WindowSpan:
     """
     if window is Window.TOTAL:
         return WindowSpan(0, 0)
-    return _span_of_quarter(window, time_zone, now_ms // 900_000)
+    return _span_of_quarter(window, time_zone, now_ms // QUARTER_MS)

@@ -7,25 +7,27 @@ what each text means.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.grants import Lot
 from authority.domain.money import Leg
+from authority.domain.policies import Money
 from authority.domain.ports import (
     AdjustCommand,
     CommitCommand,
     ExtendCommand,
     HeldOn,
     Keyed,
-    Money,
     RefundCommand,
     ReserveCommand,
 )
 from authority.domain.reservations import LIFE_MS_MAX, ReserveMode
 from authority.hotstate.keys import TenantKeys
 from authority.hotstate.scripts import Verb
+
+_Row = TypeVar("_Row")
 
 _NO_MONEY = Money((), frozenset())
 _FIRST_OTHER = 4  # among KEYS: behind the three that every call has
@@ -67,6 +69,8 @@ class Call:
         self._others: dict[str, int] = {}
         self._texts: dict[str, int] = {}
         self._items: list[str] = []
+        # What the items have of one and the same policy is written once.
+        self._written: dict[int, str] = {}
 
     def add(self, item: Item) -> None:
         """Put an item behind the others."""
@@ -98,14 +102,20 @@ class Call:
 
     def _context(self, part: PolicyPart) -> int:
         limits = " ".join("-" if limit is None else str(limit) for limit in part.limits)
-        windows = " ".join([str(self._window(window, part.debtors)) for window in part.windows])
-        lots = " ".join([str(self._lot(lot)) for lot in part.money.lots])
+        windows = self._once(part.windows, lambda window: self._window(window, part.debtors))
+        lots = self._once(part.money.lots, self._lot)
         prepaid = " ".join(sorted(part.money.prepaid))
         rates = " ".join(
             f"{self._other(self._keys.rate(account))}:{per_minute}"
             for account, per_minute in (part.rates or {}).items()
         )
         return self._text(f"{part.version};{part.rule};{limits};{windows};{lots};{prepaid};{rates}")
+
+    def _once(self, rows: Sequence[_Row], write: Callable[[_Row], int]) -> str:
+        written = self._written.get(id(rows))
+        if written is None:
+            written = self._written[id(rows)] = " ".join([str(write(row)) for row in rows])
+        return written
 
     def _window(self, window: BudgetWindow, debtors: frozenset[str]) -> int:
         budget, span = window
@@ -134,6 +144,7 @@ def compact(value: object) -> str:
 
 def reserve_item(keyed: Keyed, command: ReserveCommand) -> Item:
     """Return what reserve.lua is told."""
+    terms = command.terms
     options = zip(command.options, command.refusals, strict=True)
     return Item(
         Verb.RESERVE,
@@ -144,16 +155,16 @@ def reserve_item(keyed: Keyed, command: ReserveCommand) -> Item:
         key="" if command.mode is ReserveMode.CHECK_ONLY else keyed.key,
         reservation=command.reservation_id,
         policy=PolicyPart(
-            command.policy_version,
-            rule=command.refusal or "",
-            windows=command.windows,
-            debtors=command.debtors,
-            money=command.money,
-            rates=command.rates,
+            terms.policy_version,
+            rule=terms.refusal or "",
+            windows=terms.windows,
+            debtors=terms.debtors,
+            money=terms.money,
+            rates=terms.rates,
         ),
         arguments=(
             command.reservation_id,
-            command.account,
+            terms.account,
             str(command.ttl_ms),
             compact(command.labels) if command.labels else "{}",
             command.mode,

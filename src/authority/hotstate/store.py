@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from hiredis import pack_command
+import hiredis
 from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -79,21 +79,21 @@ def client_options() -> dict[str, Any]:
     }
 
 
-class _PackingConnection(Connection):
-    """Packs a command in C. A call may have more than a thousand arguments."""
+class ScriptConnection(Connection):
+    """Packs calls of scripts in C: they have hundreds of arguments."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        """Return the command as it is sent."""
-        # The name may be of two words.
-        name, *rest = args
-        return [pack_command((*name.split(), *rest))]
+        """Return what goes over the wire."""
+        if args[0] == "EVALSHA":
+            return [hiredis.pack_command(args)]
+        return super().pack_command(*args)
 
 
 def connect(url: str) -> Redis:
     """Return a client that sends every command at most once."""
-    return cast(
-        "Redis", Redis.from_url(url, connection_class=_PackingConnection, **client_options())
-    )
+    # A URL of another scheme, such as `rediss`, brings a class of its own.
+    client = Redis.from_url(url, connection_class=ScriptConnection, **client_options())
+    return cast("Redis", client)
 
 
 class ScriptFault(Exception):

@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 
 from authority.domain.budgets import WindowRef
 from authority.domain.money import Unit
+from authority.domain.operations import Operation
 from authority.domain.ports import WindowCounts
 from authority.domain.reservations import Reservation
 from authority.ledger.database import Database, allow_long_transaction
@@ -77,9 +78,12 @@ class AuditReader:
         )
 
     async def windows_at(
-        self, tenant: str, sequence: int, refs: Sequence[WindowRef], operation_ids: Sequence[str]
+        self, tenant: str, sequence: int, refs: Sequence[WindowRef], operations: Sequence[Operation]
     ) -> tuple[dict[WindowRef, WindowCounts], set[str]]:
-        """Return windows by the entries up to a sequence, and which operations the ledger has."""
+        """Return windows by the entries up to a sequence, and which operations the ledger has.
+
+        The operations are the tenant's own; those that are there are returned by their ids.
+        """
         async with self._snapshot() as connection:
             windows = await self._rows(
                 connection,
@@ -90,7 +94,10 @@ class AuditReader:
                 window_start_ms=[ref.start_ms for ref in refs],
             )
             present = await self._rows(
-                connection, "present_operations", operation_id=list(operation_ids)
+                connection,
+                "operations_at",
+                tenant=[item.tenant for item in operations],
+                sequence=[item.sequence for item in operations],
             )
         return (
             {window_ref(row): window_counts(row) for row in windows},

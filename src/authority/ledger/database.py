@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from authority.domain.errors import Unavailable
+from authority.ledger.arrays import register_columns
 
 # Shorter than the deadline that clients set by default (2 s): they are told, not left to guess.
 _WAIT_SECONDS = 1.5
@@ -23,6 +25,7 @@ _STATEMENT_TIMEOUT = "15s"
 _TRANSACTION_TIMEOUT = "5s"
 _KNOWS_TRANSACTION_TIMEOUT = 170_000
 _POLL_SECONDS = 0.2
+_CHECK_AFTER_SECONDS = 0.5
 # The pool waits twice as long after each attempt that fails, so that after an hour's outage the
 # next one may be an hour away. One that gives up soon lets the next caller make a new one at once.
 _RECONNECT_SECONDS = 1.0
@@ -36,21 +39,31 @@ _AWAY = (
 )
 
 
-class Pool(AsyncConnectionPool[AsyncConnection[DictRow]]):
+class Connection(AsyncConnection[DictRow]):
+    """A connection that knows when it was last of use."""
+
+    use_time = 0.0  # monotonic, in seconds
+
+
+class Pool(AsyncConnectionPool[Connection]):
     """A pool that is of use again as soon as Postgres is.
 
     Its own check of a connection that is taken sleeps for a second after each dead one; after a
-    restart all are dead, and calls would fail until the last of them was found to be.
+    restart all are dead, and calls would fail until the last of them was found to be. One that was
+    of use a moment ago, and has heard nothing since, is not checked: that is a trip of its own.
     """
 
     async def getconn(
         self,
         timeout: float | None = None,  # noqa: ASYNC109  # The pool calls it so.
-    ) -> AsyncConnection[DictRow]:
+    ) -> Connection:
         """Take a connection that lives. Raises PoolTimeout."""
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while True:
             connection = await super().getconn(deadline - time.monotonic())
+            recent = time.monotonic() - connection.use_time < _CHECK_AFTER_SECONDS
+            if recent and not _has_input(connection):
+                return connection
             try:
                 await self.check_connection(connection)
             except psycopg.Error:
@@ -60,6 +73,18 @@ class Pool(AsyncConnectionPool[AsyncConnection[DictRow]]):
                 raise
             else:
                 return connection
+
+    async def putconn(self, conn: Connection) -> None:
+        """Give a connection back."""
+        conn.use_time = time.monotonic()
+        await super().putconn(conn)
+
+
+def _has_input(connection: Connection) -> bool:
+    """Tell whether an idle server has said something, such as that it ends the connection."""
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def make_pool(database_url: str, *, size_max: int) -> Pool:
@@ -71,17 +96,19 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
         timeout=_WAIT_SECONDS,
         reconnect_timeout=_RECONNECT_SECONDS,
         open=False,
-        connection_class=AsyncConnection[DictRow],
-        configure=_bound_transactions,
+        connection_class=Connection,
+        configure=_configure,
         kwargs={
             "autocommit": True,
             "row_factory": dict_row,
+            "client_encoding": "utf8",
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT}",
         },
     )
 
 
-async def _bound_transactions(connection: AsyncConnection[DictRow]) -> None:
+async def _configure(connection: AsyncConnection[DictRow]) -> None:
+    register_columns(connection)
     name = "idle_in_transaction_session_timeout"
     if connection.info.server_version >= _KNOWS_TRANSACTION_TIMEOUT:
         name = "transaction_timeout"
@@ -135,6 +162,26 @@ class Database:
         """Give a connection within a transaction."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def pipelined_transaction(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """Give a connection within a transaction that waits for no statement.
+
+        It begins and ends with the statements that it is given, on the same trips. What a statement
+        has failed with is raised where rows are fetched, or at the end.
+        """
+        async with self.connection() as connection:
+            try:
+                async with connection.pipeline():
+                    await connection.execute("BEGIN", prepare=True)
+                    yield connection
+                    end = await connection.execute("COMMIT", prepare=True)
+            except BaseException:
+                await connection.rollback()
+                raise
+            # A transaction that has failed is ended by COMMIT without an error, and without effect.
+            if end.statusmessage != "COMMIT":
+                raise Unavailable("The ledger did not keep what was written.")
 
     async def rows(self, statement: Any, parameters: dict[str, Any]) -> list[DictRow]:
         """Run one statement and return its rows."""

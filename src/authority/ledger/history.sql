@@ -9,7 +9,7 @@ SELECT entry.operation_id::text, entry.line, entry.sequence, operation.kind, ent
        coalesce(operation.idempotency_key, '') AS idempotency_key,
        (extract(epoch FROM entry.create_time) * 1000)::bigint AS decide_ms
 FROM ledger_entry AS entry
-JOIN operation USING (operation_id)
+JOIN operation USING (tenant, sequence)
 LEFT JOIN budget USING (budget_key)
 LEFT JOIN account_grant ON account_grant.grant_key = entry.budget_key
 WHERE entry.tenant = %(tenant)s AND entry.account = ANY(%(accounts)s::text[])
@@ -18,11 +18,12 @@ WHERE entry.tenant = %(tenant)s AND entry.account = ANY(%(accounts)s::text[])
   AND entry.create_time < to_timestamp(%(end_ms)s / 1000.0)
 
 -- name: entries_onward
-AND (entry.sequence, entry.line) > (%(sequence)s, %(line)s)
+-- The bound of the sequence alone is for the index, which knows of no lines.
+AND entry.sequence >= %(sequence)s AND (entry.sequence, entry.line) > (%(sequence)s, %(line)s)
 ORDER BY entry.sequence, entry.line LIMIT %(limit)s
 
 -- name: entries_back
-AND (entry.sequence, entry.line) < (%(sequence)s, %(line)s)
+AND entry.sequence <= %(sequence)s AND (entry.sequence, entry.line) < (%(sequence)s, %(line)s)
 ORDER BY entry.sequence DESC, entry.line DESC LIMIT %(limit)s
 
 -- name: reservations

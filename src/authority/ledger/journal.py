@@ -14,30 +14,34 @@ a Reserve, say, of what a Release had given back.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow
+from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.rows import DictRow, TupleRow, tuple_row
 
-from authority.domain.budgets import WindowRef
-from authority.domain.entries import entries_of
 from authority.domain.errors import Unavailable
 from authority.domain.operations import Operation
+from authority.ledger.arrays import bigints, texts
 from authority.ledger.database import Database
-from authority.ledger.effects import columns, grant_effects
-from authority.ledger.queries import statements
+from authority.ledger.effects import grant_effects
+from authority.ledger.queries import numbered, statements
+from authority.ledger.rows import Parameters, all_columns
+from authority.ledger.waiting import Waiting, WaitingList
 
 BATCH_MAX = 500
+# Whoever waits for an operation is one of the calls that are let in; a denial is waited for by
+# nobody, so what bounds them is this.
+_LATER_MAX = 10_000
 
-Trim = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]
+_HOT = ("write_operations", "lock_epoch", "lock_tenants", "heads", "operations_at")
+
+Trim = Callable[[Sequence[tuple[str, str]]], Coroutine[Any, Any, None]]
 """Takes (tenant, entry) pairs out of the outbox."""
 
-Waiting = Callable[[str], Awaitable[list[Operation]]]
+Outbox = Callable[[str], Awaitable[list[Operation]]]
 """Reads the oldest operations in the outbox of a tenant."""
 
 log = structlog.get_logger(__name__)
@@ -48,16 +52,6 @@ class StaleEpoch(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The hot store was replaced while this was decided; nothing was booked.")
-
-
-class KeyConflict(Exception):
-    """The operation's key belongs to another one in the ledger: nobody had looked it up."""
-
-
-class _Waiting(NamedTuple):
-    operation: Operation
-    entry: str
-    done: asyncio.Future[None]
 
 
 class _Head(NamedTuple):
@@ -76,13 +70,15 @@ class _Sorted(NamedTuple):
 class Journal:
     """Implements `domain.ports.Journal`. Run `run` as a task for as long as operations may come."""
 
-    def __init__(self, database: Database, trim: Trim, waiting: Waiting) -> None:
+    def __init__(self, database: Database, trim: Trim, outbox: Outbox) -> None:
         self._database = database
         self._trim = trim
-        self._read_outbox = waiting
-        self._waiting: list[_Waiting] = []
+        self._read_outbox = outbox
+        self._waiting = WaitingList()
+        self._trimming: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._sql = statements() | statements("changes.sql")
+        self._numbered = {name: numbered(self._sql[name]) for name in _HOT}
 
     async def append(self, operation: Operation, entry: str) -> None:
         """Return when the operation is in the ledger. Raises Unavailable if that is not known."""
@@ -91,13 +87,15 @@ class Journal:
     def append_later(self, operation: Operation, entry: str) -> None:
         """Write the operation with the next ones, without waiting.
 
-        If that fails it stays in the outbox, from where it is drained later.
+        If that fails, or too many are waiting, it stays in the outbox, from where it is drained
+        later, or written with the next operation that comes behind it.
         """
-        self._enqueue(operation, entry).add_done_callback(asyncio.Future.exception)
+        if len(self._waiting) < _LATER_MAX:
+            self._enqueue(operation, entry).add_done_callback(asyncio.Future.exception)
 
     def _enqueue(self, operation: Operation, entry: str) -> asyncio.Future[None]:
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(operation, entry, done))
+        self._waiting.add(Waiting(operation, entry, done))
         self._wake.set()
         return done
 
@@ -110,9 +108,10 @@ class Journal:
         finally:
             while self._waiting:
                 await self._write_gathered()
+            await self._trimmed()
 
     async def _write_gathered(self) -> None:
-        batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+        batch = self._waiting.take(BATCH_MAX)
         if not self._waiting:
             self._wake.clear()
         try:
@@ -124,7 +123,7 @@ class Journal:
                 raise
             log.exception("journal_failed", operations=len(batch))
 
-    async def _write_all(self, batch: list[_Waiting]) -> None:
+    async def _write_all(self, batch: list[Waiting]) -> None:
         try:
             refused = await self.write_each([item.operation for item in batch])
         except Unavailable as error:
@@ -136,7 +135,20 @@ class Journal:
         for item in written:
             if not item.done.done():
                 item.done.set_result(None)
-        await self._trim([(item.operation.tenant, item.entry) for item in written if item.entry])
+        # The next transaction does not wait for it: what is still in the outbox may be written
+        # again, and changes nothing.
+        await self._trimmed()
+        self._trimming = asyncio.create_task(
+            self._trim([(item.operation.tenant, item.entry) for item in written if item.entry])
+        )
+
+    async def _trimmed(self) -> None:
+        if self._trimming is None:
+            return
+        await asyncio.wait([self._trimming])
+        if error := self._trimming.exception():
+            log.error("outbox_trim_failed", exc_info=error)
+        self._trimming = None
 
     async def write_each(
         self, operations: Sequence[Operation], *, drained: bool = False
@@ -148,7 +160,7 @@ class Journal:
         """
         try:
             return await self.write(operations, drained=drained)
-        except (psycopg.IntegrityError, psycopg.DataError, KeyConflict):
+        except (psycopg.IntegrityError, psycopg.DataError):
             if len(operations) > 1:
                 ordered = sorted(operations, key=_place)
                 each = [await self.write_each([item], drained=drained) for item in ordered]
@@ -170,7 +182,7 @@ class Journal:
 
         Raises:
             StaleEpoch: an operation was decided in an older epoch.
-            KeyConflict: an operation's key belongs to another.
+            psycopg.IntegrityError: an operation's key belongs to another, say.
             Unavailable: Postgres or the hot store does not answer.
 
         """
@@ -207,59 +219,94 @@ class Journal:
 
     async def _write_next(self, operations: Sequence[Operation], *, drained: bool) -> _Sorted:
         """Write, in one transaction, those that follow what the ledger has."""
-        tenants = sorted({item.tenant for item in operations})
-        ids = [item.operation_id for item in operations]
-        async with self._database.transaction() as connection:
-            async with connection.pipeline():
-                epoch = await connection.execute(self._sql["lock_epoch"])
-                await connection.execute(self._sql["lock_tenants"], {"tenant": tenants})
-                heads = await connection.execute(self._sql["heads"], {"tenant": tenants})
-                present = await connection.execute(
-                    self._sql["present_operations"], {"operation_id": ids}
-                )
+        ordered = sorted(operations, key=_place)
+        if await self._write_at_once(ordered, drained=drained):
+            return _Sorted(ordered, [], [])
+        tenants = texts(sorted({item.tenant for item in operations}))
+        async with self._database.pipelined_transaction() as connection:
+            epoch = await self._execute(connection, "lock_epoch")
+            await self._execute(connection, "lock_tenants", {"tenant": tenants})
+            found = await self._execute(connection, "heads", {"tenant": tenants})
+            heads = {tenant: _Head(*head) for tenant, *head in await found.fetchall()}
             row = await epoch.fetchone()
             assert row is not None
-            if not drained and any(item.epoch != row["epoch"] for item in operations):
+            if not drained and any(item.epoch != row[0] for item in operations):
                 raise StaleEpoch
-            known = {row["operation_id"] for row in await present.fetchall()}
-            sorts = _sort(
-                [item for item in operations if item.operation_id not in known],
-                {
-                    row["tenant"]: _Head(row["sequence"], row["epoch"])
-                    for row in await heads.fetchall()
-                },
-            )
+            known = await self._known(connection, operations, heads)
+            sorts = _sort([item for item in ordered if item.operation_id not in known], heads)
             if sorts.next:
-                inserted = await connection.execute(
-                    self._sql["insert_operations"], _operation_columns(sorts.next)
-                )
-                if inserted.rowcount < len(sorts.next):
-                    raise KeyConflict("A key belongs to another operation.")
-                await self._write_effects(connection, sorts.next)
+                await self._execute(connection, "write_operations", all_columns(sorts.next))
+                for name, rows in grant_effects(sorts.next):
+                    if rows:
+                        await connection.execute(self._sql[name], rows)
         return sorts
 
-    async def _write_effects(
-        self, connection: AsyncConnection[DictRow], new: list[Operation]
-    ) -> None:
-        async with connection.pipeline():
-            for name, columns in (
-                ("insert_entries", _entry_columns(new)),
-                ("upsert_reservations", _reservation_columns(new)),
-                ("add_window_totals", _window_columns(new)),
-                *grant_effects(new),
-            ):
-                if columns:
-                    await connection.execute(self._sql[name], columns)
+    async def _write_at_once(self, ordered: Sequence[Operation], *, drained: bool) -> bool:
+        """Write operations in one trip, if they follow what the ledger has. Return whether they do.
+
+        That is nearly always so where one process decides for a tenant.
+        """
+        if drained or not _is_simple(ordered):
+            return False
+        async with self._database.connection() as connection:
+            try:
+                written = await self._execute(
+                    connection, "write_operations", all_columns(ordered, fence=ordered[0].epoch)
+                )
+            except psycopg.errors.UniqueViolation:
+                return False  # Another process has written meanwhile, or the next way will say.
+        return written.rowcount == len(ordered)
+
+    async def _execute(
+        self, connection: AsyncConnection[DictRow], name: str, parameters: Parameters | None = None
+    ) -> AsyncRawCursor[TupleRow]:
+        statement = self._numbered[name]
+        values = [parameters[name] for name in statement.names] if parameters else None
+        cursor = AsyncRawCursor(connection, row_factory=tuple_row)
+        return await cursor.execute(statement.text, values, prepare=True)
+
+    async def _known(
+        self,
+        connection: AsyncConnection[DictRow],
+        operations: Sequence[Operation],
+        heads: Mapping[str, _Head],
+    ) -> set[str]:
+        """Return the ids of those that the ledger has: none where no head is past their place."""
+        none = _Head(0, 0)
+        passed = [
+            item for item in operations if item.sequence <= heads.get(item.tenant, none).sequence
+        ]
+        if not passed:
+            return set()
+        places = {
+            "tenant": texts([item.tenant for item in passed]),
+            "sequence": bigints([item.sequence for item in passed]),
+        }
+        found = await self._execute(connection, "operations_at", places)
+        return {operation_id for _, _, operation_id in await found.fetchall()}
 
 
 def _place(operation: Operation) -> tuple[str, int]:
     return operation.tenant, operation.sequence
 
 
+def _is_simple(ordered: Sequence[Operation]) -> bool:
+    """Tell whether operations are of one epoch, without a gap, and have no effect on grants."""
+    epoch = ordered[0].epoch
+    before = ordered[0]
+    for item in ordered:
+        if item.epoch != epoch or item.grant is not None or item.restored:
+            return False
+        if item.tenant == before.tenant and item.sequence > before.sequence + 1:
+            return False
+        before = item
+    return True
+
+
 def _sort(operations: Iterable[Operation], heads: dict[str, _Head]) -> _Sorted:
-    """Sort operations that the ledger does not have by how they stand to what it has."""
+    """Sort new operations, given in order, by how they stand to what the ledger has."""
     sorts = _Sorted([], [], [])
-    for item in sorted(operations, key=_place):
+    for item in operations:
         head = heads.get(item.tenant, _Head(0, 0))
         # What is older than the head was decided on ground that was lost with its epoch.
         if item.sequence <= head.sequence or item.epoch < head.epoch:
@@ -272,107 +319,7 @@ def _sort(operations: Iterable[Operation], heads: dict[str, _Head]) -> _Sorted:
     return sorts
 
 
-def _fail(batch: Iterable[_Waiting], error: Unavailable) -> None:
+def _fail(batch: Iterable[Waiting], error: Unavailable) -> None:
     for item in batch:
         if not item.done.done():
             item.done.set_exception(error)
-
-
-def _operation_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
-    return columns(
-        [
-            {
-                "operation_id": item.operation_id,
-                "tenant": item.tenant,
-                "sequence": item.sequence,
-                "epoch": item.epoch,
-                "kind": item.kind,
-                "outcome": "DENIED" if item.denied else "DONE",
-                "idempotency_key": item.idempotency_key,
-                "account": item.account,
-                "reservation_id": item.reservation and item.reservation.reservation_id,
-                "request": item.request,
-                "result": item.result,
-                "decide_ms": item.decide_ms,
-            }
-            for item in operations
-        ]
-    )
-
-
-def _entry_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
-    rows = []
-    for item in operations:
-        for line, entry in enumerate(entries_of(item)):
-            rows.append(
-                {
-                    "operation_id": item.operation_id,
-                    "line": line,
-                    "tenant": item.tenant,
-                    "sequence": item.sequence,
-                    "account": item.account,
-                    "reservation_id": item.reservation and item.reservation.reservation_id,
-                    "book": entry.book,
-                    "budget_key": entry.ref and entry.ref.budget_key,
-                    "window_start_ms": entry.ref.start_ms if entry.ref else None,
-                    "unit": entry.unit,
-                    "amount": entry.amount,
-                    "decide_ms": item.decide_ms,
-                }
-            )
-    return columns(rows)
-
-
-def _reservation_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
-    latest: dict[str, Operation] = {}
-    for item in sorted(operations, key=lambda item: item.sequence):
-        if item.reservation is not None:
-            latest[item.reservation.reservation_id] = item
-    rows = []
-    for reservation_id in sorted(latest):
-        item = latest[reservation_id]
-        held = item.reservation
-        assert held is not None
-        rows.append(
-            {
-                "reservation_id": reservation_id,
-                "tenant": item.tenant,
-                "account": held.account,
-                "state": held.state,
-                "sequence": item.sequence,
-                "legs": held.legs_text,
-                "windows": held.windows_text,
-                "option_index": held.option_index,
-                "late": held.late,
-                "labels": json.dumps(dict(held.labels), ensure_ascii=False),
-                "commit_key": held.commit_key,
-                "create_ms": held.create_ms,
-                "expire_ms": held.expire_ms,
-                "settle_ms": held.settle_ms,
-                "grants": held.grants_text,
-                "receipt": held.receipt,
-            }
-        )
-    return columns(rows)
-
-
-def _window_columns(operations: Sequence[Operation]) -> dict[str, list[Any]]:
-    sums: defaultdict[tuple[WindowRef, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for item in operations:
-        for ref, *amounts in item.deltas:
-            totals = sums[ref, item.tenant]
-            totals[:] = [total + amount for total, amount in zip(totals, amounts, strict=True)]
-    return columns(
-        [
-            {
-                "budget_key": ref.budget_key,
-                "window_start_ms": ref.start_ms,
-                "unit": ref.unit,
-                "tenant": tenant,
-                "reserved": reserved,
-                "committed": committed,
-                "refunded": refunded,
-            }
-            for (ref, tenant), (reserved, committed, refunded) in sorted(sums.items())
-        ]
-    )

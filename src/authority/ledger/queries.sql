@@ -26,59 +26,86 @@ UPDATE hot_store SET epoch = %(epoch)s, run_id = %(run_id)s, change_time = now()
 -- Does nothing if another process has advanced it since.
 UPDATE hot_store SET epoch = epoch + 1, change_time = now() WHERE epoch = %(epoch)s;
 
--- name: insert_operations
--- Inserts none whose key belongs to another.
-INSERT INTO operation (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key,
-                       account, reservation_id, request, result, create_time)
-SELECT operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account,
-       reservation_id, request, result, to_timestamp(decide_ms / 1000.0)
-FROM unnest(%(operation_id)s::uuid[], %(tenant)s::text[], %(sequence)s::bigint[], %(epoch)s::bigint[],
-            %(kind)s::text[], %(outcome)s::text[], %(idempotency_key)s::text[], %(account)s::text[],
-            %(reservation_id)s::text[], %(request)s::text[], %(result)s::text[], %(decide_ms)s::bigint[])
-     AS row (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account,
-             reservation_id, request, result, decide_ms)
-ON CONFLICT DO NOTHING;
-
--- name: present_operations
-SELECT operation_id::text FROM operation WHERE operation_id = ANY(%(operation_id)s::uuid[]);
-
--- name: insert_entries
-INSERT INTO ledger_entry (operation_id, line, tenant, sequence, account, reservation_id, book,
-                          budget_key, window_start_ms, unit, amount, create_time)
-SELECT operation_id, line, tenant, sequence, account, reservation_id, book, budget_key,
-       window_start_ms, unit, amount, to_timestamp(decide_ms / 1000.0)
-FROM unnest(%(operation_id)s::uuid[], %(line)s::smallint[], %(tenant)s::text[], %(sequence)s::bigint[],
-            %(account)s::text[], %(reservation_id)s::text[], %(book)s::text[], %(budget_key)s::bigint[],
-            %(window_start_ms)s::bigint[], %(unit)s::text[], %(amount)s::bigint[], %(decide_ms)s::bigint[])
-     AS row (operation_id, line, tenant, sequence, account, reservation_id, book, budget_key,
-             window_start_ms, unit, amount, decide_ms);
-
--- name: upsert_reservations
+-- name: write_operations
+-- Writes operations, their entries, and what they make of reservations and window totals: all, or
+-- nothing where they were decided in another epoch than `fence`, or those of one of `tenants` do not
+-- follow what the ledger has. It is one statement, and so a transaction where there is none around it.
+-- It sees what others wrote before it began; should they have written since, a place is taken, and the
+-- key of `operation` says so.
+-- The keys and amounts of all entries come in one array each, with where in it each operation's own end.
 -- The rows come in the order of their ids, so that two processes never wait for one another.
-INSERT INTO reservation (reservation_id, tenant, account, state, sequence, legs, windows, option_index,
-                         late, labels, commit_key, create_ms, expire_ms, settle_ms, grants, receipt)
-SELECT * FROM unnest(
-    %(reservation_id)s::text[], %(tenant)s::text[], %(account)s::text[], %(state)s::text[],
-    %(sequence)s::bigint[], %(legs)s::text[], %(windows)s::text[], %(option_index)s::smallint[],
-    %(late)s::boolean[], %(labels)s::jsonb[], %(commit_key)s::text[], %(create_ms)s::bigint[],
-    %(expire_ms)s::bigint[], %(settle_ms)s::bigint[], %(grants)s::text[], %(receipt)s::text[])
-ON CONFLICT (reservation_id) DO UPDATE SET
-    state = excluded.state, sequence = excluded.sequence, legs = excluded.legs,
-    windows = excluded.windows, late = excluded.late, commit_key = excluded.commit_key,
-    expire_ms = excluded.expire_ms, settle_ms = excluded.settle_ms, grants = excluded.grants,
-    receipt = excluded.receipt
-WHERE reservation.sequence < excluded.sequence;
+WITH fence AS MATERIALIZED (
+    SELECT epoch FROM hot_store FOR SHARE
+), locked AS MATERIALIZED (
+    SELECT tenant FROM tenant WHERE tenant = ANY(%(tenants)s::text[]) ORDER BY tenant FOR NO KEY UPDATE
+), ground AS MATERIALIZED (
+    SELECT TRUE AS holds
+    WHERE (SELECT %(fence)s::bigint IS NULL OR epoch = %(fence)s::bigint FROM fence)
+          AND (SELECT count(*) FROM locked) = cardinality(%(tenants)s::text[])
+          AND NOT EXISTS (
+              SELECT FROM unnest(%(tenants)s::text[], %(first_sequences)s::bigint[], %(first_epochs)s::bigint[])
+                   AS first (tenant, sequence, epoch)
+              LEFT JOIN LATERAL (
+                  SELECT sequence, epoch FROM operation WHERE operation.tenant = first.tenant
+                  ORDER BY sequence DESC LIMIT 1
+              ) AS head ON TRUE
+              WHERE coalesce(head.sequence, 0) <> first.sequence - 1 OR head.epoch > first.epoch
+          )
+), posted AS (
+    INSERT INTO ledger_posting (operation_id, tenant, sequence, create_time, account, reservation_id, books,
+                                units, budget_keys, window_starts_ms, amounts)
+    SELECT operation_id, tenant, sequence, create_time, account, reservation_id, books, units,
+           (%(entry_key)s::bigint[])[key_end - key_count + 1 : key_end],
+           (%(entry_start_ms)s::bigint[])[key_end - key_count + 1 : key_end],
+           (%(entry_amount)s::bigint[])[amount_end - length(books) + 1 : amount_end]
+    FROM (
+        SELECT unnest(%(operation_id)s::uuid[]) AS operation_id, unnest(%(tenant)s::text[]) AS tenant,
+               unnest(%(sequence)s::bigint[]) AS sequence, unnest(%(create_time)s::timestamptz[]) AS create_time,
+               unnest(%(account)s::text[]) AS account, unnest(%(reservation_id)s::text[]) AS reservation_id,
+               unnest(%(books)s::text[]) AS books, unnest(%(units)s::text[]) AS units,
+               unnest(%(key_end)s::bigint[]) AS key_end, unnest(%(key_count)s::bigint[]) AS key_count,
+               unnest(%(amount_end)s::bigint[]) AS amount_end
+        FROM ground
+    ) AS row WHERE books <> ''
+), reserved AS (
+    INSERT INTO reservation (reservation_id, tenant, account, state, sequence, legs, windows, option_index,
+                             late, labels, commit_key, create_ms, expire_ms, settle_ms, grants, receipt)
+    SELECT unnest(%(held_id)s::text[]), unnest(%(held_tenant)s::text[]), unnest(%(held_account)s::text[]),
+           unnest(%(state)s::text[]), unnest(%(held_sequence)s::bigint[]), unnest(%(legs)s::text[]),
+           unnest(%(windows)s::text[]), unnest(%(option_index)s::smallint[]), unnest(%(late)s::boolean[]),
+           unnest(%(labels)s::jsonb[]), unnest(%(commit_key)s::text[]), unnest(%(create_ms)s::bigint[]),
+           unnest(%(expire_ms)s::bigint[]), unnest(%(settle_ms)s::bigint[]), unnest(%(grants)s::text[]),
+           unnest(%(receipt)s::text[])
+    FROM ground
+    ON CONFLICT (reservation_id) DO UPDATE SET
+        state = excluded.state, sequence = excluded.sequence, legs = excluded.legs,
+        windows = excluded.windows, late = excluded.late, commit_key = excluded.commit_key,
+        expire_ms = excluded.expire_ms, settle_ms = excluded.settle_ms, grants = excluded.grants,
+        receipt = excluded.receipt
+    WHERE reservation.sequence < excluded.sequence
+), counted AS (
+    INSERT INTO window_total (budget_key, window_start_ms, unit, tenant, reserved, committed, refunded)
+    SELECT unnest(%(budget_key)s::bigint[]), unnest(%(window_start_ms)s::bigint[]), unnest(%(unit)s::text[]),
+           unnest(%(window_tenant)s::text[]), unnest(%(reserved)s::bigint[]), unnest(%(committed)s::bigint[]),
+           unnest(%(refunded)s::bigint[])
+    FROM ground
+    ON CONFLICT (budget_key, window_start_ms) DO UPDATE SET
+        reserved = window_total.reserved + excluded.reserved,
+        committed = window_total.committed + excluded.committed,
+        refunded = window_total.refunded + excluded.refunded
+)
+INSERT INTO operation (operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account,
+                       reservation_id, request, result, create_time)
+SELECT unnest(%(operation_id)s::uuid[]), unnest(%(tenant)s::text[]), unnest(%(sequence)s::bigint[]),
+       unnest(%(epoch)s::bigint[]), unnest(%(kind)s::text[]), unnest(%(outcome)s::text[]),
+       unnest(%(idempotency_key)s::text[]), unnest(%(account)s::text[]), unnest(%(reservation_id)s::text[]),
+       unnest(%(request)s::text[]), unnest(%(result)s::text[]), unnest(%(create_time)s::timestamptz[])
+FROM ground;
 
--- name: add_window_totals
--- The rows come in the order of their keys, for the same reason.
-INSERT INTO window_total (budget_key, window_start_ms, unit, tenant, reserved, committed, refunded)
-SELECT * FROM unnest(
-    %(budget_key)s::bigint[], %(window_start_ms)s::bigint[], %(unit)s::text[], %(tenant)s::text[],
-    %(reserved)s::bigint[], %(committed)s::bigint[], %(refunded)s::bigint[])
-ON CONFLICT (budget_key, window_start_ms) DO UPDATE SET
-    reserved = window_total.reserved + excluded.reserved,
-    committed = window_total.committed + excluded.committed,
-    refunded = window_total.refunded + excluded.refunded;
+-- name: operations_at
+-- Which operations are in some places.
+SELECT tenant, sequence, operation_id::text FROM operation
+WHERE (tenant, sequence) IN (SELECT * FROM unnest(%(tenant)s::text[], %(sequence)s::bigint[]));
 
 -- name: find_operation
 SELECT request, result FROM operation WHERE tenant = %(tenant)s AND idempotency_key = %(key)s;
@@ -181,8 +208,9 @@ SELECT pg_advisory_lock(hashtextextended('paymaster.tenant.' || %(tenant)s::text
 SELECT pg_advisory_unlock(hashtextextended('paymaster.tenant.' || %(tenant)s::text, 0));
 
 -- name: last_sequence
+-- A tenant's time never goes back, so the last operation is the latest.
 SELECT coalesce(max(sequence), 0) AS sequence, coalesce(extract(epoch FROM max(create_time)) * 1000, 0)::bigint AS decide_ms
-FROM operation WHERE tenant = %(tenant)s;
+FROM (SELECT sequence, create_time FROM operation WHERE tenant = %(tenant)s ORDER BY sequence DESC LIMIT 1) AS last;
 
 -- name: write_loaded_epoch
 UPDATE tenant SET loaded_epoch = %(epoch)s WHERE tenant = %(tenant)s;
@@ -217,7 +245,8 @@ FROM ledger_entry WHERE tenant = %(tenant)s
 GROUP BY operation_id, budget_key, window_start_ms, unit HAVING sum(amount) <> 0;
 
 -- name: audit_reservations
-SELECT * FROM reservation WHERE tenant = %(tenant)s;
+-- By the accounts, whose reservations an index finds.
+SELECT reservation.* FROM reservation JOIN account USING (account) WHERE account.tenant = %(tenant)s;
 
 -- name: audit_charges
 -- What the entries say of each reservation: charged less refunded, actual, and still held.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from authority.domain.operations import Operation
 from authority.domain.plans import PlanWork
 from authority.domain.policies import TenantPolicy
 from authority.domain.ports import Clock, WindowCounts
-from authority.domain.reservations import Reservation
+from authority.domain.reservations import Reservation, ReservationState
 from authority.domain.windows import Window
 from authority.ledger.accounts import AccountStore, account_of, budget_of
 from authority.ledger.changes import list_changes
@@ -165,22 +166,22 @@ def window_counts(row: DictRow) -> WindowCounts:
 
 def reservation_of(row: DictRow) -> Reservation:
     """Return the reservation in a row."""
-    fields = {
-        "id": row["reservation_id"],
-        "account": row["account"],
-        "state": row["state"],
-        "legs": row["legs"],
-        "windows": row["windows"],
-        "grants": row["grants"],
-        "option": row["option_index"],
-        "late": "1" if row["late"] else "0",
-        "created": row["create_ms"],
-        "expires": row["expire_ms"],
-        "settled": row["settle_ms"],
-        "commit_key": row["commit_key"],
-        "receipt": row["receipt"],
-    }
-    return Reservation.decode(fields, row["labels"])
+    return Reservation(
+        reservation_id=row["reservation_id"],
+        account=row["account"],
+        state=ReservationState(row["state"]),
+        option_index=row["option_index"],
+        late=row["late"],
+        create_ms=row["create_ms"],
+        expire_ms=row["expire_ms"],
+        settle_ms=row["settle_ms"],
+        legs_text=row["legs"],
+        windows_text=row["windows"],
+        grants_text=row["grants"],
+        labels_text=json.dumps(row["labels"], ensure_ascii=False, separators=(",", ":")),
+        commit_key=row["commit_key"],
+        receipt=row["receipt"],
+    )
 
 
 def grant_of(row: DictRow) -> Grant:

@@ -84,7 +84,7 @@ class Auditor:
             }
             waiting = await self._outbox.read(tenant, count=_OUTBOX_MAX)
             entries, present = await self._reader.windows_at(
-                tenant, reading.sequence, chunk, [item.operation.operation_id for item in waiting]
+                tenant, reading.sequence, chunk, [item.operation for item in waiting]
             )
             missing = [
                 item.operation
@@ -114,11 +114,12 @@ class Auditor:
         for _ in range(_READINGS_MAX):
             try:
                 reading = await self._hot.read(tenant, stored.reservation_id, ())
+                hot = reading and reading.reservation
+                if hot is None:
+                    return []
+                hot.check()
             except (KeyError, ValueError):
                 return [Difference(tenant, "hot_state", subject, "row", "readable", "unreadable")]
-            hot = reading and reading.reservation
-            if hot is None:
-                return []
             expected = {"state": stored.state, "legs": stored.legs_text}
             found = {"state": hot.state, "legs": hot.legs_text}
             differences = [

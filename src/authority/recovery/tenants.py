@@ -57,6 +57,10 @@ class Tenants:
         """
         await self._under_way.do(tenant, lambda: self._open(tenant))
 
+    async def stop(self) -> None:
+        """Stop opening: a tenant may be left closed, and is opened by whoever needs it next."""
+        await self._under_way.stop()
+
     async def _open(self, tenant: str) -> None:
         async with self._opening:
             epoch = await self._epochs.ensure()

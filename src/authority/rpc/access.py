@@ -129,7 +129,8 @@ def check_tenant(request: Message, caller: Caller) -> None:
     plan = _plan_of(request.DESCRIPTOR)
     if "tenant" in plan.names and not getattr(request, "tenant"):  # noqa: B009 - not of every message
         request.tenant = tenant  # type: ignore[attr-defined]  # The plan says that it is there.
-    _check(request, plan, tenant, "")
+    if not _is_own(request, plan, tenant):
+        _check(request, plan, tenant, "")
 
 
 class _Plan(NamedTuple):
@@ -165,6 +166,25 @@ def _holds_names(descriptor: Descriptor) -> bool:
 
 def _is_text(field: FieldDescriptor) -> bool:
     return field.type == FieldDescriptor.TYPE_STRING
+
+
+def _is_own(message: Any, plan: _Plan, tenant: str) -> bool:
+    """Say whether all names are of the tenant; `_check` says which one is not."""
+    prefix = f"{tenant}/"
+    for field in plan.names:
+        name = getattr(message, field)
+        if name and name != tenant and not name.startswith(prefix):
+            return False
+    for field, below in plan.messages:
+        if message.HasField(field) and not _is_own(
+            getattr(message, field), _plan_of(below), tenant
+        ):
+            return False
+    for field, below in plan.lists_of_messages:
+        inner = _plan_of(below)
+        if not all(_is_own(item, inner, tenant) for item in getattr(message, field)):
+            return False
+    return not any(getattr(message, field) for field in plan.lists_of_names)
 
 
 def _check(message: Any, plan: _Plan, tenant: str, path: str) -> None:

@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 import grpc
 from google.rpc import status_pb2
 
-from authority.domain.errors import InvalidRequest
+from authority.domain.errors import InvalidRequest, OutOfTime
 from authority.rpc.operations import Operations
-from authority.rpc.outcomes import Outcomes
+from authority.rpc.outcomes import outcome_of
+from authority.rpc.shield import Shield
+from authority.rpc.status import status_of
 from authority.v1 import budget_service_pb2 as messages
 from authority.v1 import budget_service_pb2_grpc
 
 BATCH_MAX = 500
+# Less than a call may take, so that one that hangs does not take the others' answers along.
+_BATCH_SECONDS_MAX = 20.0
 
 Call = grpc.aio.ServicerContext[Any, Any]
 
@@ -28,7 +32,7 @@ class BatchServicing(budget_service_pb2_grpc.BudgetServiceServicer):
     """The part of BudgetService that is about batches."""
 
     _operations: Operations
-    _outcomes: Outcomes
+    _shield: Shield
 
     async def BatchReserve(
         self, request: messages.BatchReserveRequest, context: Call
@@ -61,11 +65,15 @@ class BatchServicing(budget_service_pb2_grpc.BudgetServiceServicer):
             raise InvalidRequest.of(
                 "requests", f"must have 1 to {BATCH_MAX} requests, not {len(requests)}"
             )
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._outcomes.of(operation, request)) for request in requests
-            ]
-        return [_result(task.result(), make) for task in tasks]
+        tasks = [self._shield.start(outcome_of(operation, request)) for request in requests]
+        await asyncio.wait(tasks, timeout=_BATCH_SECONDS_MAX)
+        return [_result(task.result() if task.done() else _late(), make) for task in tasks]
+
+
+def _late() -> status_pb2.Status:
+    return status_of(
+        OutOfTime("The operation took too long; the outcome is unknown. Ask again, same key.")
+    )
 
 
 def _result(outcome: object, make: Callable[..., _Result]) -> _Result:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import grpc
 
 from authority.domain.reservations import ReservationState
 from authority.rpc.batch_servicing import BatchServicing
 from authority.rpc.convert import account_balance_to_proto, reservation_to_proto
+from authority.rpc.intake import Bursts
 from authority.rpc.operations import Operations
-from authority.rpc.outcomes import Outcomes
 from authority.rpc.pages import make_page_token, page_number, read_page_token
 from authority.rpc.requests import Reader, enum_name
 from authority.rpc.session_servicing import SessionServicing
+from authority.rpc.shield import Shield
 from authority.rpc.watch_servicing import Watchers, WatchServicing
 from authority.usecases.context import Context
 from authority.usecases.past import Past
@@ -24,6 +26,9 @@ from authority.v1 import resources_pb2
 
 Call = grpc.aio.ServicerContext[Any, Any]
 
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
 
 class BudgetServicer(BatchServicing, SessionServicing, WatchServicing):
     """The budget authority over gRPC.
@@ -32,44 +37,57 @@ class BudgetServicer(BatchServicing, SessionServicing, WatchServicing):
     """
 
     def __init__(
-        self, context: Context, operations: Operations, past: Past, draining: asyncio.Event
+        self,
+        context: Context,
+        operations: Operations,
+        past: Past,
+        shield: Shield,
+        draining: asyncio.Event,
     ) -> None:
         self._context = context
         self._past = past
         self._operations = operations
-        self._outcomes = Outcomes()
+        self._shield = shield
+        self._bursts = Bursts()
         self._draining = draining
         self._watchers = Watchers()
 
     async def Reserve(
         self, request: messages.ReserveRequest, context: Call
     ) -> messages.ReserveResponse:
-        return await self._operations.reserve(request)
+        return await self._run(self._operations.reserve, request)
 
     async def Commit(
         self, request: messages.CommitRequest, context: Call
     ) -> messages.CommitResponse:
-        return await self._operations.commit(request)
+        return await self._run(self._operations.commit, request)
 
     async def Release(
         self, request: messages.ReleaseRequest, context: Call
     ) -> messages.ReleaseResponse:
-        return await self._operations.release(request)
+        return await self._run(self._operations.release, request)
 
     async def Refund(
         self, request: messages.RefundRequest, context: Call
     ) -> messages.RefundResponse:
-        return await self._operations.refund(request)
+        return await self._run(self._operations.refund, request)
 
     async def Extend(
         self, request: messages.ExtendRequest, context: Call
     ) -> messages.ExtendResponse:
-        return await self._operations.extend(request)
+        return await self._run(self._operations.extend, request)
 
     async def Adjust(
         self, request: messages.AdjustRequest, context: Call
     ) -> messages.AdjustResponse:
-        return await self._operations.adjust(request)
+        return await self._run(self._operations.adjust, request)
+
+    async def _run(
+        self, operation: Callable[[_Request], Coroutine[Any, Any, _Response]], request: _Request
+    ) -> _Response:
+        """Run a unary call's operation to its end, whether or not its caller stays."""
+        async with self._bursts:
+            return await self._shield.run(operation(request))
 
     async def GetReservation(
         self, request: messages.GetReservationRequest, context: Call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -22,6 +23,7 @@ from authority.v1 import budget_service_pb2, errors_pb2, resources_pb2
 # Every enum's value is the domain's word behind the enum's name: Unit.USD is UNIT_USD.
 
 
+@cache
 def unit_to_proto(unit: Unit) -> resources_pb2.Unit.ValueType:
     """Return the proto's value."""
     return resources_pb2.Unit.Value(f"UNIT_{unit}")
@@ -49,6 +51,7 @@ def _account_state(state: AccountState) -> resources_pb2.AccountState.ValueType:
     return resources_pb2.AccountState.Value(f"ACCOUNT_STATE_{state}")
 
 
+@cache
 def _reservation_state(state: ReservationState) -> resources_pb2.ReservationState.ValueType:
     return resources_pb2.ReservationState.Value(f"RESERVATION_STATE_{state}")
 
@@ -56,7 +59,8 @@ def _reservation_state(state: ReservationState) -> resources_pb2.ReservationStat
 def set_time(field: Timestamp, milliseconds: int) -> None:
     """Set a time field from Unix milliseconds; 0 leaves it unset."""
     if milliseconds:
-        field.FromMilliseconds(milliseconds)
+        field.seconds, rest = divmod(milliseconds, 1000)
+        field.nanos = rest * 1_000_000
 
 
 def _timestamp(moment: datetime) -> Timestamp:

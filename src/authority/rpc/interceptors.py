@@ -132,18 +132,17 @@ class Gate:
 def _single(inner: Any, gate: Gate) -> Any:
     async def handle(request: Any, context: Context) -> Any:
         try:
-            async with asyncio.timeout(_seconds_for(context)):
+            if context.time_remaining() is not None:
+                # gRPC itself ends the call when its caller's deadline has passed.
+                await gate.admit(request)
+                return await inner(request, context)
+            async with asyncio.timeout(_CALL_SECONDS_MAX):
                 await gate.admit(request)
                 return await inner(request, context)
         except Exception as error:  # noqa: BLE001 - every error ends here
             await gate.answer(error, context)
 
     return handle
-
-
-def _seconds_for(context: Context) -> float:
-    left: float | None = context.time_remaining()
-    return _CALL_SECONDS_MAX if left is None else left
 
 
 def _watched(inner: Any, gate: Gate) -> Any:

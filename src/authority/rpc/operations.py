@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
+from authority.domain.ids import tenant_of
 from authority.domain.money import AMOUNT_MAX
 from authority.rpc.convert import reservation_to_proto
+from authority.rpc.intake import Intake
 from authority.rpc.requests import (
     REASON_LENGTH_MAX,
     Reader,
@@ -11,7 +16,6 @@ from authority.rpc.requests import (
     read_extend,
     read_reserve,
 )
-from authority.rpc.shield import Shield
 from authority.usecases.adjust import adjust
 from authority.usecases.context import Context
 from authority.usecases.decide import Answer
@@ -23,20 +27,21 @@ from authority.v1 import resources_pb2
 
 
 class Operations:
-    """Reads a request, runs its use case to the end whoever leaves, and writes the answer.
+    """Reads a request, runs its use case in its tenant's turn, and writes the answer.
 
-    Every method raises the errors of its use case, and InvalidRequest.
+    Every method raises the errors of its use case, InvalidRequest, and Unavailable when there is
+    too much to do. Whoever calls one sees to it that it is not cancelled.
     """
 
-    def __init__(self, context: Context, locator: Locator, shield: Shield) -> None:
+    def __init__(self, context: Context, locator: Locator, intake: Intake) -> None:
         self._context = context
         self._locator = locator
-        self._shield = shield
+        self._intake = intake
 
     async def reserve(self, request: messages.ReserveRequest) -> messages.ReserveResponse:
         """Set an amount aside."""
-        work = reserve(self._context, self._locator, read_reserve(request))
-        answer = await self._shield.run(work)
+        wanted = read_reserve(request)
+        answer = await self._run(wanted.account, reserve(self._context, self._locator, wanted))
         held = _held(answer)
         if request.mode == messages.RESERVE_MODE_CHECK_ONLY:
             for field in ("reservation_id", "state", "create_time", "expire_time"):
@@ -45,8 +50,9 @@ class Operations:
 
     async def commit(self, request: messages.CommitRequest) -> messages.CommitResponse:
         """Settle a reservation with its actual cost."""
-        work = commit_reservation(self._context, self._locator, read_commit(request))
-        answer = await self._shield.run(work)
+        wanted = read_commit(request)
+        work = commit_reservation(self._context, self._locator, wanted)
+        answer = await self._run(wanted.reservation_id, work)
         return messages.CommitResponse(reservation=_held(answer), replayed=answer.replayed)
 
     async def release(self, request: messages.ReleaseRequest) -> messages.ReleaseResponse:
@@ -57,7 +63,7 @@ class Operations:
         reason = reader.text("reason", request.reason, REASON_LENGTH_MAX)
         reader.finish()
         work = release(self._context, self._locator, key, reservation_id, reason)
-        answer = await self._shield.run(work)
+        answer = await self._run(reservation_id, work)
         return messages.ReleaseResponse(reservation=_held(answer), replayed=answer.replayed)
 
     async def refund(self, request: messages.RefundRequest) -> messages.RefundResponse:
@@ -69,13 +75,14 @@ class Operations:
         reason = reader.text("reason", request.reason, REASON_LENGTH_MAX)
         reader.finish()
         work = refund(self._context, self._locator, key, reservation_id, legs, reason)
-        answer = await self._shield.run(work)
+        answer = await self._run(reservation_id, work)
         return messages.RefundResponse(reservation=_held(answer), replayed=answer.replayed)
 
     async def extend(self, request: messages.ExtendRequest) -> messages.ExtendResponse:
         """Let a reservation live longer, and hold more."""
-        work = extend(self._context, self._locator, read_extend(request))
-        answer = await self._shield.run(work)
+        wanted = read_extend(request)
+        work = extend(self._context, self._locator, wanted)
+        answer = await self._run(wanted.reservation_id, work)
         return messages.ExtendResponse(reservation=_held(answer), replayed=answer.replayed)
 
     async def adjust(self, request: messages.AdjustRequest) -> messages.AdjustResponse:
@@ -90,10 +97,22 @@ class Operations:
         if not reason:
             reader.wrong("reason", "must say why")
         reader.finish()
-        answer = await self._shield.run(adjust(self._context, key, account, legs, reason))
+        answer = await self._run(account, adjust(self._context, key, account, legs, reason))
         return messages.AdjustResponse(
             operation_id=answer.operation.operation_id, replayed=answer.replayed
         )
+
+    async def _run(self, name: str, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Run a use case in the turn of the tenant that the name is of."""
+        try:
+            await self._intake.enter(tenant_of(name))
+        except BaseException:
+            work.close()
+            raise
+        try:
+            return await work
+        finally:
+            self._intake.leave()
 
 
 def _held(answer: Answer) -> resources_pb2.Reservation:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
@@ -119,13 +119,13 @@ class Reader:
         self, field: str, prefix: str, name: str | None, words: type[_Word], default: _Word | None
     ) -> _Word:
         """Read an enum's value by its name in the proto; None stands for an unknown number."""
-        if name == f"{prefix}_UNSPECIFIED" and default is not None:
-            return default
-        try:
-            return words((name or "").removeprefix(f"{prefix}_"))
-        except ValueError:
-            self.wrong(field, f"must be one of {', '.join(f'{prefix}_{word}' for word in words)}")
-            return default or next(iter(words))
+        found: _Word | None = _words(words, prefix).get(name or "")
+        if found is None and name == f"{prefix}_UNSPECIFIED":
+            found = default
+        if found is not None:
+            return found
+        self.wrong(field, f"must be one of {', '.join(f'{prefix}_{word}' for word in words)}")
+        return default or next(iter(words))
 
     def amount(self, field: str, amount: int, *, least: int) -> int:
         """Read an amount."""
@@ -146,6 +146,23 @@ class Reader:
 
     def legs(self, field: str, legs: Sequence[resources_pb2.Leg], *, least: int) -> tuple[Leg, ...]:
         """Read legs, each of another unit."""
+        units = _leg_units()
+        read = tuple(
+            [
+                Leg(units[leg.unit], leg.amount)
+                for leg in legs
+                if leg.unit in units and least <= leg.amount <= AMOUNT_MAX
+            ]
+        )
+        is_plain = len(read) == len(legs) and len(legs) <= LEGS_MAX
+        if is_plain and (len(read) < 2 or len({leg.unit for leg in read}) == len(read)):
+            return read
+        return self._wrong_legs(field, legs, least)
+
+    def _wrong_legs(
+        self, field: str, legs: Sequence[resources_pb2.Leg], least: int
+    ) -> tuple[Leg, ...]:
+        """Say what is wrong with legs."""
         if len(legs) > LEGS_MAX:
             self.wrong(field, f"must have at most {LEGS_MAX} legs, not {len(legs)}")
             return ()
@@ -205,10 +222,27 @@ class Reader:
 
 
 @cache
+def _words(words: type[_Word], prefix: str) -> Mapping[str, _Word]:
+    """Return the values of an enum by their names in the proto."""
+    return {f"{prefix}_{word}": word for word in words}
+
+
+@cache
+def _leg_units() -> Mapping[int, Unit]:
+    """Return the units that a leg may name, by their numbers in the proto."""
+    return {
+        resources_pb2.Unit.Value(f"UNIT_{unit}"): unit
+        for unit in Unit
+        if unit is not Unit.RESERVATIONS
+    }
+
+
+@cache
 def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+@lru_cache(maxsize=1024)
 def enum_name(enum: Any, number: int) -> str | None:
     """Return the name of an enum's number; None for one that is not in the proto."""
     try:
@@ -225,37 +259,47 @@ def read_reserve(message: budget_service_pb2.ReserveRequest) -> ReserveRequest:
     account = reader.account(message.account)
     if not 1 <= len(message.options) <= OPTIONS_MAX:
         reader.wrong("options", f"must have 1 to {OPTIONS_MAX} options, not {len(message.options)}")
-    options = []
-    for index, option in enumerate(message.options[:OPTIONS_MAX]):
-        field = f"options[{index}]"
-        if not option.legs:
-            reader.wrong(f"{field}.legs", f"must have 1 to {LEGS_MAX} legs")
-        name = reader.text(f"{field}.name", option.name, OPTION_NAME_LENGTH_MAX)
-        options.append(Option(name, reader.legs(f"{field}.legs", option.legs, least=1)))
-    ttl_ms = reader.ttl(message.ttl) if message.HasField("ttl") else TTL_MS_DEFAULT
-    mode_name = enum_name(budget_service_pb2.ReserveMode, message.mode)
-    mode = reader.word("mode", "RESERVE_MODE", mode_name, ReserveMode, ReserveMode.NORMAL)
-    durability_name = enum_name(budget_service_pb2.Durability, message.durability)
-    durability = reader.word(
-        "durability", "DURABILITY", durability_name, Durability, Durability.LEDGER
+    options = tuple(
+        [
+            _read_option(reader, index, option)
+            for index, option in enumerate(message.options[:OPTIONS_MAX])
+        ]
     )
-    if len(message.labels) > LABELS_MAX:
-        reader.wrong("labels", f"must be at most {LABELS_MAX}, not {len(message.labels)}")
-    for name, value in message.labels.items():
+    ttl_ms = reader.ttl(message.ttl) if message.HasField("ttl") else TTL_MS_DEFAULT
+    mode, durability = ReserveMode.NORMAL, Durability.LEDGER
+    if message.mode:
+        name = enum_name(budget_service_pb2.ReserveMode, message.mode)
+        mode = reader.word("mode", "RESERVE_MODE", name, ReserveMode, mode)
+    if message.durability:
+        name = enum_name(budget_service_pb2.Durability, message.durability)
+        durability = reader.word("durability", "DURABILITY", name, Durability, durability)
+    labels = _read_labels(reader, message.labels) if message.labels else {}
+    reader.finish()
+    return ReserveRequest(
+        key, account, options, ttl_ms, labels, mode, durable=durability is Durability.LEDGER
+    )
+
+
+def _read_option(reader: Reader, index: int, option: budget_service_pb2.Option) -> Option:
+    field = f"options[{index}].legs"
+    legs = reader.legs(field, option.legs, least=1)
+    if not option.legs:
+        reader.wrong(field, f"must have 1 to {LEGS_MAX} legs")
+    name = option.name
+    if name:
+        reader.text(f"options[{index}].name", name, OPTION_NAME_LENGTH_MAX)
+    return Option(name, legs)
+
+
+def _read_labels(reader: Reader, labels: Mapping[str, str]) -> dict[str, str]:
+    if len(labels) > LABELS_MAX:
+        reader.wrong("labels", f"must be at most {LABELS_MAX}, not {len(labels)}")
+    for name, value in labels.items():
         if not name:
             reader.wrong("labels", "must not have an empty key")
         reader.text("labels", name, LABEL_KEY_LENGTH_MAX)
         reader.text(f"labels[{name[:_SHOWN_LENGTH_MAX]!r}]", value, LABEL_VALUE_LENGTH_MAX)
-    reader.finish()
-    return ReserveRequest(
-        key,
-        account,
-        tuple(options),
-        ttl_ms,
-        dict(message.labels),
-        mode,
-        durable=durability is Durability.LEDGER,
-    )
+    return dict(labels)
 
 
 def read_commit(message: budget_service_pb2.CommitRequest) -> CommitRequest:

@@ -12,7 +12,8 @@ from google.rpc import status_pb2
 
 from authority.domain.errors import InvalidRequest, PaymasterError, Unavailable
 from authority.rpc.operations import Operations
-from authority.rpc.outcomes import Outcomes
+from authority.rpc.outcomes import outcome_of
+from authority.rpc.shield import Shield
 from authority.v1 import budget_service_pb2 as messages
 from authority.v1 import budget_service_pb2_grpc
 
@@ -29,34 +30,35 @@ class SessionServicing(budget_service_pb2_grpc.BudgetServiceServicer):
     """The part of BudgetService that is about sessions."""
 
     _operations: Operations
-    _outcomes: Outcomes
+    _shield: Shield
     _draining: asyncio.Event
 
     async def Apply(
         self, requests: AsyncIterator[messages.ApplyRequest], context: Call
     ) -> AsyncIterator[messages.ApplyResponse]:
-        session = _Session(self._operations, self._outcomes)
-        work = asyncio.create_task(session.work(requests, self._draining), name="session")
-        work.add_done_callback(session.finished)
+        session = _Session(self._operations, self._shield)
+        reading = asyncio.create_task(session.read(requests, self._draining), name="session")
+        reading.add_done_callback(session.finished)
         try:
             async for frame in session.frames():
                 yield frame
-            await work
+            await reading
         finally:
-            # The caller has left: what has begun goes on behind the operations' shield.
-            work.cancel()
+            # The caller may have left: what has begun goes on behind the shield.
+            reading.cancel()
             with suppress(asyncio.CancelledError, PaymasterError):
-                await work
+                await reading
 
 
 class _Session:
-    """What one session has under way. `work` fills `frames`."""
+    """What one session has under way. `read` starts operations, `frames` yields their results."""
 
-    def __init__(self, operations: Operations, outcomes: Outcomes) -> None:
-        self._outcomes = outcomes
-        self._places = asyncio.Semaphore(UNDER_WAY_MAX)
+    def __init__(self, operations: Operations, shield: Shield) -> None:
+        self._shield = shield
+        self._under_way = 0  # read, and their results not sent yet
         self._ready: list[messages.ApplyResult] = []
         self._wake = asyncio.Event()
+        self._room = asyncio.Event()
         self._finished = False
         self._verbs: dict[str, Callable[[Any], Awaitable[Any]]] = {
             "reserve": operations.reserve,
@@ -64,29 +66,30 @@ class _Session:
             "release": operations.release,
             "refund": operations.refund,
             "extend": operations.extend,
+            "error": _refuse,
         }
 
-    def finished(self, _work: asyncio.Task[None]) -> None:
-        """Let `frames` end."""
+    def finished(self, _reading: asyncio.Task[None]) -> None:
+        """Let `frames` end once all is answered."""
         self._finished = True
         self._wake.set()
 
     async def frames(self) -> AsyncIterator[messages.ApplyResponse]:
         """Yield results as they become ready; what is ready at the same moment shares a frame."""
-        while not self._finished or self._ready:
+        while not self._finished or self._under_way:
             await self._wake.wait()
             self._wake.clear()
             ready, self._ready = self._ready, []
             for frame in _frames_of(ready):
                 yield frame
                 # Only now: a caller that reads no results must not be read either.
-                for _ in frame.results:
-                    self._places.release()
+                self._under_way -= len(frame.results)
+                self._room.set()
 
-    async def work(
+    async def read(
         self, requests: AsyncIterator[messages.ApplyRequest], draining: asyncio.Event
     ) -> None:
-        """Run what is read, until the caller has closed its side or the server is to stop.
+        """Start what is read, until the caller has closed its side or the server is to stop.
 
         Raises:
             InvalidRequest: a frame of a wrong size.
@@ -94,50 +97,37 @@ class _Session:
             PaymasterError: a frame was refused.
 
         """
-        end: PaymasterError | None = None
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(self._read(requests, group))
-            stop = group.create_task(draining.wait())
+        reading = asyncio.create_task(self._read(requests))
+        stop = asyncio.create_task(draining.wait())
+        try:
             await asyncio.wait([reading, stop], return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                end = reading.result()
-            else:
-                end = Unavailable("The authority is about to stop; open a new session.")
+            if not reading.done():
+                raise Unavailable("The authority is about to stop; open a new session.")
+            await reading
+        finally:
             reading.cancel()
             stop.cancel()
-            # Leaving the group waits for what is under way.
-        if end is not None:
-            raise end
 
-    async def _read(
-        self, requests: AsyncIterator[messages.ApplyRequest], group: asyncio.TaskGroup
-    ) -> PaymasterError | None:
-        """Start what is read. Return why reading ended early."""
-        try:
-            async for frame in requests:
-                if not 1 <= len(frame.operations) <= FRAME_MAX:
-                    raise InvalidRequest.of(
-                        "operations",
-                        f"must have 1 to {FRAME_MAX} operations, not {len(frame.operations)}",
-                    )
-                for operation in frame.operations:
-                    await self._places.acquire()
-                    group.create_task(self._apply(operation))
-        except PaymasterError as error:
-            # Returned, since a group ends all its tasks with the first that raises.
-            return error
-        return None
+    async def _read(self, requests: AsyncIterator[messages.ApplyRequest]) -> None:
+        async for frame in requests:
+            if not 1 <= len(frame.operations) <= FRAME_MAX:
+                raise InvalidRequest.of(
+                    "operations",
+                    f"must have 1 to {FRAME_MAX} operations, not {len(frame.operations)}",
+                )
+            for operation in frame.operations:
+                while self._under_way >= UNDER_WAY_MAX:
+                    self._room.clear()
+                    await self._room.wait()
+                self._under_way += 1
+                self._shield.start(self._apply(operation))
 
     async def _apply(self, operation: messages.ApplyOperation) -> None:
-        verb = operation.WhichOneof("request")
-        outcome = (
-            await self._outcomes.of(self._verbs[verb], getattr(operation, verb))
-            if verb
-            else await self._outcomes.of(_refuse, operation)
-        )
-        result = messages.ApplyResult(call_number=operation.call_number)
-        name = "error" if verb is None or isinstance(outcome, status_pb2.Status) else verb
-        getattr(result, name).CopyFrom(outcome)
+        verb = operation.WhichOneof("request") or "error"
+        request = operation if verb == "error" else getattr(operation, verb)
+        outcome = await outcome_of(self._verbs[verb], request)
+        name = "error" if isinstance(outcome, status_pb2.Status) else verb
+        result = messages.ApplyResult(call_number=operation.call_number, **{name: outcome})
         self._ready.append(result)
         self._wake.set()
 

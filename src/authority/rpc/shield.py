@@ -20,12 +20,16 @@ class Shield:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def run(self, operation: Coroutine[Any, Any, _Result]) -> _Result:
-        """Return the operation's result; if the caller is cancelled, the operation is not."""
+    def start(self, operation: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        """Run an operation whoever waits for it; the task is not to be cancelled."""
         task = asyncio.ensure_future(operation)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
+        return task
+
+    async def run(self, operation: Coroutine[Any, Any, _Result]) -> _Result:
+        """Return the operation's result; if the caller is cancelled, the operation is not."""
+        return await asyncio.shield(self.start(operation))
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

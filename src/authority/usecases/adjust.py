@@ -9,10 +9,10 @@ from authority.domain.errors import InvalidRequest
 from authority.domain.ids import tenant_of
 from authority.domain.money import Leg
 from authority.domain.operations import Kind
-from authority.domain.ports import AdjustCommand, Decision, Keyed, Money, Verdict
+from authority.domain.policies import Money
+from authority.domain.ports import AdjustCommand, Decision, Keyed, Verdict
 from authority.usecases.context import Context
 from authority.usecases.decide import Answer, decide, renew_policy
-from authority.usecases.reserve import money_of
 
 
 async def adjust(
@@ -35,11 +35,11 @@ async def adjust(
         nonlocal windows, money
         policy = await context.policies.of(account)
         now_ms = context.clock.now_ms()
-        units = {leg.unit for leg in legs}
+        units = frozenset(leg.unit for leg in legs)
         windows = [
             window for window in policy.windows(account, now_ms) if window.budget.unit in units
         ]
-        money = money_of(policy, account, units, now_ms)
+        money = policy.money(account, units, now_ms)
         command = AdjustCommand(windows, money, policy.version, legs)
         return await context.hot.adjust(keyed, command)
 

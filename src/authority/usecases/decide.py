@@ -11,6 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
+import orjson
 import uuid_utils
 
 from authority.domain.errors import IdempotencyKeyReused, ReserveDenied, Unavailable
@@ -38,7 +39,7 @@ class Answer(NamedTuple):
 
 def canonical(fields: Mapping[str, Any]) -> str:
     """Return the request as the text that replays are compared with."""
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return orjson.dumps(fields, default=tuple, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def new_id() -> str:

@@ -41,3 +41,7 @@ class Policies:
         """Read the tenant's policy anew at the next call."""
         self._cached.pop(tenant, None)
         self._reads.forget(tenant)
+
+    async def stop(self) -> None:
+        """End the reads under way."""
+        await self._reads.stop()

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from authority.domain.budgets import AccountState, BudgetWindow, OveragePolicy
 from authority.domain.errors import ReserveDenied, Unavailable
 from authority.domain.ids import tenant_of
-from authority.domain.money import MONEY_UNITS, Option, Unit
-from authority.domain.operations import DenialReason, Kind, Operation
-from authority.domain.policies import TenantPolicy
-from authority.domain.ports import Decision, Keyed, Money, ReserveCommand, Verdict
+from authority.domain.money import Option
+from authority.domain.operations import Kind, Operation
+from authority.domain.policies import Terms
+from authority.domain.ports import Decision, Keyed, ReserveCommand, Verdict
 from authority.domain.reservations import ReserveMode
 from authority.usecases.context import Context
 from authority.usecases.decide import Answer, canonical, decide, new_id, renew_policy
@@ -46,40 +45,20 @@ class _Reserve:
         self._request = request
         self._tenant = tenant_of(request.account)
         self._reservation_id = f"{self._tenant}/{new_id()}"
+        self._units = frozenset(leg.unit for option in request.options for leg in option.legs)
         self._reclaims_left = _RECLAIMS_MAX
-        self._windows: list[BudgetWindow] = []
-        self._money = Money((), frozenset())
+        self._terms: Terms | None = None
 
     async def call(self, keyed: Keyed) -> Decision:
         request = self._request
         policy = await self._context.policies.of(request.account)
-        now_ms = self._context.clock.now_ms()
-        units = {leg.unit for option in request.options for leg in option.legs}
-        self._windows = policy.windows(request.account, now_ms)
-        self._money = money_of(policy, request.account, units, now_ms)
-        metered = {window.budget.unit for window in self._windows} | self._money.prepaid
+        terms = policy.terms(request.account, self._units, self._context.clock.now_ms())
+        self._terms = terms
         command = ReserveCommand(
-            account=request.account,
+            terms=terms,
             reservation_id=self._reservation_id,
             options=request.options,
-            refusals=[
-                _option_refusal(policy, request.account, option, metered)
-                for option in request.options
-            ],
-            windows=self._windows,
-            money=self._money,
-            debtors=frozenset(
-                node.account
-                for node in policy.chain(request.account)
-                if node.overage_policy is OveragePolicy.DEBT
-            ),
-            rates={
-                node.account: rate
-                for node in policy.chain(request.account)
-                if (rate := policy.reserves_per_minute(node))
-            },
-            policy_version=policy.version,
-            refusal=_refusal(policy, request.account),
+            refusals=[terms.refusal_of(option) for option in request.options],
             ttl_ms=request.ttl_ms,
             labels=request.labels,
             mode=request.mode,
@@ -95,9 +74,8 @@ class _Reserve:
             case Verdict.MOVED:
                 context.clock.observe(int(decision.detail[0]))
             case Verdict.MISSING:
-                refs = [window.ref for window in self._windows]
-                refs += [lot.ref for lot in self._money.lots]
-                await context.load_windows(self._tenant, refs, decision.epoch)
+                assert self._terms is not None
+                await context.load_windows(self._tenant, self._terms.refs, decision.epoch)
             case Verdict.RECLAIM:
                 self._reclaims_left -= 1
                 for reservation_id in decision.detail:
@@ -124,7 +102,7 @@ async def reserve(context: Context, locator: Locator, request: ReserveRequest) -
         "account": request.account,
         "options": request.options,
         "ttl_ms": request.ttl_ms,
-        "labels": dict(request.labels),
+        "labels": request.labels,
     }
     if request.mode is not ReserveMode.NORMAL:
         fields["mode"] = request.mode
@@ -168,39 +146,10 @@ async def describe(context: Context, denial: ReserveDenied) -> None:
     refs = [row.ref for row in denial.denied.limiting]
     account = denial.operation.account
     policy = await context.policies.of(account)
-    if any(ref.budget_key not in policy.known_budgets() for ref in refs):
+    if any(ref.budget_key not in policy.known_budgets for ref in refs):
         # A replay may be of a denial that another process gave by a budget made since.
         context.policies.forget(tenant_of(account))
         policy = await context.policies.of(account)
-    budgets = policy.known_budgets()
+    budgets = policy.known_budgets
     denial.windows = {ref: policy.window_of(budgets[ref.budget_key], ref.start_ms) for ref in refs}
     denial.now_ms = context.clock.now_ms()
-
-
-def money_of(policy: TenantPolicy, account: str, units: set[Unit], now_ms: int) -> Money:
-    """Return what must be covered by grants in some units, and what may be spent of them."""
-    prepaid = policy.prepaid_units(account) & units
-    return Money(policy.lots(account, prepaid, now_ms), prepaid)
-
-
-def _option_refusal(
-    policy: TenantPolicy, account: str, option: Option, metered: set[Unit]
-) -> DenialReason | None:
-    """Return why an option may never be held, whatever is left."""
-    for node in policy.chain(account):
-        limits = policy.per_request_limits(node)
-        if any(leg.amount > limits.get(leg.unit, leg.amount) for leg in option.legs):
-            return DenialReason.PER_REQUEST_CAP
-    # A count that nothing meters is only recorded; money that nothing meters is not to be spent.
-    if any(leg.unit in MONEY_UNITS and leg.unit not in metered for leg in option.legs):
-        return DenialReason.NO_BUDGET
-    return None
-
-
-def _refusal(policy: TenantPolicy, account: str) -> DenialReason | None:
-    states = {node.state for node in policy.chain(account)}
-    if AccountState.CLOSED in states:
-        return DenialReason.ACCOUNT_CLOSED
-    if AccountState.FROZEN in states:
-        return DenialReason.ACCOUNT_FROZEN
-    return None

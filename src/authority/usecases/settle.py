@@ -32,7 +32,7 @@ from authority.domain.reservations import ReservationState
 from authority.usecases.context import Context
 from authority.usecases.decide import Answer, decide, new_id, renew_policy
 from authority.usecases.locate import Located, Locator
-from authority.usecases.reserve import describe, money_of
+from authority.usecases.reserve import describe
 
 _Call = Callable[[Keyed, Located], Awaitable[Decision]]
 
@@ -65,12 +65,12 @@ async def commit_reservation(context: Context, locator: Locator, request: Commit
         account, held = located
         policy = await context.policies.of(account)
         overage = policy.accounts[account].overage_policy
-        units = {leg.unit for leg in request.actual}
+        units = frozenset(leg.unit for leg in request.actual)
         in_debt = overage is OveragePolicy.DEBT
         command = CommitCommand(
             held=held,
             limits=[None] * len(held.windows) if in_debt else _limits(policy, held.windows),
-            money=money_of(policy, account, units, context.clock.now_ms()),
+            money=policy.terms(account, units, context.clock.now_ms()).money,
             overage=overage,
             policy_version=policy.version,
             actual=request.actual,
@@ -136,7 +136,7 @@ async def refund(
     held = answer.operation.reservation
     assert held is not None
     policy = await context.policies.of(held.account)
-    known = policy.grant_by_key()
+    known = policy.grant_by_key
     if answer.operation.restored or any(
         receipt.refunded and receipt.ref.budget_key not in known for receipt in held.grants
     ):
@@ -165,11 +165,11 @@ async def extend(context: Context, locator: Locator, request: ExtendRequest) -> 
     async def call(keyed: Keyed, located: Located) -> Decision:
         account, held = located
         policy = await context.policies.of(account)
-        units = {leg.unit for leg in request.legs}
+        units = frozenset(leg.unit for leg in request.legs)
         command = ExtendCommand(
             held=held,
             limits=_limits(policy, held.windows),
-            money=money_of(policy, account, units, context.clock.now_ms()),
+            money=policy.terms(account, units, context.clock.now_ms()).money,
             policy_version=policy.version,
             ttl_ms=request.ttl_ms,
             legs=request.legs,
@@ -244,8 +244,7 @@ async def _load(context: Context, locator: Locator, reservation_id: str, epoch: 
         await locator.load(context, reservation_id, epoch)
         return
     policy = await context.policies.of(account)
-    units = set(policy.prepaid_units(account))
-    money = money_of(policy, account, units, context.clock.now_ms())
+    money = policy.money(account, policy.prepaid_units(account), context.clock.now_ms())
     refs = (*held.windows, *held.lots, *(lot.ref for lot in money.lots))
     await context.load_windows(tenant, refs, epoch)
 
@@ -259,7 +258,7 @@ def _raise_state(reservation_id: str, decision: Decision, verb: str) -> NoReturn
 
 def _limits(policy: TenantPolicy, refs: Sequence[WindowRef]) -> list[int | None]:
     """Return the limits of budgets that block."""
-    budgets = policy.budget_by_key()
+    budgets = policy.budget_by_key
     found = (budgets.get(ref.budget_key) for ref in refs)
     return [
         budget.limit if budget is not None and budget.enforcement is Enforcement.BLOCK else None
@@ -269,7 +268,7 @@ def _limits(policy: TenantPolicy, refs: Sequence[WindowRef]) -> list[int | None]
 
 def _restores(policy: TenantPolicy, held: HeldOn) -> dict[WindowRef, Restore]:
     """Return how a refund to each lot is restored, should it have expired."""
-    grants = policy.grant_by_key()
+    grants = policy.grant_by_key
     restores = {}
     for ref in held.lots:
         grant = grants.get(ref.budget_key)

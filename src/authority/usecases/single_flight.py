@@ -15,6 +15,7 @@ class SingleFlight(Generic[_Key, _Result]):
 
     def __init__(self) -> None:
         self._under_way: dict[_Key, asyncio.Task[_Result]] = {}
+        self._tasks: set[asyncio.Task[_Result]] = set()
 
     async def do(self, key: _Key, work: Callable[[], Awaitable[_Result]]) -> _Result:
         """Return, or raise, what the work under way for the key does; begin it if there is none."""
@@ -22,11 +23,21 @@ class SingleFlight(Generic[_Key, _Result]):
         if task is None:
             task = asyncio.create_task(self._run(key, work))
             self._under_way[key] = task
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
 
     def forget(self, key: _Key) -> None:
         """Let the next caller begin anew: what is under way may be too old for it."""
         self._under_way.pop(key, None)
+
+    async def stop(self) -> None:
+        """End what is under way, and tell those who wait for it."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _run(self, key: _Key, work: Callable[[], Awaitable[_Result]]) -> _Result:
         try:

@@ -23,7 +23,7 @@ from clients.budget_requests import (
     reserve_to_proto,
 )
 from clients.connection import check_timeout
-from clients.convert import reservation_from_proto
+from clients.convert import reservation_from_answer, reservation_from_proto
 from clients.convert_books import balance_from_proto
 from clients.errors import PaymasterError, Unavailable
 from clients.requests import (
@@ -35,9 +35,11 @@ from clients.requests import (
 )
 from clients.status import error_from_rpc, error_from_status
 from clients.sync.channel import SyncClient
+from clients.sync.concurrency import check_home
 from clients.sync.operation_calls import SyncOperationCalls
 from clients.types import Adjustment, Reservation, ReservationState
 
+_APPLY = "/authority.v1.BudgetService/Apply"
 _PAGE_SIZE = 500
 _OUTAGE_SECONDS_MAX = 60.0
 _SECONDS_MIN = 0.001
@@ -55,6 +57,9 @@ class SyncAuthorityClient(SyncClient, SyncOperationCalls):
         self._stub = BudgetServiceStub(self._channel)
 
     def _operate(self, verb: str, request: Any, timeout: float | None) -> Any:
+        return self._operate_alone(verb, request, timeout)
+
+    def _operate_alone(self, verb: str, request: Any, timeout: float | None) -> Any:
         method = getattr(self._stub, verb.capitalize())
         return self._call(method, request, timeout=timeout, key=request.idempotency_key)
 
@@ -190,6 +195,7 @@ class SyncAuthorityClient(SyncClient, SyncOperationCalls):
         An authority that goes away is called again until it has been away for `outage_max` seconds;
         then, or if it can't be reached to begin with, this raises Unavailable.
         """
+        check_home(self._home)
         request = message(messages.WatchBalanceRequest, account=account)
         shown: Balance | None = None
         deadline: float | None = time.monotonic() + self._timeout
@@ -221,9 +227,7 @@ class SyncAuthorityClient(SyncClient, SyncOperationCalls):
 
 def _outcome(item: Any, result: Any) -> Reservation | PaymasterError:
     if result.HasField("response"):
-        return reservation_from_proto(
-            result.response.reservation, replayed=result.response.replayed
-        )
+        return reservation_from_answer(result.response)
     error = error_from_status(result.error)
     error.idempotency_key = item.idempotency_key
     return error

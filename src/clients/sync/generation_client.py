@@ -18,7 +18,7 @@ from clients.generation_types import Artifact, Generation, Kind, Model
 from clients.requests import kind_to_proto, message, new_key
 from clients.status import error_from_rpc
 from clients.sync.channel import SyncClient
-from clients.sync.concurrency import in_thread
+from clients.sync.concurrency import check_home, in_thread
 
 _PAGE_SIZE = 500
 _BATCH_MAX = 500
@@ -138,6 +138,7 @@ class SyncGenerationClient(SyncClient):
         self, artifact: Artifact | str, *, timeout: float = _DOWNLOAD_SECONDS
     ) -> Iterator[bytes]:
         """Yield the bytes of an artifact piece by piece, each at most 256 KiB."""
+        check_home(self._home)
         artifact_id = artifact if isinstance(artifact, str) else artifact.artifact_id
         request = message(messages.DownloadArtifactRequest, artifact_id=artifact_id)
         timeout = check_timeout(timeout)

@@ -11,16 +11,14 @@ from typing import Any
 from authority.v1 import budget_service_pb2 as messages
 from clients.amounts import Leg, Option
 from clients.budget_requests import (
-    CommitRequest,
     Durability,
     RefundRequest,
     ReserveMode,
-    ReserveRequest,
-    commit_to_proto,
+    commit_message,
     refund_to_proto,
-    reserve_to_proto,
+    reserve_message,
 )
-from clients.convert import reservation_from_proto
+from clients.convert import reservation_from_answer
 from clients.errors import PaymasterError
 from clients.requests import duration_to_proto, legs_to_proto, message, new_key
 from clients.sync.concurrency import finish
@@ -51,18 +49,18 @@ class SyncOperationCalls:
 
         Raises BudgetDenied, with every limit that is in the way, besides the other errors.
         """
-        request = ReserveRequest(
+        request = reserve_message(
             account,
             legs,
             options,
             ttl=ttl,
-            labels=labels or {},
+            labels=labels,
             mode=mode,
             durability=durability,
             idempotency_key=idempotency_key or new_key(),
         )
-        response = self._operate("reserve", reserve_to_proto(request), timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        response = self._operate("reserve", request, timeout)
+        return reservation_from_answer(response)
 
     def check(
         self,
@@ -97,7 +95,7 @@ class SyncOperationCalls:
         If it is not `final`, the rest stays held for more commits. `force` settles even what was
         released. `receipt` is the provider's own record of the cost, such as a request id.
         """
-        request = CommitRequest(
+        request = commit_message(
             reservation_id,
             actual,
             final=final,
@@ -105,8 +103,8 @@ class SyncOperationCalls:
             receipt=receipt,
             idempotency_key=idempotency_key or new_key(),
         )
-        response = self._operate("commit", commit_to_proto(request), timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        response = self._operate("commit", request, timeout)
+        return reservation_from_answer(response)
 
     def release(
         self,
@@ -124,7 +122,7 @@ class SyncOperationCalls:
             reason=reason,
         )
         response = self._operate("release", request, timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        return reservation_from_answer(response)
 
     def refund(
         self,
@@ -143,7 +141,7 @@ class SyncOperationCalls:
             reservation_id, legs, reason=reason, idempotency_key=idempotency_key or new_key()
         )
         response = self._operate("refund", refund_to_proto(request), timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        return reservation_from_answer(response)
 
     def extend(
         self,
@@ -166,7 +164,7 @@ class SyncOperationCalls:
             legs=legs_to_proto(legs),
         )
         response = self._operate("extend", request, timeout)
-        return reservation_from_proto(response.reservation, replayed=response.replayed)
+        return reservation_from_answer(response)
 
     @contextmanager
     def reservation(

@@ -1,0 +1,119 @@
+"""Places for operations: bounded, in turn by tenant, and never lost."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from authority.domain.errors import Unavailable
+from authority.rpc.intake import Bursts, Intake
+
+
+async def settled():
+    """Let everything run that can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+class Load:
+    """Operations that stay under way until they are told to end."""
+
+    def __init__(self, intake):
+        self.intake = intake
+        self.began = []
+
+    def start(self, tenant):
+        end = asyncio.Event()
+        return asyncio.ensure_future(self._work(tenant, end)), end
+
+    async def _work(self, tenant, end):
+        await self.intake.enter(tenant)
+        try:
+            self.began.append(tenant)
+            await end.wait()
+        finally:
+            self.intake.leave()
+
+
+async def test_no_more_begin_than_there_are_places():
+    load = Load(Intake(at_once_max=2))
+    tasks = [load.start("acme") for _ in range(5)]
+    await settled()
+    for begun in range(2, 6):
+        assert len(load.began) == begun
+        tasks[begun - 2][1].set()
+        await settled()
+    for _, end in tasks:
+        end.set()
+    await asyncio.wait([task for task, _ in tasks])
+
+
+async def test_tenants_take_turns_however_long_their_lines_are():
+    load = Load(Intake(at_once_max=1))
+    tasks = [load.start(tenant) for tenant in ("flood",) * 5 + ("acme", "beta", "acme")]
+    await settled()
+    for _, end in tasks:
+        end.set()
+    await asyncio.wait([task for task, _ in tasks])
+    assert load.began == ["flood", "flood", "acme", "beta", "flood", "acme", "flood", "flood"]
+
+
+async def test_what_finds_the_lines_full_is_refused_and_may_come_again():
+    intake = Intake(at_once_max=1, waiting_max=2)
+    load = Load(intake)
+    tasks = [load.start("acme") for _ in range(3)]
+    await settled()
+    with pytest.raises(Unavailable):
+        await intake.enter("beta")
+    for _, end in tasks:
+        end.set()
+    await asyncio.wait([task for task, _ in tasks])
+    await intake.enter("beta")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in line", "as its turn comes"])
+async def test_a_place_is_not_lost_with_a_caller_that_leaves(late):
+    intake = Intake(at_once_max=1)
+    await intake.enter("acme")
+    waiting = asyncio.ensure_future(intake.enter("acme"))
+    behind = asyncio.ensure_future(intake.enter("beta"))
+    await settled()
+    if late:
+        intake.leave()
+        waiting.cancel()
+    else:
+        waiting.cancel()
+        await settled()
+        intake.leave()
+    with suppress(asyncio.CancelledError):
+        await waiting
+    await asyncio.wait_for(behind, 1)
+
+
+async def test_a_few_calls_do_not_wait_and_many_begin_together():
+    bursts, all_began = Bursts(), asyncio.Barrier(20)
+
+    async def call():
+        async with bursts:
+            await all_began.wait()
+
+    tasks = [asyncio.ensure_future(call()) for _ in range(20)]
+    await settled()
+    assert all_began.n_waiting == 8
+    await asyncio.wait_for(asyncio.wait(tasks), 1)
+
+
+async def test_a_caller_that_leaves_before_its_burst_is_not_counted():
+    bursts = Bursts()
+    for _ in range(3):
+        tasks = [asyncio.ensure_future(bursts.__aenter__()) for _ in range(20)]
+        await settled()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for _ in range(8):
+            await bursts.__aexit__(None, None, None)
+    await asyncio.wait_for(bursts.__aenter__(), 1)
+    assert bursts._under_way == 1

@@ -30,7 +30,7 @@ test: $(VENV)/.dev  ## Run the tests on real servers
 
 # What runs on the hot store; the rest of the tests never meets it.
 HOT_TESTS := tests/e2e tests/property tests/integration/test_cluster.py \
-  tests/integration/test_dropped_replies.py tests/integration/test_queue.py
+  tests/integration/test_decide.py tests/integration/test_dropped_replies.py tests/integration/test_queue.py
 
 test-redis: $(VENV)/.dev  ## Run the hot store's tests on the redis-server that is on PATH
 	PAYMASTER_TEST_REDIS_SERVER=redis-server $(BIN)/python -m pytest $(HOT_TESTS)

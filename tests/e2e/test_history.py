@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from authority.domain.operations import Kind, Operation
-from authority.domain.reservations import Reservation
+from authority.domain.operations import Kind
 from chaos.load import Load, make_tenant
 from history import check, read_books, read_calls, write_calls
 from support import eventually
@@ -68,11 +67,9 @@ class History:
         )
 
     def change(self, test, work):
-        """Let `work` change the result of an operation."""
+        """Let `work` return another operation in the place of one."""
         items, number = self.find(test)
-        result = json.loads(items[number].result)
-        work(result)
-        items[number] = Operation.decode(items[number].request, json.dumps(result))
+        items[number] = work(items[number])
 
     def tell(self, key, **changes):
         """Change what was told to the caller of a key."""
@@ -107,12 +104,9 @@ def an_operation_done_twice(history):
 
 
 def a_limit_passed(history):
-    def more(result):
-        deltas = [delta.split(",") for delta in result["deltas"].split()]
-        result["deltas"] = " ".join(
-            f"{ref},{int(reserved) + 10**9},{committed},{refunded}"
-            for ref, reserved, committed, refunded in deltas
-        )
+    def more(item):
+        deltas = (delta._replace(reserved=delta.reserved + 10**9) for delta in item.deltas)
+        return item._replace(deltas=tuple(deltas))
 
     history.change(is_reserve, more)
 
@@ -124,23 +118,16 @@ def lower_limits_passed(history):
 
 def a_denial_of_what_fits(history):
     items, number = history.find(is_denial)
-    denied = json.loads(items[number].result)["denied"]
-
-    def deny(result):
-        del result["reservation"], result["deltas"]
-        result["denied"] = denied
-
-    history.change(is_reserve, deny)
+    denied = items[number].denied
+    history.change(
+        is_reserve, lambda item: item._replace(reservation=None, deltas=(), denied=denied)
+    )
 
 
 def change_reservation(history, test, work):
     """Let `work` return another one in the place of the reservation of an operation."""
-
-    def other(result):
-        result["reservation"] = work(Reservation.unpack(result["reservation"])).pack()
-
     history.calls = []  # only the model can tell
-    history.change(test, other)
+    history.change(test, lambda item: item._replace(reservation=work(item.reservation)))
 
 
 def a_wrong_amount(kind, name):
@@ -168,7 +155,7 @@ def an_early_expiry(history):
     history.calls = []
     history.change(
         lambda item: item.kind is Kind.EXPIRE,
-        lambda result: result.update(now=str(int(result["now"]) - 1_000_000)),
+        lambda item: item._replace(decide_ms=item.decide_ms - 1_000_000),
     )
 
 

@@ -196,20 +196,23 @@ def test_denied_limits_are_ordered_by_what_waiting_helps():
     ]
     operation = Operation.decode(
         json.dumps({"kind": "RESERVE", "key": "k", "account": "acme"}),
-        json.dumps(
-            {
-                "operation": "x",
-                "sequence": "1",
-                "epoch": "1",
-                "now": "1",
-                "denied": {
-                    "reason": "",
-                    "limiting": rows,
-                    "shortages": [],
-                    "next_expiry": "0",
-                    "retry": "0",
-                },
-            }
+        "\n".join(
+            (
+                "x 1 1 1",
+                *("", "", ""),
+                json.dumps(
+                    {
+                        "denied": {
+                            "reason": "",
+                            "limiting": rows,
+                            "shortages": [],
+                            "next_expiry": "0",
+                            "retry": "0",
+                        }
+                    }
+                ),
+                "",
+            )
         ),
     )
     assert [row.ref.budget_key for row in operation.denied.limiting] == [3, 2, 1]

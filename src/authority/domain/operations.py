@@ -175,38 +175,39 @@ class Operation(NamedTuple):
     def decode(cls, request: str, result: str) -> Self:
         """Read an operation from what the outbox or the ledger holds.
 
-        The result is JSON: `operation`, `sequence`, `epoch`, `now`; and, as the operation is one,
-        `reservation` (packed), `deltas` (`ref,reserved,committed,refunded`), `moves`
-        (`unit,actual,charged,refunded`) and `restored` (`new,old,amount,expires`), of which many
-        are joined by blanks; `denied`; `grant` and `actor`. Numbers are decimal texts.
+        The result is lines: `id sequence epoch decide_ms`; deltas, each
+        `ref,reserved,committed,refunded`; moves, each `unit,actual,charged,refunded`; restored
+        grants, each `new,old,amount,expires`; JSON of `denied`, or of `grant` and `actor`; and the
+        packed reservation. Many are joined by blanks; what there is none of is an empty line.
         """
         asked: Mapping[str, Any] = orjson.loads(request)
-        decided: Mapping[str, Any] = orjson.loads(result)
-        packed = decided.get("reservation")
+        head, deltas, moves, restored, text, packed = result.split("\n", 5)
+        operation_id, sequence, epoch, decide_ms = head.split(" ")
+        more: Mapping[str, Any] = orjson.loads(text) if text else {}
         reservation = Reservation.unpack(packed) if packed else None
-        grant = Grant.decode(decided["grant"]) if "grant" in decided else None
+        grant = Grant.decode(more["grant"]) if "grant" in more else None
         owner = asked.get("account")
         if reservation is not None:
             owner = reservation.reservation_id
         elif grant is not None:
             owner = grant.grant_id
         return cls(
-            operation_id=decided["operation"],
+            operation_id=operation_id,
             tenant=tenant_of(str(owner)),
-            sequence=int(decided["sequence"]),
-            epoch=int(decided["epoch"]),
-            decide_ms=int(decided["now"]),
+            sequence=int(sequence),
+            epoch=int(epoch),
+            decide_ms=int(decide_ms),
             kind=_KINDS[asked["kind"]],
             idempotency_key=asked.get("key"),
             request=request,
             result=result,
             reservation=reservation,
-            deltas=tuple(_delta(text) for text in decided.get("deltas", "").split()),
-            moves=tuple(_move(text) for text in decided.get("moves", "").split()),
-            restored=tuple(_restored(text) for text in decided.get("restored", "").split()),
+            deltas=tuple(_delta(text) for text in deltas.split()),
+            moves=tuple(_move(text) for text in moves.split()),
+            restored=tuple(_restored(text) for text in restored.split()),
             grant=grant,
-            denied=_denied(decided["denied"]) if "denied" in decided else None,
-            actor=decided.get("actor", ""),
+            denied=_denied(more["denied"]) if "denied" in more else None,
+            actor=more.get("actor", ""),
         )
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.grants import Lot
@@ -34,8 +33,7 @@ _NO_MONEY = Money((), frozenset())
 _FIRST_OTHER = 4  # among KEYS: behind the three that every call has
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyPart:
+class PolicyPart(NamedTuple):
     """What an item must know of the tenant's policy (scripts/_policy.lua)."""
 
     version: int
@@ -47,8 +45,7 @@ class PolicyPart:
     rates: Mapping[str, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One item of a call. `key` is '' for what has no answer, `reservation` for what needs none."""
 
     verb: Verb

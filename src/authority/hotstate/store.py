@@ -162,10 +162,8 @@ class HotStore:
         if scripts is None:
             return [Verdict.NOT_LOADED]
         try:
-            reply = await cast(
-                "Any",
-                self.redis.evalsha(scripts.hashes[script], len(keys), *keys, *map(str, arguments)),
-            )
+            evalsha = cast("Any", self.redis.evalsha)
+            reply = await evalsha(scripts.hashes[script], len(keys), *keys, *arguments)
         except NoScriptError:
             # The store was restarted or the epoch has changed: nothing ran.
             if self._scripts is scripts:

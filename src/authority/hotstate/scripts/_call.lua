@@ -101,7 +101,7 @@ local function first_answer()
   if not packed then
     return nil
   end
-  local entry, result, request = string.match(packed, '^([^\n]*)\n([^\n]*)\n(.*)$')
+  local entry, request, result = string.match(packed, '^([^\n]*)\n([^\n]*)\n(.*)$')
   if request ~= item.request then
     return { 'REUSED', request }
   end
@@ -115,23 +115,26 @@ local function must_look_up()
   return item.checked ~= '1' and meta.now - meta.loaded < ANSWER_MS
 end
 
-local function encoded(result, sequence)
-  result.operation, result.epoch = item.operation, EPOCH
-  result.sequence, result.now = fmt(sequence), now_text
-  return cjson.encode(result)
+-- Returns a result as it is written (domain/operations.py says how): a line of numbers, lines of
+-- what was moved, a line of JSON for what is rarely there, and a packed reservation.
+local function packed_result(result, sequence)
+  return item.operation .. ' ' .. fmt(sequence) .. ' ' .. EPOCH .. ' ' .. now_text .. '\n'
+    .. (result.deltas or '') .. '\n' .. (result.moves or '') .. '\n'
+    .. (result.restored or '') .. '\n' .. (result.more or '') .. '\n' .. (result.reservation or '')
 end
 
--- Decides: puts the operation into the outbox, and then writes what was staged and the answer to
--- its key if it has one. It is the last step of an item. A store that refuses to write does so at
--- the outbox, before anything was changed, and can refuse nothing after that.
+-- Decides: puts the operation into the outbox, and then writes the answer to its key, if it has one,
+-- and what was staged. It is the last step of an item. A store that refuses to write does so at the
+-- outbox, before anything was changed, and can refuse nothing after that.
 local function record(result)
-  local text = encoded(result, meta.sequence + 1)
+  local text = packed_result(result, meta.sequence + 1)
   local entry = redis.call('XADD', KEYS[2], '*', 'request', item.request, 'result', text)
-  meta.sequence = meta.sequence + 1
-  if item.answer then
-    put(item.answer, entry .. '\n' .. text .. '\n' .. item.request, ANSWER_MS)
+  meta.sequence, item.is_decided = meta.sequence + 1, true
+  local key, puts = item.answer, item.puts
+  if key then
+    values[key] = entry .. '\n' .. item.request .. '\n' .. text
+    redis.call('SET', key, values[key], 'PX', ANSWER_MS)
   end
-  local puts = item.puts
   for i = 1, #puts, 3 do
     values[puts[i]] = puts[i + 1]
     redis.call('SET', puts[i], puts[i + 1], 'PX', puts[i + 2])
@@ -141,5 +144,5 @@ end
 
 -- Answers what a decision would be, and writes nothing.
 local function check(result)
-  return { 'CHECKED', encoded(result, 0), '' }
+  return { 'CHECKED', packed_result(result, 0), '' }
 end

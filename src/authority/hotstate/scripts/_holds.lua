@@ -49,11 +49,10 @@ local function packed_reservation(held)
     lots[i] = string.format('%s,%s,%d,%d,%d,%d',
       lot.ref, lot.id, lot.reserved, lot.held, lot.charged, lot.refunded)
   end
-  return table.concat({
-    held.id, held.account, held.state, held.option, held.late, held.created, held.expires,
-    held.settled, table.concat(legs, ';'), held.refs, table.concat(lots, ' '), held.labels,
-    held.commit_key, held.receipt,
-  }, '\n')
+  return held.id .. '\n' .. held.account .. '\n' .. held.state .. '\n' .. held.option .. '\n'
+    .. held.late .. '\n' .. held.created .. '\n' .. held.expires .. '\n' .. held.settled .. '\n'
+    .. table.concat(legs, ';') .. '\n' .. held.refs .. '\n' .. table.concat(lots, ' ') .. '\n'
+    .. held.labels .. '\n' .. held.commit_key .. '\n' .. held.receipt
 end
 
 -- Stages a reservation; returns it as it is written.

@@ -8,7 +8,7 @@
 --   meta        hash    epoch, sequence, now (last decision, ms), policy (version), loaded (ms)
 --   outbox      stream  request, result: decided and not yet known to be in the ledger
 --   expiries    zset    open reservations by the time at which they expire (ms)
---   answer      string  entry, result, request: the first answer of one idempotency key
+--   answer      string  entry, request, result: the first answer of one idempotency key
 --   reservation string  one reservation, as domain/reservations.py reads it
 --   window      string  reserved, committed, refunded of one budget in one window, or of one grant
 --                       (in one period of it, if it recurs): a lot

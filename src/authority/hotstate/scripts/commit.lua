@@ -4,16 +4,30 @@
 -- the context's rule. `actual` is `UNIT:amount UNIT:amount`.
 -- Answers DONE, REPLAYED, REUSED, LOOK_UP, STALE_POLICY, MISSING, MISPLACED, STATE.
 
--- What may be charged in all, and what above the hold: what the tightest window, and the grants of
--- a prepaid unit, have free. No count may pass the largest amount. Nothing may be charged in a unit
--- that nothing meters.
-local function bounds(held, context, unit, base)
+-- How much may be charged in all: no count may pass the largest amount.
+local function room_of(held, context, unit)
+  local most = AMOUNT_MAX
+  for _, counts in ipairs(held.windows) do
+    most = counts.unit == unit and math.min(most, AMOUNT_MAX - counts.c) or most
+  end
+  for _, receipt in ipairs(held.lots) do
+    local counts = receipt.counts
+    most = counts.unit == unit and math.min(most, AMOUNT_MAX - counts.c) or most
+  end
+  for _, lot in ipairs(context.lots) do
+    most = lot.unit == unit and math.min(most, AMOUNT_MAX - lot.counts.c) or most
+  end
+  return most
+end
+
+-- How much is free above the hold, of which `base` is charged: in the tightest window, and in the
+-- grants of a prepaid unit. Nothing is in a unit that nothing meters.
+local function free_above(held, context, unit, base)
   local pool, leg = context.pools[unit], held.legs[unit]
-  local most, free, metered = AMOUNT_MAX, AMOUNT_MAX, debtor_of(pool, held, unit) ~= nil
+  local free, metered = AMOUNT_MAX, debtor_of(pool, held, unit) ~= nil
   for i, counts in ipairs(held.windows) do
     if counts.unit == unit then
       metered = true
-      most = math.min(most, AMOUNT_MAX - counts.c)
       local limit = context.limits[i]
       if limit then
         local left = limit + (counts.f - counts.c) - (counts.r - leg.held) - base
@@ -21,16 +35,11 @@ local function bounds(held, context, unit, base)
       end
     end
   end
-  for _, lots in ipairs({ held.lots, context.lots }) do
-    for _, lot in ipairs(lots) do
-      most = lot.counts.unit == unit and math.min(most, AMOUNT_MAX - lot.counts.c) or most
-    end
-  end
   if pool and context.rule ~= 'DEBT' then
     -- What comes late takes its hold from the lots once more.
     free = math.min(free, math.max(free_of(pool, free) - (held.is_held and 0 or base), 0))
   end
-  return most, metered and free or 0
+  return metered and free or 0
 end
 
 -- Charges the lots: first what the reservation had taken, in the order in which it was taken, then
@@ -65,11 +74,10 @@ local function charge(held, context, unit, cost)
   local leg, is_held = held.legs[unit], held.is_held
   -- A late commit is charged its hold all the same: that money had been admitted.
   local own = is_held and leg.held or math.max(leg.reserved - leg.charged, 0)
-  local base = math.min(cost, own, (bounds(held, context, unit, 0)))
-  local extra = 0
+  local room = room_of(held, context, unit)
+  local base, extra = math.min(cost, own, room), 0
   if context.rule ~= 'CAP' and cost > base then
-    local most, free = bounds(held, context, unit, base)
-    extra = math.min(cost - base, most - base, free)
+    extra = math.min(cost - base, room - base, free_above(held, context, unit, base))
   end
   charge_lots(held, context.pools[unit], unit, base, extra)
   for _, counts in ipairs(held.windows) do

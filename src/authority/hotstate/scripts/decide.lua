@@ -6,7 +6,7 @@
 -- and one among the texts, 0 for none, and how many arguments there are. An item's verb is a
 -- function of the file of that name, which says its arguments and what it answers.
 -- Answers NOT_LOADED, or for each item what its verb does, or FAULT (what went wrong): such an item
--- has changed nothing.
+-- has changed nothing, if it had not come as far as the outbox.
 
 -- Reads all that the items may look at.
 local function read_all()
@@ -67,11 +67,14 @@ local function decide(at)
   }
   changed = {}
   local is_sound, answer = pcall(run, unpack(ARGV, at + 3, next_at - 1))
+  if is_sound or item.is_decided then
+    keep() -- what is in the outbox will be in the ledger, whatever has come after that
+  else
+    drop()
+  end
   if is_sound then
-    keep()
     return answer, next_at
   end
-  drop()
   local problem = type(answer) == 'table' and answer.err or answer
   -- A client that knows several servers looks for another one when a reply says this.
   if string.match(problem, '^READONLY') then

@@ -40,7 +40,9 @@ verbs.extend = function(ttl, life, legs)
     local denied = {
       reason = '', retry = '0', limiting = limits, shortages = shorts, next_expiry = next_expiry(),
     }
-    return record({ reservation = packed_reservation(held), denied = denied })
+    return record({
+      reservation = packed_reservation(held), more = cjson.encode({ denied = denied }),
+    })
   end
 
   hold(held, windows, context.pools, amounts)

@@ -82,7 +82,7 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
   end
   if not chosen then
     denied.next_expiry = next_expiry()
-    return (is_check and check or record)({ denied = denied })
+    return (is_check and check or record)({ more = cjson.encode({ denied = denied }) })
   end
 
   local units = options[chosen].units

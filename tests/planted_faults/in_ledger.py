@@ -35,18 +35,11 @@ STATEMENTS = [
         ("e2e/test_order.py::test_what_stands_on_a_lost_decision_is_not_done",),
     ),
     Fault(
-        "what an older snapshot held takes the place of what was written since",
-        "ledger/queries.sql",
-        " OR head.epoch > first.epoch",
-        "",
-        ("e2e/test_order.py",),
-    ),
-    Fault(
-        "a reservation is set back by an operation that comes late",
+        "a reservation stays as it was first written",
         "ledger/queries.sql",
         "WHERE reservation.sequence < excluded.sequence",
         "WHERE reservation.sequence > excluded.sequence",
-        (_OPERATIONS + "TestRefundAndRelease::test_a_refund_of_a_hold_releases_it",),
+        ("e2e/test_order.py::test_what_another_has_decided_before_is_written_with_it",),
     ),
     Fault(
         "an answer is found by its key in any tenant",

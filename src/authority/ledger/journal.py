@@ -14,6 +14,7 @@ a Reserve, say, of what a Release had given back.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ BATCH_MAX = 500
 # Whoever waits for an operation is one of the calls that are let in; a denial is waited for by
 # nobody, so what bounds them is this.
 _LATER_MAX = 10_000
+_NOT_ALONE_SECONDS = 1.0
 
 _HOT = ("write_operations", "lock_epoch", "lock_tenants", "heads", "operations_at")
 
@@ -76,6 +78,7 @@ class Journal:
         self._read_outbox = outbox
         self._waiting = WaitingList()
         self._trimming: asyncio.Task[None] | None = None
+        self._not_alone_until = 0.0
         self._wake = asyncio.Event()
         self._sql = statements() | statements("changes.sql")
         self._numbered = {name: numbered(self._sql[name]) for name in _HOT}
@@ -244,18 +247,22 @@ class Journal:
     async def _write_at_once(self, ordered: Sequence[Operation], *, drained: bool) -> bool:
         """Write operations in one trip, if they follow what the ledger has. Return whether they do.
 
-        That is nearly always so where one process decides for a tenant.
+        That is nearly always so where one process decides for a tenant. Where others do too, the
+        trip is often in vain, so it is not tried for a while.
         """
-        if drained or not _is_simple(ordered):
+        if drained or time.monotonic() < self._not_alone_until or not _is_simple(ordered):
             return False
         async with self._database.connection() as connection:
             try:
-                written = await self._execute(
+                statement = await self._execute(
                     connection, "write_operations", all_columns(ordered, fence=ordered[0].epoch)
                 )
+                written = statement.rowcount == len(ordered)
             except psycopg.errors.UniqueViolation:
-                return False  # Another process has written meanwhile, or the next way will say.
-        return written.rowcount == len(ordered)
+                written = False  # Another process has written meanwhile, or the next way will say.
+        if not written:
+            self._not_alone_until = time.monotonic() + _NOT_ALONE_SECONDS
+        return written
 
     async def _execute(
         self, connection: AsyncConnection[DictRow], name: str, parameters: Parameters | None = None

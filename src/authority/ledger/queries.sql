@@ -43,13 +43,13 @@ WITH fence AS MATERIALIZED (
     WHERE (SELECT %(fence)s::bigint IS NULL OR epoch = %(fence)s::bigint FROM fence)
           AND (SELECT count(*) FROM locked) = cardinality(%(tenants)s::text[])
           AND NOT EXISTS (
-              SELECT FROM unnest(%(tenants)s::text[], %(first_sequences)s::bigint[], %(first_epochs)s::bigint[])
-                   AS first (tenant, sequence, epoch)
+              SELECT FROM unnest(%(tenants)s::text[], %(first_sequences)s::bigint[])
+                   AS first (tenant, sequence)
               LEFT JOIN LATERAL (
-                  SELECT sequence, epoch FROM operation WHERE operation.tenant = first.tenant
+                  SELECT sequence FROM operation WHERE operation.tenant = first.tenant
                   ORDER BY sequence DESC LIMIT 1
               ) AS head ON TRUE
-              WHERE coalesce(head.sequence, 0) <> first.sequence - 1 OR head.epoch > first.epoch
+              WHERE coalesce(head.sequence, 0) <> first.sequence - 1
           )
 ), posted AS (
     INSERT INTO ledger_posting (operation_id, tenant, sequence, create_time, account, reservation_id, books,

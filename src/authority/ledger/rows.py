@@ -41,7 +41,6 @@ def all_columns(ordered: Sequence[Operation], *, fence: int | None = None) -> Pa
         "fence": fence,
         "tenants": texts(list(firsts)),
         "first_sequences": bigints([item.sequence for item in firsts.values()]),
-        "first_epochs": bigints([item.epoch for item in firsts.values()]),
         **operation_columns(ordered, sums),
         **reservation_columns(ordered),
         **window_columns(ordered, sums),

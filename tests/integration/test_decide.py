@@ -80,7 +80,7 @@ def keyed(request="{}", key=None):
     return Keyed("acme", key, text, new_key(), checked=False)
 
 
-def reserving(amount, reservation_id="", mode=ReserveMode.NORMAL):
+def reserving(amount, reservation_id="", mode=ReserveMode.NORMAL, *, may_reclaim=True):
     """Return a command."""
     return ReserveCommand(
         terms=TERMS,
@@ -90,7 +90,7 @@ def reserving(amount, reservation_id="", mode=ReserveMode.NORMAL):
         ttl_ms=60_000,
         labels={},
         mode=mode,
-        may_reclaim=True,
+        may_reclaim=may_reclaim,
     )
 
 
@@ -208,7 +208,7 @@ async def test_an_item_sees_those_before_it(hot):
     name = f"acme/{new_key()}"
     ended = await together(
         hot.reserve(keyed(), reserving(600, name)),
-        hot.reserve(keyed(), reserving(600)),
+        hot.reserve(keyed(), reserving(600, may_reclaim=False)),
         hot.reserve(keyed(), reserving(400, mode=ReserveMode.CHECK_ONLY)),
         hot.commit_reservation(keyed(), committing(name, 100, final=False)),
         hot.commit_reservation(keyed(), committing(name, 150)),

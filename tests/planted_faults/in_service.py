@@ -119,7 +119,7 @@ DECIDING = [
         "hotstate/commands.py",
         "refs=(*held.windows, *held.lots),\n        policy=policy,",
         "refs=held.windows,\n        policy=policy,",
-        (_GRANTS + "test_a_leg_is_covered_by_grants_or_denied",),
+        (_GRANTS + "test_they_are_spent_by_priority_then_expiry_then_age",),
     ),
     Fault(
         "a key lies in another slot than its tenant",

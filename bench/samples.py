@@ -1,0 +1,60 @@
+"""What a run has shown, and what many of them show together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run, or the medians of many.
+
+    `rate` counts operations per second. `latencies` are percentiles in milliseconds by operation,
+    `processor` is microseconds per operation by part; `elsewhere` is the share of the machine
+    that was busy with none of the parts.
+    """
+
+    rate: float
+    latencies: dict[str, dict[str, float]] = field(default_factory=dict)
+    processor: dict[str, float] = field(default_factory=dict)
+    elsewhere: float = 0.0
+    failures: dict[str, int] = field(default_factory=dict)
+
+    def percentile(self, name: str) -> float:
+        """Return a percentile of the slowest kind of operation, in milliseconds."""
+        return max(row[name] for row in self.latencies.values())
+
+    def encode(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def together(samples: Sequence[Sample]) -> Sample:
+    """Return the medians of all that is in the samples, and all failures."""
+    first = samples[0]
+    failures: dict[str, int] = {}
+    for sample in samples:
+        for text, count in sample.failures.items():
+            failures[text] = failures.get(text, 0) + count
+    return Sample(
+        rate=median(sample.rate for sample in samples),
+        latencies={
+            name: {
+                percent: median(
+                    sample.latencies[name][percent]
+                    for sample in samples
+                    if name in sample.latencies
+                )
+                for percent in row
+            }
+            for name, row in first.latencies.items()
+        },
+        processor={
+            part: median(sample.processor[part] for sample in samples) for part in first.processor
+        },
+        elsewhere=median(sample.elsewhere for sample in samples),
+        failures=failures,
+    )

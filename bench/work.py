@@ -1,0 +1,41 @@
+"""What a load process is told to do, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from bench.population import Population
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One run of load.
+
+    `kind` is a name in bench/load.py. `callers` ask at the same time, each again as soon as it is
+    answered; or `rate` operations per second are asked by all of them, if it is not 0.
+    """
+
+    kind: str
+    callers: int = 64
+    rate: float = 0
+    seconds: float = 1.5
+    warm_up: float = 0.5
+    address: str = ""
+    token: str = ""
+    database_url: str = ""
+    redis_url: str = ""
+    folder: str = ""
+    population: Population = field(default_factory=lambda: Population("hot"))
+    channels: int = 1
+    templates: tuple[str, ...] = ()
+
+    def encode(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+    @classmethod
+    def decode(cls, fields: dict[str, Any]) -> Self:
+        """Return what was encoded."""
+        population = Population(**fields.pop("population"))
+        return cls(**fields | {"population": population, "templates": tuple(fields["templates"])})

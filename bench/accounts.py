@@ -55,8 +55,8 @@ async def add_population(connection: AsyncConnection, population: Population) ->
     await connection.execute(f"INSERT INTO tenant (tenant) {_TENANTS}", parameters)
     for found, account, parent, window in _LEVELS:
         fields = {"found": found, "account": account, "parent": parent, "window": window}
-        await connection.execute(_ACCOUNT.format(**fields), parameters)  # type: ignore[arg-type]
-        await connection.execute(_BUDGET.format(**fields), parameters)  # type: ignore[arg-type]
+        await connection.execute(_ACCOUNT.format(**fields), parameters)
+        await connection.execute(_BUDGET.format(**fields), parameters)
     await connection.execute("ANALYZE tenant, account, budget")
 
 

@@ -94,7 +94,9 @@ class Locking:
 
 
 def _handlers(pool: AsyncConnectionPool | None) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
-    handlers = {"Nothing": grpc.unary_unary_rpc_method_handler(_nothing)}
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "Nothing": grpc.unary_unary_rpc_method_handler(_nothing)
+    }
     if pool is not None:
         locking = Locking(pool)
         handlers["Reserve"] = grpc.unary_unary_rpc_method_handler(

@@ -61,7 +61,7 @@ async def _call(work: Work, caller: int, step: Step, meter: Meter, over: asyncio
             await step(caller, meter)
         except StopAsyncIteration:
             return
-        except Exception as error:  # noqa: BLE001 - counted, and shown with the result
+        except Exception as error:
             meter.failed(error)
             if meter.failures.total() > _FAILURES_MAX:
                 raise

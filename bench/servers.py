@@ -50,7 +50,7 @@ async def running_stores(home: Path) -> AsyncIterator[Stores]:
         async with await AsyncConnection.connect(postgres.url, autocommit=True) as connection:
             # For those who do without an authority, each of whose workers has a connection.
             await connection.execute("ALTER SYSTEM SET max_connections = 300")
-            await connection.execute(f"CREATE DATABASE {_PLAIN_DATABASE}")  # type: ignore[arg-type]
+            await connection.execute(f"CREATE DATABASE {_PLAIN_DATABASE}")
         await postgres.stop()
         await postgres.start()
         await migrate(postgres.url)

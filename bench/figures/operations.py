@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench.h2load import h2load, has_h2load
 from bench.machine import Machine, Run
 from bench.report import Figure, more
@@ -78,9 +80,9 @@ async def measure(machine: Machine) -> list[Figure]:
     ]
 
 
-def no_op_work(machine: Machine, **changes: int | float | str) -> Work:
+def no_op_work(machine: Machine, **changes: Any) -> Work:
     """Return the work of calling the RPC that does nothing."""
-    return machine.work("nothing", **{"address": machine.server.address, **changes})
+    return machine.work("nothing", address=machine.server.address, **changes)
 
 
 async def fastest_no_op(machine: Machine) -> Sample:

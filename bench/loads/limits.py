@@ -8,10 +8,11 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+import grpc
 import hiredis
 from psycopg import AsyncConnection
 
@@ -27,11 +28,14 @@ _WRITTEN_BYTES = 512
 _READ_BYTES = 1 << 18
 
 
+Nothing = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+
+
 @asynccontextmanager
 async def nothing(work: Work) -> AsyncIterator[Step]:
     """Call the RPC that does nothing: no bytes in, no bytes out."""
     async with open_channels(work) as channels:
-        methods = itertools.cycle(
+        methods: Iterator[Nothing] = itertools.cycle(
             [channel.unary_unary("/bench.Bench/Nothing") for channel in channels]
         )
 

@@ -69,7 +69,7 @@ async def make_plain(database_url: str, accounts: int) -> None:
 
 @asynccontextmanager
 async def plain_cycles(work: Work) -> AsyncIterator[Step]:
-    """Reserve and commit: one conditional UPDATE and a row each, by a connection for each caller."""
+    """Reserve and commit: one conditional UPDATE and a row each; a connection for each caller."""
     connections = [
         await AsyncConnection.connect(work.database_url, autocommit=True)
         for _ in range(work.callers)

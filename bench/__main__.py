@@ -19,6 +19,7 @@ from pathlib import Path
 from authority.embedded import DataDirectory
 from bench.children import ROOT
 from bench.machine import Scale
+from bench.plots import draw, has_matplotlib
 from bench.report import print_report, write_json
 from bench.run import FIGURES, run
 
@@ -57,6 +58,11 @@ def main() -> int:
         finally:
             shutil.rmtree(home.path)
     notes.remarks.append(f"It took {time.monotonic() - started:.0f} s.")
+    if has_matplotlib():
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        draw(arguments.out, notes.curves)
+    else:
+        notes.remarks.append("No plots: matplotlib is not installed (`pip install .[bench]`).")
     write_json(arguments.out, figures, notes.samples, notes.remarks)
     print_report(figures, notes.samples, notes.remarks)
     return 1 if any(figure.ok is False for figure in figures) else 0

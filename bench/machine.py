@@ -124,7 +124,11 @@ class Machine:
         return replace(work, **changes)
 
     async def measure(
-        self, *works: Work, server: Sequence[int] | None = None, name: str = "authority"
+        self,
+        *works: Work,
+        server: Sequence[int] | None = None,
+        name: str = "authority",
+        loads: Sequence[Child] = (),
     ) -> Sample:
         """Let one load process for each work run at the same time, and measure them together.
 
@@ -132,13 +136,14 @@ class Machine:
             works: each has its part of the load.
             server: the processes that serve, by default the authority.
             name: what the server is called among the parts.
+            loads: the processes to use, one for each work; by default those of bench/load.py.
 
         """
-        while len(self._loads) < len(works):
+        while not loads and len(self._loads) < len(works):
             child = await Child.start("-m", "bench.load")
             self._stack.push_async_callback(child.close)
             self._loads.append(child)
-        loads = self._loads[: len(works)]
+        loads = loads or self._loads[: len(works)]
         groups: Group = {
             "client": [load.pid for load in loads],
             name: server if server is not None else [self.authority.pid],

@@ -31,13 +31,18 @@ class Meter:
         self._seconds = time.perf_counter() - self._started
         self._running = False
 
-    def done(self, name: str, started: float, count: int = 1) -> None:
-        """Note that `count` operations are done, together, since `started` of perf_counter."""
+    def done(
+        self, name: str, started: float, *, count: int = 1, ended: float | None = None
+    ) -> None:
+        """Note that `count` operations are done, together, since `started` of perf_counter.
+
+        They ended now, unless it is said when.
+        """
         if self._running:
             self._counts[name] += count
             if name not in self._latencies:
                 self._latencies[name] = array("d")
-            self._latencies[name].append(time.perf_counter() - started)
+            self._latencies[name].append((ended or time.perf_counter()) - started)
 
     def failed(self, error: Exception) -> None:
         """Note that an operation has failed."""

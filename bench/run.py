@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench.figures import accounts, batches, latency, operations, processes
+from bench.figures import accounts, batches, curves, latency, operations, peers, processes
 from bench.machine import Machine, Notes, Scale
 from bench.report import Figure
 from bench.servers import running_stores
@@ -19,6 +19,8 @@ FIGURES: Mapping[str, Measure] = {
     "batches": batches.measure,
     "latency": latency.measure,
     "processes": processes.measure,
+    "peers": peers.measure,
+    "curves": curves.measure,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ class Figure:
     """
 
     figure: str
-    value: float
+    value: float | None
     unit: str
     beside: str
     beside_value: float | None
@@ -42,7 +43,8 @@ def more(
     at_least: float | None = None,
 ) -> Figure:
     """Return a figure of which more is better."""
-    return _figure(figure, value, unit, beside, beside_value, value / beside_value, at_least)
+    ratio = value / beside_value if beside_value else math.nan
+    return _figure(figure, value, unit, beside, beside_value, ratio, at_least)
 
 
 def less(
@@ -54,12 +56,13 @@ def less(
     at_least: float | None = None,
 ) -> Figure:
     """Return a figure of which less is better: its ratio is turned round."""
-    return _figure(figure, value, unit, beside, beside_value, beside_value / value, at_least)
+    ratio = beside_value / value if value else math.nan
+    return _figure(figure, value, unit, beside, beside_value, ratio, at_least)
 
 
-def alone(figure: str, value: float, unit: str, beside: str = "") -> Figure:
+def alone(figure: str, value: float | None, unit: str, beside: str = "") -> Figure:
     """Return a figure that nothing is asked of."""
-    return Figure(figure, round(value, 4), unit, beside, None, None)
+    return Figure(figure, None if value is None else round(value, 4), unit, beside, None, None)
 
 
 def _figure(
@@ -71,10 +74,12 @@ def _figure(
     ratio: float,
     at_least: float | None,
 ) -> Figure:
+    # What is not a number, for nothing was done in time, has no place in JSON and is not ok.
     ok = None if at_least is None else ratio >= at_least
-    return Figure(
-        figure, round(value, 4), unit, beside, round(beside_value, 4), round(ratio, 4), at_least, ok
-    )
+    numbers = [
+        None if math.isnan(number) else round(number, 4) for number in (value, beside_value, ratio)
+    ]
+    return Figure(figure, numbers[0], unit, beside, numbers[1], numbers[2], at_least, ok)
 
 
 def write_json(
@@ -135,7 +140,7 @@ def print_report(
 
 def number(value: float | None) -> str:
     """Return a number with as many digits as say something."""
-    if value is None:
+    if value is None or math.isnan(value):
         return ""
     if value >= 100:
         return f"{value:,.0f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -24,8 +25,11 @@ class Sample:
     failures: dict[str, int] = field(default_factory=dict)
 
     def percentile(self, name: str) -> float:
-        """Return a percentile of the slowest kind of operation, in milliseconds."""
-        return max(row[name] for row in self.latencies.values())
+        """Return a percentile of the slowest kind of operation, in milliseconds.
+
+        It is not a number if nothing was done.
+        """
+        return max((row[name] for row in self.latencies.values()), default=math.nan)
 
     def encode(self) -> dict[str, Any]:
         """Return it as JSON has it."""

@@ -27,7 +27,7 @@ async def _at_half(machine: Machine) -> Figure:
         name: known[name].rate if name in known else (await _run(machine, work)).rate
         for name, work in tops.items()
     }
-    rate = top["session 64"] / 2
+    rate = max(top["session 64"] / 2, 1)
     # What can't be asked for that often is asked at half of its own top.
     commit_rate = min(rate, top["commits 16"] / 2)
     no_op_rate = min(rate, top["no-op 64"] / 2)

@@ -86,4 +86,4 @@ def _version(name: str) -> str:
 
 
 def _absent(name: str, reason: str) -> Figure:
-    return alone(f"{name} is absent", 0, "", reason[:120])
+    return alone(f"{name} is absent", None, "", reason[:120])

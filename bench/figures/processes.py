@@ -44,10 +44,10 @@ async def measure(machine: Machine) -> list[Figure]:
     return [
         more(
             f"unary by {_PROCESSES} processes on one port ({found[1]:,.0f} operations/s)",
-            found[1] / found[0],
+            found[1] / max(found[0], 1),
             "times 1 process",
             "the no-op's own scaling",
-            found[3] / found[2],
+            found[3] / max(found[2], 1),
             1.0,
         )
     ]

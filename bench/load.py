@@ -5,7 +5,7 @@ from __future__ import annotations
 import uvloop
 
 from bench.loads.limits import commits, fsyncs, nothing, pipelines, scripts
-from bench.loads.operations import batches, cycles, reserves, touches
+from bench.loads.operations import batches, cycles, holds, reserves, touches
 from bench.loads.plain import plain_cycles
 from bench.runner import Kinds, serve
 
@@ -14,6 +14,7 @@ KINDS: Kinds = {
     "session cycles": lambda work: cycles(work, "session"),
     "locking cycles": lambda work: cycles(work, "locking"),
     "unary reserves": reserves,
+    "holds": holds,
     "session touches": touches,
     "batches": batches,
     "plain cycles": plain_cycles,

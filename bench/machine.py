@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -18,7 +19,14 @@ from bench.population import Population
 from bench.processor import Group, spent
 from bench.samples import Sample, together
 from bench.scripts import caught, forget
-from bench.servers import Authority, BenchServer, Stores, running_authority, running_bench_server
+from bench.servers import (
+    Authority,
+    BenchServer,
+    Stores,
+    running_authority,
+    running_bench_server,
+    running_stores,
+)
 from bench.work import Work
 from clients import AdminClient, Scope
 
@@ -41,7 +49,7 @@ class Scale:
 
 
 class Machine:
-    """What all figures share. Use `open_machine`."""
+    """Servers with accounts on them, and processes that make load. `open_machine` makes one."""
 
     def __init__(self, stack: AsyncExitStack, stores: Stores, scale: Scale, notes: Notes) -> None:
         self.scale = scale
@@ -179,6 +187,14 @@ class Machine:
         return found
 
 
+async def open_machine(stack: AsyncExitStack, home: Path, scale: Scale, notes: Notes) -> Machine:
+    """Start stores in a directory and all that belongs to them; they end with the stack."""
+    stores = await stack.enter_async_context(running_stores(home))
+    machine = Machine(stack, stores, scale, notes)
+    await machine.start()
+    return machine
+
+
 class Notes:
     """What is kept beside the figures: every result, curves for the plots, and remarks."""
 
@@ -218,6 +234,7 @@ def sample_of(
             failures[text] = failures.get(text, 0) + number
     return Sample(
         rate=count / seconds,
+        seconds=seconds,
         latencies=latencies,
         processor={part: share / max(count, 1) * 1e6 for part, share in used.items()},
         elsewhere=max(machine - sum(used.values()), 0) / capacity,

@@ -6,10 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench.figures import accounts, batches, curves, latency, operations, peers, processes
-from bench.machine import Machine, Notes, Scale
+from bench.figures import (
+    accounts,
+    batches,
+    curves,
+    growth,
+    latency,
+    memory,
+    operations,
+    peers,
+    processes,
+)
+from bench.machine import Machine, Notes, Scale, open_machine
 from bench.report import Figure
-from bench.servers import running_stores
 
 Measure = Callable[[Machine], Awaitable[list[Figure]]]
 
@@ -21,7 +30,10 @@ FIGURES: Mapping[str, Measure] = {
     "processes": processes.measure,
     "peers": peers.measure,
     "curves": curves.measure,
+    "memory": memory.measure,
+    "growth": growth.measure,
 }
+FULL_ONLY = frozenset({"memory", "growth"})
 
 
 async def run(
@@ -30,11 +42,9 @@ async def run(
     """Start everything in a directory, measure, and stop it."""
     notes = Notes(tell)
     async with AsyncExitStack() as stack:
-        stores = await stack.enter_async_context(running_stores(home))
-        machine = Machine(stack, stores, scale, notes)
-        await machine.start()
+        machine = await open_machine(stack, home, scale, notes)
         figures: list[Figure] = []
         for name, measure in FIGURES.items():
-            if only is None or name in only:
+            if name in only if only else scale.is_full or name not in FULL_ONLY:
                 figures += await measure(machine)
     return figures, notes

@@ -13,12 +13,13 @@ from typing import Any
 class Sample:
     """One run, or the medians of many.
 
-    `rate` counts operations per second. `latencies` are percentiles in milliseconds by operation,
-    `processor` is microseconds per operation by part; `elsewhere` is the share of the machine
+    `rate` counts operations per second, over so many `seconds`. `latencies` are percentiles in
+    milliseconds by operation, `processor` is microseconds per operation by part; `elsewhere` is the share of the machine
     that was busy with none of the parts.
     """
 
     rate: float
+    seconds: float = 0.0
     latencies: dict[str, dict[str, float]] = field(default_factory=dict)
     processor: dict[str, float] = field(default_factory=dict)
     elsewhere: float = 0.0
@@ -45,6 +46,7 @@ def together(samples: Sequence[Sample]) -> Sample:
             failures[text] = failures.get(text, 0) + count
     return Sample(
         rate=median(sample.rate for sample in samples),
+        seconds=median(sample.seconds for sample in samples),
         latencies={
             name: {
                 percent: median(

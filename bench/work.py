@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from bench.population import Population
@@ -13,7 +13,8 @@ class Work:
     """One run of load.
 
     `kind` is a name in bench/load.py. `callers` ask at the same time, each again as soon as it is
-    answered; or `rate` operations per second are asked by all of them, if it is not 0.
+    answered; or `rate` steps per second are made by all of them, if it is not 0. `count` ends work
+    that has an end.
     """
 
     kind: str
@@ -29,6 +30,11 @@ class Work:
     population: Population = field(default_factory=lambda: Population("hot"))
     channels: int = 1
     templates: tuple[str, ...] = ()
+    count: int = 0
+
+    def lasting(self, seconds: float) -> Work:
+        """Return it with another length."""
+        return replace(self, seconds=seconds)
 
     def encode(self) -> dict[str, Any]:
         """Return it as JSON has it."""

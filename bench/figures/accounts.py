@@ -8,6 +8,7 @@ from bench.samples import Sample
 from bench.work import Work
 
 _CYCLES = "cycles/s"
+_SECONDS_MAX = 60
 
 
 async def measure(machine: Machine) -> list[Figure]:
@@ -62,7 +63,7 @@ async def _spread(machine: Machine) -> list[Figure]:
     spread = machine.spread
     # Else the first round would load what the others find.
     await machine.measure(
-        machine.work("session touches", spread, callers=256, seconds=60, warm_up=0)
+        machine.work("session touches", spread, callers=256, warm_up=0).lasting(_SECONDS_MAX)
     )
     name = f"{spread.size:,} accounts"
     runs: dict[str, Run] = {

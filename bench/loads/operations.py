@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from bench.runner import Step
 from bench.work import Work
 
 BATCH = 100
+_DAY_SECONDS = 86_400
 
 
 @asynccontextmanager
@@ -36,6 +38,31 @@ async def cycles(work: Work, way: str) -> AsyncIterator[Step]:
             started = time.perf_counter()
             await transport.commit(reservation_id)
             meter.done("commit", started)
+
+        yield step
+
+
+@asynccontextmanager
+async def holds(work: Work) -> AsyncIterator[Step]:
+    """Reserve for a day, in batches, until as many are open as were asked for."""
+    metadata = (("authorization", f"Bearer {work.token}"),)
+    users = iter(range(work.count))
+    async with open_channels(work) as (channel,):
+        stub = BudgetServiceStub(channel)
+
+        async def step(_caller: int, meter: Meter) -> None:
+            requests = [
+                reserve_request(work.population.user(number % work.population.size))
+                for number in itertools.islice(users, BATCH)
+            ]
+            if not requests:
+                raise StopAsyncIteration
+            for request in requests:
+                request.ttl.FromSeconds(_DAY_SECONDS)
+            batch = messages.BatchReserveRequest(requests=requests)
+            started = time.perf_counter()
+            held = await stub.BatchReserve(batch, metadata=metadata, timeout=CALL_SECONDS)
+            meter.done("hold", started, count=_done(held))
 
         yield step
 

@@ -89,7 +89,7 @@ constraints:  ## Pin the newest versions that fit (needs uv)
 	$(PIN) $(OURS) --extra dev --upgrade -o constraints-dev.txt
 	$(PIN) $(OURS) --constraints constraints-dev.txt -o constraints.txt
 	$(PIN) $(OURS) --extra bench --constraints constraints-dev.txt -o constraints-bench.txt
-	$(PIN) --no-strip-extras --upgrade bench/peers/requirements.in -o bench/peers/requirements.txt
+	$(PIN) --no-strip-extras --upgrade bench/peers/requirements.in -o bench/peers/constraints.txt
 
 clean:  ## Remove the environment and all caches
 	rm -rf $(VENV) bench/.peers bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -111,7 +111,7 @@ $(VENV)/.bench: $(VENV)/.runtime constraints-bench.txt
 
 # An environment apart: what peers depend on is nothing to the product. The bench does without those
 # that can't be installed, and says so.
-bench/.peers/.done: bench/peers/requirements.txt
+bench/.peers/.done: bench/peers/constraints.txt
 	@echo "Making the peers' environment in bench/.peers (once) ..."
 	-@$(PYTHON) -m venv bench/.peers
 	-@bench/.peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<

@@ -26,8 +26,8 @@ from bench.run import FIGURES, run
 _FULL = Scale(seconds=4, warm_up=1, rounds=5, is_full=True)
 
 
-def main() -> int:
-    """Read the arguments and run; end with 1 if a figure is below what is asked of it."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="everything, with all sizes")
     parser.add_argument("--seconds", type=float, help="how long each run measures")
@@ -36,7 +36,12 @@ def main() -> int:
     parser.add_argument("--size", type=float, default=1.0, help="a factor for all sizes of --full")
     parser.add_argument("--only", nargs="+", choices=[*FIGURES], help="some groups of figures")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "out", help="for the files")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Read the arguments and run; end with 1 if a figure is below what is asked of it."""
+    arguments = make_parser().parse_args()
     scale = _FULL if arguments.full else Scale()
     given = {
         name: value

@@ -14,8 +14,8 @@ class Sample:
     """One run, or the medians of many.
 
     `rate` counts operations per second, over so many `seconds`. `latencies` are percentiles in
-    milliseconds by operation, `processor` is microseconds per operation by part; `elsewhere` is the share of the machine
-    that was busy with none of the parts.
+    milliseconds by operation. `processor` is microseconds per operation by part. `elsewhere` is the
+    share of the machine that was busy with none of the parts.
     """
 
     rate: float

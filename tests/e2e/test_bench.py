@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -19,7 +18,6 @@ async def test_a_tiny_bench_writes_every_figure_of_its_groups(tmp_path):
         *("--size", "0.00001", "--out", str(tmp_path)),
         *("--only", "batches", "latency", "memory"),
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -37,8 +35,6 @@ async def test_a_tiny_bench_writes_every_figure_of_its_groups(tmp_path):
     for name in ("EVALSHA pipelined", "EVALSHA alone", "fsync alone", "no-op alone"):
         assert runs[name]["rate"] > 0
         assert runs[name]["failures"] == {}
-    bytes_of = {
-        figure["figure"]: figure["value"] for figure in figures if figure["unit"] == "bytes"
-    }
-    assert bytes_of["Postgres: an operation"] > 0
+    (of_operation,) = (row["value"] for row in figures if row["figure"].startswith("Postgres"))
+    assert of_operation > 0
     assert "one caller alone" in printed.decode()

@@ -10,6 +10,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -40,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Read the arguments and run; end with 1 if a figure is below what is asked of it."""
+    """Read the arguments and run; end with 1 if a figure, an operation or the audit is not ok."""
     arguments = make_parser().parse_args()
     scale = _FULL if arguments.full else Scale()
     given = {
@@ -56,6 +57,8 @@ def main() -> int:
         reservations_max=int(scale.reservations_max * arguments.size),
         ledger_rows_max=int(scale.ledger_rows_max * arguments.size),
     )
+    # Whoever stops it wants what it has started to be stopped too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
     with DataDirectory(Path(tempfile.mkdtemp(prefix="paymaster-bench-"))) as home:
         try:
@@ -70,7 +73,9 @@ def main() -> int:
         notes.remarks.append("No plots: matplotlib is not installed (`pip install .[bench]`).")
     write_json(arguments.out, figures, notes.samples, notes.remarks)
     print_report(figures, notes.samples, notes.remarks)
-    return 1 if any(figure.ok is False for figure in figures) else 0
+    is_below = any(figure.ok is False for figure in figures)
+    has_failed = any(sample.failures for sample in notes.samples.values())
+    return 1 if is_below or has_failed or not notes.is_balanced else 0
 
 
 def _tell(text: str) -> None:

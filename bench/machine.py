@@ -28,7 +28,7 @@ from bench.servers import (
     running_stores,
 )
 from bench.work import Work
-from clients import AdminClient, Scope
+from clients import AdminClient, AuditReport, Scope
 
 Run = Callable[[], Awaitable[Sample]]
 
@@ -37,8 +37,8 @@ Run = Callable[[], Awaitable[Sample]]
 class Scale:
     """How long and how large: `make bench`, `make bench-full`, or a test's few seconds."""
 
-    seconds: float = 1.5
-    warm_up: float = 0.5
+    seconds: float = 1.3
+    warm_up: float = 0.4
     rounds: int = 3
     tenants: int = 100  # of 100 users each
     is_full: bool = False
@@ -117,6 +117,11 @@ class Machine:
     async def forget_templates(self) -> None:
         """Remove the copy."""
         await forget(self.stores.valkey.url)
+
+    async def audit(self) -> AuditReport:
+        """Recompute the books of the hot tenant: what is fast and wrong is no figure."""
+        async with self.admin() as admin:
+            return await admin.audit(tenant=self.hot.tenant(0))
 
     def work(self, kind: str, population: Population | None = None, **changes: Any) -> Work:
         """Return a work on the product, as long as the scale says."""
@@ -202,6 +207,7 @@ class Notes:
         self.samples: dict[str, Sample] = {}
         self.curves: dict[str, list[tuple[float, Sample]]] = {}
         self.remarks: list[str] = []
+        self.is_balanced = False
         self._tell = tell
 
     def progress(self, name: str, sample: Sample) -> None:

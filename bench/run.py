@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from statistics import median
 
 from bench.figures import (
     accounts,
@@ -33,6 +34,7 @@ FIGURES: Mapping[str, Measure] = {
     "memory": memory.measure,
     "growth": growth.measure,
 }
+_BUSY_ELSEWHERE = 0.1
 FULL_ONLY = frozenset({"memory", "growth"})
 
 
@@ -47,4 +49,13 @@ async def run(
         for name, measure in FIGURES.items():
             if name in only if only else scale.is_full or name not in FULL_ONLY:
                 figures += await measure(machine)
+        report = await machine.audit()
+    notes.remark(
+        f"Audit of the hot account's tenant: {report.operation_count:,} operations, "
+        f"{len(report.differences)} differences."
+    )
+    notes.is_balanced = report.balanced
+    busy = median(sample.elsewhere for sample in notes.samples.values())
+    if busy > _BUSY_ELSEWHERE:
+        notes.remark(f"The machine was {busy:.0%} busy with other things: rates say little.")
     return figures, notes

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
 from bench.children import say
 from bench.meter import Meter
@@ -55,7 +55,10 @@ async def _call(work: Work, caller: int, step: Step, meter: Meter, over: asyncio
     due = time.perf_counter() + interval * caller / work.callers
     while not over.is_set():
         if interval:
-            await asyncio.sleep(max(due - time.perf_counter(), 0))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(due - time.perf_counter()):
+                    await over.wait()
+                    return
             due += interval
         try:
             await step(caller, meter)

@@ -7,7 +7,7 @@ from bench.machine import Machine
 from bench.report import Figure
 from bench.samples import Sample
 
-CALLERS = (1, 4, 16, 64, 256)
+CALLERS = (1, 8, 64, 256)
 WAYS = ("session", "unary", "no-op")
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
+import psutil
+
 from bench.history import add_history
 from bench.machine import Machine, Run, open_machine
 from bench.population import Population
@@ -87,7 +89,11 @@ async def _accounts(machine: Machine, size: int) -> Population:
     work = machine.work("session touches", population, callers=_MAKERS, warm_up=0)
     touched = await machine.measure(work.lasting(_MAKE_SECONDS_MAX))
     done = touched.rate * touched.seconds
-    machine.notes.remark(f"{done:,.0f} of {size:,} accounts have spent, {touched.rate:,.0f}/s.")
+    held = psutil.Process(machine.authority.pid).memory_info().rss / 2**20
+    machine.notes.remark(
+        f"{done:,.0f} of {size:,} accounts have spent, {touched.rate:,.0f}/s; "
+        f"the authority holds {held:,.0f} MiB."
+    )
     return population
 
 

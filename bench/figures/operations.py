@@ -22,20 +22,22 @@ async def measure(machine: Machine) -> list[Figure]:
             no_op_work(machine), server=[machine.server.pid], name="server"
         )
 
-    async def fastest() -> Sample:
-        return await fastest_no_op(machine)
+    async def by_others() -> Sample:
+        return await _by_others(machine)
 
     runs: dict[str, Run] = {
         "unary 64": lambda: machine.measure(machine.work("unary cycles")),
         "no-op 64": no_op,
         "unary Reserve 64": lambda: machine.measure(machine.work("unary reserves")),
         "session 64": lambda: machine.measure(machine.work("session cycles")),
-        "no-op fastest": fastest,
+        "no-op by others": by_others,
         "unary 256": lambda: machine.measure(machine.work("unary cycles", callers=256)),
         "session 256": lambda: machine.measure(machine.work("session cycles", callers=256)),
     }
     found = {name: sample.rate for name, sample in (await machine.contest(runs)).items()}
-    generator = "h2load" if has_h2load() else "2 Python processes"
+    others = "h2load" if has_h2load() else "2 Python processes"
+    # One Python process may be the fastest, since its calls come in bursts.
+    most, generator = max((found["no-op by others"], others), (found["no-op 64"], "this client"))
     return [
         more(
             "unary Reserve+Commit, 64 in flight, 1 server process",
@@ -74,7 +76,7 @@ async def measure(machine: Machine) -> list[Figure]:
             found["session 64"],
             _OPERATIONS,
             f"no-op RPCs by {generator}, 64 in flight",
-            found["no-op fastest"],
+            most,
             3.0,
         ),
     ]
@@ -85,8 +87,8 @@ def no_op_work(machine: Machine, **changes: Any) -> Work:
     return machine.work("nothing", address=machine.server.address, **changes)
 
 
-async def fastest_no_op(machine: Machine) -> Sample:
-    """Measure the RPC that does nothing by the fastest client there is."""
+async def _by_others(machine: Machine) -> Sample:
+    """Measure the RPC that does nothing by the fastest client that there is besides."""
     if has_h2load():
         return await h2load(machine)
     halves = [no_op_work(machine, callers=32) for _ in range(2)]

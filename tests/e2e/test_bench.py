@@ -14,7 +14,7 @@ FIELDS = ["figure", "value", "unit", "beside", "beside_value", "ratio", "at_leas
 
 async def test_a_tiny_bench_writes_every_figure_of_its_groups(tmp_path):
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", "--seconds", "0.1", "--rounds", "1", "--tenants", "1"),
+        *(sys.executable, "-m", "bench", "--seconds", "0.3", "--rounds", "1", "--tenants", "1"),
         *("--size", "0.00001", "--out", str(tmp_path)),
         *("--only", "batches", "latency", "memory"),
         cwd=ROOT,
@@ -22,7 +22,7 @@ async def test_a_tiny_bench_writes_every_figure_of_its_groups(tmp_path):
         stderr=asyncio.subprocess.PIPE,
     )
     printed, told = await process.communicate()
-    # 1 says that a figure is below what is asked of it, as it may be here.
+    # 1 may say that a figure is below what is asked of it, as it may be here.
     assert process.returncode in {0, 1}, told.decode()
     figures = json.loads((tmp_path / "bench.json").read_text())
     assert all(list(figure) == FIELDS for figure in figures)
@@ -30,7 +30,9 @@ async def test_a_tiny_bench_writes_every_figure_of_its_groups(tmp_path):
     assert [re.split(r"[ ,]", figure["figure"])[0] for figure in barred] == ["batch", "p99", "one"]
     for figure in barred:
         assert figure["ok"] == ((figure["ratio"] or 0) >= figure["at_least"])
-    runs = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    notes = json.loads((tmp_path / "runs.json").read_text())
+    assert any(text.endswith("operations, 0 differences.") for text in notes["remarks"])
+    runs = notes["runs"]
     # What no budget authority is in the way of works, however busy the machine is.
     for name in ("EVALSHA pipelined", "EVALSHA alone", "fsync alone", "no-op alone"):
         assert runs[name]["rate"] > 0

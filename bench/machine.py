@@ -242,7 +242,7 @@ def sample_of(
         rate=count / seconds,
         seconds=seconds,
         latencies=latencies,
-        processor={part: share / max(count, 1) * 1e6 for part, share in used.items()},
+        processor={part: share / count * 1e6 for part, share in used.items()} if count else {},
         elsewhere=max(machine - sum(used.values()), 0) / capacity,
         failures=failures,
     )

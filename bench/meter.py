@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 PERCENTILES = (50, 90, 99, 99.9)
+_FAILURES_MAX = 5  # texts that are kept
 
 
 class Meter:
@@ -46,7 +47,9 @@ class Meter:
 
     def failed(self, error: Exception) -> None:
         """Note that an operation has failed."""
-        self.failures[f"{type(error).__name__}: {error}"[:200]] += 1
+        text = f"{type(error).__name__}: {error}"[:200]
+        known = text in self.failures or len(self.failures) < _FAILURES_MAX
+        self.failures[text if known else "and others"] += 1
 
     def result(self) -> dict[str, Any]:
         """Return counts, seconds, and latencies in milliseconds."""

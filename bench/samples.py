@@ -39,7 +39,6 @@ class Sample:
 
 def together(samples: Sequence[Sample]) -> Sample:
     """Return the medians of all that is in the samples, and all failures."""
-    first = samples[0]
     failures: dict[str, int] = {}
     for sample in samples:
         for text, count in sample.failures.items():
@@ -48,19 +47,17 @@ def together(samples: Sequence[Sample]) -> Sample:
         rate=median(sample.rate for sample in samples),
         seconds=median(sample.seconds for sample in samples),
         latencies={
-            name: {
-                percent: median(
-                    sample.latencies[name][percent]
-                    for sample in samples
-                    if name in sample.latencies
-                )
-                for percent in row
-            }
-            for name, row in first.latencies.items()
+            name: _medians(
+                [sample.latencies[name] for sample in samples if name in sample.latencies]
+            )
+            for name in sorted({name for sample in samples for name in sample.latencies})
         },
-        processor={
-            part: median(sample.processor[part] for sample in samples) for part in first.processor
-        },
+        processor=_medians([sample.processor for sample in samples if sample.processor]),
         elsewhere=median(sample.elsewhere for sample in samples),
         failures=failures,
     )
+
+
+def _medians(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each field of rows that have the same fields; nothing of none."""
+    return {name: median(row[name] for row in rows) for name in (rows[0] if rows else ())}

@@ -64,8 +64,12 @@ class _Connection:
                 count -= 1
                 if isinstance(answer, Exception):
                     raise answer
-                if isinstance(answer, list) and answer[0] != b"DONE":
-                    raise RuntimeError(f"a script answered {answer[0]!r}")
+                # The verdict comes first; a call of many items answers a list for each of them.
+                verdict = answer
+                while isinstance(verdict, list):
+                    verdict = verdict[0]
+                if verdict not in {b"DONE", b"OK"}:
+                    raise RuntimeError(f"a script answered {verdict!r}")
 
     def close(self) -> None:
         """Close it."""

@@ -48,6 +48,16 @@ async def _in_valkey(machine: Machine) -> list[Figure]:
             "with its stored answer and its expiry",
         ),
     ]
+    windows = kinds.get("window", (0, 0))[1]
+    users = population.teams * population.users
+    rows.append(
+        alone(
+            f"Valkey: an account of a tenant of {users}",
+            windows / users,
+            _BYTES,
+            "its budgets' windows, and its share of those above it and of the grant",
+        )
+    )
     return rows + [
         alone(f"Valkey: {kind}, mean of {count:,} keys", size / count, _BYTES, "MEMORY USAGE")
         for kind, (count, size) in sorted(kinds.items())

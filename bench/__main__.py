@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Read the arguments and run; end with 1 if a figure, an operation or the audit is not ok."""
+    """Read the arguments and run; end with 1 if anything is not as it should be."""
     arguments = make_parser().parse_args()
     scale = _FULL if arguments.full else Scale()
     given = {
@@ -75,7 +75,7 @@ def main() -> int:
     print_report(figures, notes.samples, notes.remarks)
     is_below = any(figure.ok is False for figure in figures)
     has_failed = any(sample.failures for sample in notes.samples.values())
-    return 1 if is_below or has_failed or not notes.is_balanced else 0
+    return 1 if is_below or has_failed or notes.problems else 0
 
 
 def _tell(text: str) -> None:

@@ -152,30 +152,34 @@ class Machine:
             loads: the processes to use, one for each work; by default those of bench/load.py.
 
         """
-        while not loads and len(self._loads) < len(works):
-            child = await Child.start("-m", "bench.load")
-            self._stack.push_async_callback(child.close)
-            self._loads.append(child)
-        loads = loads or self._loads[: len(works)]
+        own = not loads
+        loads = loads or await self._load_processes(len(works))
         groups: Group = {
             "client": [load.pid for load in loads],
             name: server if server is not None else [self.authority.pid],
             "Valkey": [self.stores.valkey.pid],
             "Postgres": [self.stores.postgres.pid],
         }
-        for load, work in zip(loads, works, strict=True):
-            await load.tell(work.encode())
-        for load in loads:
-            await load.hear()
-        for load in loads:
-            await load.tell({"go": True})
-        for load in loads:
-            await load.hear()
-        before = spent(groups)
-        for load in loads:
-            await load.hear()
-        after = spent(groups)
-        return sample_of([await load.hear() for load in loads], before, after)
+        try:
+            return await _measured(works, loads, groups)
+        except BaseException:
+            # What they would say next is of this run.
+            if own:
+                await self._end_load_processes()
+            raise
+
+    async def _load_processes(self, count: int) -> list[Child]:
+        """Return so many, and start those that are missing."""
+        while len(self._loads) < count:
+            child = await Child.start("-m", "bench.load")
+            self._stack.push_async_callback(child.close)
+            self._loads.append(child)
+        return self._loads[:count]
+
+    async def _end_load_processes(self) -> None:
+        ended, self._loads = self._loads, []
+        for load in ended:
+            await load.close()
 
     async def contest(self, runs: Mapping[str, Run]) -> dict[str, Sample]:
         """Run all in turn, again and again: what disturbs the machine disturbs each alike.
@@ -207,17 +211,39 @@ class Notes:
         self.samples: dict[str, Sample] = {}
         self.curves: dict[str, list[tuple[float, Sample]]] = {}
         self.remarks: list[str] = []
-        self.is_balanced = False
+        self.problems: list[str] = []  # what makes the whole run worth little
         self._tell = tell
 
     def progress(self, name: str, sample: Sample) -> None:
         """Tell how a run went, while the bench goes on."""
         self._tell(f"{name}: {sample.rate:,.0f}/s")
 
+    def problem(self, text: str) -> None:
+        """Keep a sentence for the report, which makes it end with an error."""
+        self.problems.append(text)
+        self.remark(text)
+
     def remark(self, text: str) -> None:
         """Keep a sentence for the report."""
         self.remarks.append(text)
         self._tell(text)
+
+
+async def _measured(works: Sequence[Work], loads: Sequence[Child], groups: Group) -> Sample:
+    """Let load processes do their works in step, and take the time of all parts meanwhile."""
+    for load, work in zip(loads, works, strict=True):
+        await load.tell(work.encode())
+    for load in loads:
+        await load.hear()
+    for load in loads:
+        await load.tell({"go": True})
+    for load in loads:
+        await load.hear()
+    before = spent(groups)
+    for load in loads:
+        await load.hear()
+    after = spent(groups)
+    return sample_of([await load.hear() for load in loads], before, after)
 
 
 def sample_of(

@@ -115,8 +115,9 @@ def print_report(
             "" if row.at_least is None else f"{row.at_least:.2f}",
             {None: "", True: "yes", False: "NO"}[row.ok],
         )
-    console.print(table)
-    console.print()
+    if figures:
+        console.print(table)
+        console.print()
     costs = Table("run", box=None, pad_edge=False, header_style="bold")
     for name in ("per second", "p50 ms", "p99 ms", *(f"{part} µs" for part in _PARTS), "elsewhere"):
         costs.add_column(name, justify="right")

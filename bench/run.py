@@ -48,14 +48,20 @@ async def run(
         figures: list[Figure] = []
         for name, measure in FIGURES.items():
             if name in only if only else scale.is_full or name not in FULL_ONLY:
-                figures += await measure(machine)
+                try:
+                    figures += await measure(machine)
+                except Exception as error:  # noqa: BLE001 - the other groups are worth having
+                    notes.problem(f"{name} could not be measured: {error!r}")
         report = await machine.audit()
-    notes.remark(
+    text = (
         f"Audit of the hot account's tenant: {report.operation_count:,} operations, "
         f"{len(report.differences)} differences."
     )
-    notes.is_balanced = report.balanced
-    busy = median(sample.elsewhere for sample in notes.samples.values())
+    if report.balanced:
+        notes.remark(text)
+    else:
+        notes.problem(text)
+    busy = median([sample.elsewhere for sample in notes.samples.values()] or [0])
     if busy > _BUSY_ELSEWHERE:
         notes.remark(f"The machine was {busy:.0%} busy with other things: rates say little.")
     return figures, notes

@@ -9,6 +9,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 import argparse
 import asyncio
+import math
 import shutil
 import signal
 import sys
@@ -24,7 +25,7 @@ from bench.plots import draw, has_matplotlib
 from bench.report import print_report, write_json
 from bench.run import FIGURES, run
 
-_FULL = Scale(seconds=4, warm_up=1, rounds=5, is_full=True)
+_FULL = Scale(seconds=4, warm_up=1, rounds=5, rounds_until_seconds=math.inf, is_full=True)
 
 
 def make_parser() -> argparse.ArgumentParser:

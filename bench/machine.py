@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ class Scale:
     seconds: float = 1.3
     warm_up: float = 0.4
     rounds: int = 3
+    # From then on each run is made once, so that a busy machine makes the bench rougher, not longer.
+    rounds_until_seconds: float = 180
     tenants: int = 100  # of 100 users each
     is_full: bool = False
     # Of bench-full alone, each tried at a tenth of it too.
@@ -187,7 +190,10 @@ class Machine:
         Every result goes into the notes too.
         """
         samples: dict[str, list[Sample]] = {name: [] for name in runs}
-        for _ in range(self.scale.rounds):
+        for done in range(self.scale.rounds):
+            if done and self.notes.age_seconds > self.scale.rounds_until_seconds:
+                self.notes.remark(f"{next(iter(runs))}: time for {done} of the rounds only.")
+                break
             for name, run in runs.items():
                 samples[name].append(await run())
                 self.notes.progress(name, samples[name][-1])
@@ -213,6 +219,12 @@ class Notes:
         self.remarks: list[str] = []
         self.problems: list[str] = []  # what makes the whole run worth little
         self._tell = tell
+        self._started = time.monotonic()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long the bench has been going on."""
+        return time.monotonic() - self._started
 
     def progress(self, name: str, sample: Sample) -> None:
         """Tell how a run went, while the bench goes on."""

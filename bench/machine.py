@@ -41,7 +41,7 @@ class Scale:
     seconds: float = 1.3
     warm_up: float = 0.4
     rounds: int = 3
-    # From then on each run is made once, so that a busy machine makes the bench rougher, not longer.
+    # From then on each run is made once: a busy machine makes the bench rougher, not longer.
     rounds_until_seconds: float = 180
     tenants: int = 100  # of 100 users each
     is_full: bool = False

@@ -13,7 +13,8 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo dev test planted-faults chaos test-redis soak fuzz lint format proto constraints clean
+.PHONY: help demo dev test planted-faults chaos test-redis soak fuzz bench bench-full lint format proto \
+  constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -55,6 +56,12 @@ DURATION ?= 60
 chaos: $(VENV)/.dev  ## Break everything under load for DURATION seconds, then count (SEED=...)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))
 
+bench: $(VENV)/.bench  ## Measure the hot path beside its limits and peers, in 5 minutes (ARGS=...)
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-full: $(VENV)/.bench bench/.peers/.done  ## Measure all of it, with all sizes (ARGS=...)
+	@$(BIN)/python -m bench --full $(ARGS)
+
 lint: $(VENV)/.dev  ## Check style, types, imports, protos, migrations and generated code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,14 +82,17 @@ proto: $(VENV)/.dev  ## Generate src/authority/v1 and the sync client
 	$(BIN)/python tools/sync_client.py
 
 PIN = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-  --no-emit-find-links --no-annotate --extra build pyproject.toml
+  --no-emit-find-links --no-annotate
+OURS = --extra build pyproject.toml
 
 constraints:  ## Pin the newest versions that fit (needs uv)
-	$(PIN) --extra dev --upgrade -o constraints-dev.txt
-	$(PIN) --constraints constraints-dev.txt -o constraints.txt
+	$(PIN) $(OURS) --extra dev --upgrade -o constraints-dev.txt
+	$(PIN) $(OURS) --constraints constraints-dev.txt -o constraints.txt
+	$(PIN) $(OURS) --extra bench --constraints constraints-dev.txt -o constraints-bench.txt
+	$(PIN) --no-strip-extras --upgrade bench/peers/requirements.in -o bench/peers/constraints.txt
 
 clean:  ## Remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.peers bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@echo "Making the environment in $(VENV) (once) ..."
@@ -94,3 +104,15 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.runtime constraints-dev.txt
 	@$(INSTALL) --require-hashes -r constraints-dev.txt
 	@touch $@
+
+$(VENV)/.bench: $(VENV)/.runtime constraints-bench.txt
+	@$(INSTALL) --require-hashes -r constraints-bench.txt
+	@touch $@
+
+# An environment apart: what peers depend on is nothing to the product. The bench does without those
+# that can't be installed, and says so.
+bench/.peers/.done: bench/peers/constraints.txt
+	@echo "Making the peers' environment in bench/.peers (once) ..."
+	-@$(PYTHON) -m venv bench/.peers
+	-@bench/.peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	-@touch $@

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -77,8 +76,7 @@ class Keyed(NamedTuple):
     checked: bool  # whether the ledger was asked for the key
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveCommand:
+class ReserveCommand(NamedTuple):
     """A Reserve on the terms of the tenant's policy."""
 
     terms: Terms
@@ -99,8 +97,7 @@ class HeldOn(NamedTuple):
     lots: Sequence[WindowRef]
 
 
-@dataclass(frozen=True, slots=True)
-class CommitCommand:
+class CommitCommand(NamedTuple):
     """A Commit. `limits` has one entry for each window, None where none binds."""
 
     held: HeldOn
@@ -114,8 +111,7 @@ class CommitCommand:
     receipt: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExtendCommand:
+class ExtendCommand(NamedTuple):
     """An Extend. `limits` has one entry for each window, None where none denies."""
 
     held: HeldOn
@@ -134,8 +130,7 @@ class Restore(NamedTuple):
     grant_id: str  # of the grant that is made then, the part behind the slash
 
 
-@dataclass(frozen=True, slots=True)
-class RefundCommand:
+class RefundCommand(NamedTuple):
     """A Refund; of all that is left if no leg is named."""
 
     held: HeldOn
@@ -143,8 +138,7 @@ class RefundCommand:
     restores: Mapping[WindowRef, Restore]
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustCommand:
+class AdjustCommand(NamedTuple):
     """An Adjust, of amounts that may be below zero."""
 
     windows: Sequence[BudgetWindow]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.grants import Lot
 from authority.domain.money import Leg
-from authority.domain.policies import Money
+from authority.domain.policies import Money, Terms
 from authority.domain.ports import (
     AdjustCommand,
     CommitCommand,
@@ -29,6 +30,7 @@ from authority.hotstate.scripts import Verb
 
 _Row = TypeVar("_Row")
 
+_PARTS_MAX = 4096
 _NO_MONEY = Money((), frozenset())
 _FIRST_OTHER = 4  # among KEYS: behind the three that every call has
 
@@ -66,17 +68,21 @@ class Call:
         self._keys = keys
         self._offset_ms = offset_ms
         self._windows: dict[str, None] = {}
+        self._refs: set[WindowRef] = set()
         self._others: dict[str, int] = {}
         self._texts: dict[str, int] = {}
         self._items: list[str] = []
-        # What the items have of one and the same policy is written once.
+        # What items have of one and the same policy is written once; they keep it alive.
+        self._contexts: dict[int, int] = {}
         self._written: dict[int, str] = {}
 
     def add(self, item: Item) -> None:
         """Put an item behind the others."""
         keys = self._keys
         for ref in item.refs:
-            self._windows[keys.window(ref)] = None
+            if ref not in self._refs:
+                self._refs.add(ref)
+                self._windows[keys.window(ref)] = None
         checked = 1 if item.checked else 0
         answer = self._other(keys.answer(item.key)) if item.key else 0
         held = self._other(keys.reservation(item.reservation)) if item.reservation else 0
@@ -101,6 +107,12 @@ class Call:
         return self._texts.setdefault(text, len(self._texts) + 1)
 
     def _context(self, part: PolicyPart) -> int:
+        context = self._contexts.get(id(part))
+        if context is None:
+            context = self._contexts[id(part)] = self._text(self._context_text(part))
+        return context
+
+    def _context_text(self, part: PolicyPart) -> str:
         limits = " ".join("-" if limit is None else str(limit) for limit in part.limits)
         windows = self._once(part.windows, lambda window: self._window(window, part.debtors))
         lots = self._once(part.money.lots, self._lot)
@@ -109,7 +121,7 @@ class Call:
             f"{self._other(self._keys.rate(account))}:{per_minute}"
             for account, per_minute in (part.rates or {}).items()
         )
-        return self._text(f"{part.version};{part.rule};{limits};{windows};{lots};{prepaid};{rates}")
+        return f"{part.version};{part.rule};{limits};{windows};{lots};{prepaid};{rates}"
 
     def _once(self, rows: Sequence[_Row], write: Callable[[_Row], int]) -> str:
         written = self._written.get(id(rows))
@@ -154,14 +166,7 @@ def reserve_item(keyed: Keyed, command: ReserveCommand) -> Item:
         # A check has no key: it is decided anew each time.
         key="" if command.mode is ReserveMode.CHECK_ONLY else keyed.key,
         reservation=command.reservation_id,
-        policy=PolicyPart(
-            terms.policy_version,
-            rule=terms.refusal or "",
-            windows=terms.windows,
-            debtors=terms.debtors,
-            money=terms.money,
-            rates=terms.rates,
-        ),
+        policy=_part_of(terms),
         arguments=(
             command.reservation_id,
             terms.account,
@@ -171,6 +176,18 @@ def reserve_item(keyed: Keyed, command: ReserveCommand) -> Item:
             "1" if command.may_reclaim else "0",
             ";".join(f"{refusal or '-'} {_legs(option.legs)}" for option, refusal in options),
         ),
+    )
+
+
+@lru_cache(maxsize=_PARTS_MAX)
+def _part_of(terms: Terms) -> PolicyPart:
+    return PolicyPart(
+        terms.policy_version,
+        rule=terms.refusal or "",
+        windows=terms.windows,
+        debtors=terms.debtors,
+        money=terms.money,
+        rates=terms.rates,
     )
 
 

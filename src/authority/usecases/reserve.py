@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from authority.domain.errors import ReserveDenied, Unavailable
 from authority.domain.ids import tenant_of
@@ -23,8 +23,7 @@ _RECLAIMS_MAX = 4
 _CHECK_ROUNDS_MAX = 12
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveRequest:
+class ReserveRequest(NamedTuple):
     """A valid request. `ttl_ms` is in milliseconds; `durable` is false for durability HOT."""
 
     idempotency_key: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from authority.domain.budgets import Enforcement, OveragePolicy, WindowRef
 from authority.domain.errors import (
@@ -37,8 +36,7 @@ from authority.usecases.reserve import describe
 _Call = Callable[[Keyed, Located], Awaitable[Decision]]
 
 
-@dataclass(frozen=True, slots=True)
-class CommitRequest:
+class CommitRequest(NamedTuple):
     """A valid request."""
 
     idempotency_key: str
@@ -145,8 +143,7 @@ async def refund(
     return answer
 
 
-@dataclass(frozen=True, slots=True)
-class ExtendRequest:
+class ExtendRequest(NamedTuple):
     """A valid request. `ttl_ms` is 0 to leave the expiry as it is."""
 
     idempotency_key: str

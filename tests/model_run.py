@@ -107,7 +107,7 @@ class Run:
         try:
             answer = await call()
         except grpc.aio.AioRpcError as error:
-            refusal = Refusal(error)
+            refusal = Refusal.of(error)
             assert refusal.reason in {REASONS.get(expected), _other(expected)}, (refusal, expected)
             return None
         assert expected is None, (expected, answer)

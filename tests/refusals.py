@@ -68,7 +68,7 @@ async def outcomes(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[list[str]]
         try:
             await call
         except grpc.aio.AioRpcError as error:
-            refusal = Refusal(error)
+            refusal = Refusal.of(error)
             assert refusal.fields, error
             return refusal.fields
         return []

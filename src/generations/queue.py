@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
@@ -56,7 +56,8 @@ _URL_OPTIONS = {
     "username",
 }
 _BEAT_KEY_PREFIX = "paymaster:worker:"
-_SCAN_COUNT = 1000
+# The names of workers that have beaten, so that nobody has to look through all keys for them.
+_WORKERS_KEY = "paymaster:workers"
 _ERROR_KEY = "__error__"
 _PICKLE_START = b"\x80"
 
@@ -185,13 +186,26 @@ def worker_name(host: str, pid: int) -> str:
     return f"{host}:{pid}"
 
 
-def beat_key(host: str, pid: int) -> str:
+def beat_key(worker: str) -> str:
     """Return the key of a worker's beats."""
-    return f"{_BEAT_KEY_PREFIX}{worker_name(host, pid)}"
+    return f"{_BEAT_KEY_PREFIX}{worker}"
+
+
+async def write_beat(redis: Redis, beat: Beat) -> None:
+    """Show that a worker is alive, for BEAT_TTL_S seconds. Raises redis errors."""
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.set(beat_key(beat.worker), encode_beat(beat), ex=BEAT_TTL_S)
+    pipeline.sadd(_WORKERS_KEY, beat.worker)
+    await pipeline.execute()
+
+
+async def end_beats(redis: Redis, worker: str) -> None:
+    """Say that a worker has ended. Raises redis errors."""
+    await redis.delete(beat_key(worker))
 
 
 def encode_beat(beat: Beat) -> str:
-    """Return a beat as JSON, to be set at `beat_key` for BEAT_TTL_S seconds."""
+    """Return a beat as JSON."""
     assert beat.beat.tzinfo is not None, "a time without a zone means another time elsewhere"
     return json.dumps(asdict(beat) | {"beat": beat.beat.isoformat()}, separators=(",", ":"))
 
@@ -219,18 +233,23 @@ async def read_beats(redis: Redis) -> list[Beat]:
 
     Raises redis errors.
     """
-    keys = [key async for key in redis.scan_iter(f"{_BEAT_KEY_PREFIX}*", count=_SCAN_COUNT)]
-    if not keys:
+    workers = sorted(_text(name) for name in await cast("Any", redis.smembers(_WORKERS_KEY)))
+    if not workers:
         return []
-    beats: dict[str, Beat] = {}
-    for raw in await redis.mget(keys):
+    beats, gone = [], []
+    for worker, raw in zip(workers, await redis.mget(map(beat_key, workers)), strict=True):
         try:
-            # None: it went away between the two reads.
-            beat = decode_beat(raw or "")
+            beats.append(decode_beat(raw or ""))
         except ValueError:
-            continue
-        beats[beat.worker] = beat
-    return [beats[worker] for worker in sorted(beats)]
+            gone.append(worker)
+    if gone:
+        # One that beats again at this moment is named again by its next beat.
+        await cast("Any", redis.srem(_WORKERS_KEY, *gone))
+    return beats
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
 
 
 def _encode(value: object) -> object:

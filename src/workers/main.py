@@ -26,12 +26,11 @@ from generations.catalogue import Catalogue
 from generations.models import Kind
 from generations.queue import (
     BEAT_INTERVAL_S,
-    BEAT_TTL_S,
     Beat,
-    beat_key,
-    encode_beat,
+    end_beats,
     open_pool,
     worker_name,
+    write_beat,
 )
 from workers.config import WorkerSettings, describe
 from workers.database import DatabaseAway, Pool, make_pool, transaction
@@ -89,18 +88,17 @@ class WorkerProcess:
                 loop.cancel()
             await asyncio.wait(loops)
             with suppress(RedisError, OSError):
-                await self.redis.delete(beat_key(socket.gethostname(), os.getpid()))
+                await end_beats(self.redis, worker_name(socket.gethostname(), os.getpid()))
 
     async def _beat(self) -> None:
-        host, pid = socket.gethostname(), os.getpid()
         beat = Beat(
-            worker=worker_name(host, pid),
+            worker=worker_name(socket.gethostname(), os.getpid()),
             slots=self.settings.slots,
             running=tuple(self.runner.running),
             providers=tuple(self.providers),
             beat=now(),
         )
-        await self.redis.set(beat_key(host, pid), encode_beat(beat), ex=BEAT_TTL_S)
+        await write_beat(self.redis, beat)
 
 
 @asynccontextmanager

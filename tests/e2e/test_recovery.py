@@ -87,7 +87,7 @@ async def until_answered(call):
         try:
             return await call()
         except grpc.aio.AioRpcError as error:
-            refusal = Refusal(error)
+            refusal = Refusal.of(error)
             assert refusal.code != "UNAVAILABLE", refusal.message
             return refusal
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from generations.queue import (
     NotJson,
     beat_key,
     deserialize,
-    encode_beat,
+    end_beats,
     enqueue,
     job_id,
     open_pool,
@@ -28,6 +29,7 @@ from generations.queue import (
     read_beats,
     redis_settings,
     serialize,
+    write_beat,
 )
 
 GENERATION = "acme/0199a0b2-0000-7000-8000-000000000001"
@@ -137,13 +139,18 @@ async def test_beats_are_read_by_name_and_go_away(pool: ArqRedis):
     assert await read_beats(pool) == []
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     beats = [Beat(f"host:{pid}", 4, (GENERATION,), ("sandbox",), now) for pid in range(10, 40)]
-    for pid, beat in zip(range(10, 40), beats, strict=True):
-        await pool.set(beat_key("host", pid), encode_beat(beat), ex=BEAT_TTL_S)
-    await pool.set("paymaster:worker:stranger:1", "not a beat")
-    await pool.set("paymaster:other", "x")
+    for beat in beats:
+        await write_beat(pool, beat)
+    stranger = replace(beats[0], worker="stranger:1")
+    await write_beat(pool, stranger)
+    await pool.set(beat_key("stranger:1"), "not a beat")
     assert await read_beats(pool) == beats
-    await pool.delete(beat_key("host", 10))
+    assert 0 < await pool.ttl(beat_key("host:10")) <= BEAT_TTL_S
+    await end_beats(pool, "host:10")
     assert await read_beats(pool) == beats[1:]
+    # It may come back.
+    await write_beat(pool, beats[0])
+    assert await read_beats(pool) == beats
 
 
 async def test_the_pool_survives_what_the_settings_promise(redis_url: str):

@@ -84,7 +84,7 @@ async def test_every_answer_is_well_formed(acme, request):
             async with asyncio.timeout(seconds):
                 await send(acme, request)
     except grpc.aio.AioRpcError as error:
-        refusal = Refusal(error)
+        refusal = Refusal.of(error)
         assert refusal.reason in REASONS
         assert (refusal.detail(error_details_pb2.BadRequest) is not None) == (
             refusal.reason == "INVALID_FIELD"

@@ -27,7 +27,7 @@ from generations.queue import (
 def test_names():
     assert queue_name("image") == "paymaster:queue:image"
     assert job_id("acme/0199a0b2", 3) == "acme/0199a0b2:3"
-    assert beat_key("host-a", 17) == "paymaster:worker:host-a:17"
+    assert beat_key("host-a:17") == "paymaster:worker:host-a:17"
     with pytest.raises(ValueError, match="song"):
         queue_name("song")
 

@@ -120,7 +120,7 @@ async def test_other_verbs_and_sweeper_race_at_the_expiry(acme, core, sweeper, v
             try:
                 return (await getattr(acme, verb)(name, **extra)).reservation.state
             except grpc.aio.AioRpcError as error:
-                assert Refusal(error).metadata["state"] == "EXPIRED"
+                assert Refusal.of(error).metadata["state"] == "EXPIRED"
                 return EXPIRED
 
         state = await sweeper(core, call)

@@ -35,7 +35,7 @@ async def outcome(call):
     try:
         await call
     except grpc.aio.AioRpcError as error:
-        return Refusal(error)
+        return Refusal.of(error)
     return "OK"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import uuid
 
@@ -28,12 +29,12 @@ def operation(sequence, *, tenant="acme", epoch=1, key=None, text="{}"):
         reservation_id=name,
         account=tenant,
         state=ReservationState.COMMITTED if settles else ReservationState.HELD,
-        legs=(),
-        windows=(WINDOW,),
-        grants=(),
+        legs_text="",
+        windows_text=str(WINDOW),
+        grants_text="",
         option_index=0,
         late=False,
-        labels={"quote": "\"\\'"},
+        labels_text=json.dumps({"quote": "\"\\'"}),
         create_ms=1,
         expire_ms=2,
         settle_ms=0,

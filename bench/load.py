@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uvloop
 
-from bench.loads.limits import commits, fsyncs, nothing, pipelines, scripts
+from bench.loads.limits import commits, fsyncs, health, nothing, pipelines, scripts
 from bench.loads.operations import batches, cycles, holds, reserves, touches
 from bench.loads.plain import plain_cycles
 from bench.runner import Kinds, serve
@@ -13,6 +13,8 @@ KINDS: Kinds = {
     "unary cycles": lambda work: cycles(work, "unary"),
     "session cycles": lambda work: cycles(work, "session"),
     "locking cycles": lambda work: cycles(work, "locking"),
+    "quiet cycles": lambda work: cycles(work, "session", "quiet "),
+    "health": health,
     "unary reserves": reserves,
     "holds": holds,
     "session touches": touches,

@@ -60,7 +60,7 @@ class Machine:
         self.notes = notes
         self.token = ""
         self.hot = Population("hot")
-        self.thousand = Population("base", 10, 10, max(scale.tenants // 10, 1))
+        self.thousand = Population("base", 1, 10, max(scale.tenants, 1))
         self.spread = Population("wide", scale.tenants, 10, 10)
         self._stack = stack
         self._root_token = os.urandom(16).hex()

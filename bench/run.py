@@ -15,6 +15,7 @@ from bench.figures import (
     latency,
     memory,
     operations,
+    overload,
     peers,
     processes,
 )
@@ -29,13 +30,14 @@ FIGURES: Mapping[str, Measure] = {
     "batches": batches.measure,
     "latency": latency.measure,
     "processes": processes.measure,
+    "overload": overload.measure,
     "peers": peers.measure,
     "curves": curves.measure,
     "memory": memory.measure,
     "growth": growth.measure,
 }
 _BUSY_ELSEWHERE = 0.1
-FULL_ONLY = frozenset({"memory", "growth"})
+FULL_ONLY = frozenset({"memory", "growth", "overload"})
 
 
 async def run(

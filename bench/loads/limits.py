@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import hiredis
+from grpc_health.v1 import health_pb2
 from psycopg import AsyncConnection
 
 from bench.loads.transports import CALL_SECONDS, open_channels
@@ -43,6 +44,24 @@ async def nothing(work: Work) -> AsyncIterator[Step]:
             started = time.perf_counter()
             await next(methods)(b"", timeout=CALL_SECONDS)
             meter.done("no-op", started)
+
+        yield step
+
+
+@asynccontextmanager
+async def health(work: Work) -> AsyncIterator[Step]:
+    """Ask the product how it is."""
+    async with open_channels(work) as (channel,):
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+
+        async def step(_caller: int, meter: Meter) -> None:
+            started = time.perf_counter()
+            await check(health_pb2.HealthCheckRequest(), timeout=CALL_SECONDS)
+            meter.done("health", started)
 
         yield step
 

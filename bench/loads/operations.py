@@ -26,18 +26,18 @@ _DAY_SECONDS = 86_400
 
 
 @asynccontextmanager
-async def cycles(work: Work, way: str) -> AsyncIterator[Step]:
-    """Reserve, then Commit, by any user."""
+async def cycles(work: Work, way: str, mark: str = "") -> AsyncIterator[Step]:
+    """Reserve, then Commit, by any user; `mark` tells these from others' in the same run."""
     async with open_transport(work, way) as transport:
 
         async def step(_caller: int, meter: Meter) -> None:
             account = work.population.user(random.randrange(work.population.size))
             started = time.perf_counter()
             reservation_id = await transport.reserve(account)
-            meter.done("reserve", started)
+            meter.done(f"{mark}reserve", started)
             started = time.perf_counter()
             await transport.commit(reservation_id)
-            meter.done("commit", started)
+            meter.done(f"{mark}commit", started)
 
         yield step
 

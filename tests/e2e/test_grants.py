@@ -152,6 +152,21 @@ async def test_a_refund_makes_a_spent_grant_spendable_again(acme):
     assert await acme.differences() == []
 
 
+async def test_what_nobody_has_is_owed_by_a_spent_grant_whoever_read_the_policy_when(acme, core):
+    first = await acme.grant("acme", "CREDITS", 5)
+    last = await acme.grant("acme", "CREDITS", 10, priority=1)
+    await acme.commit((await hold(acme, 15)).reservation_id, {"CREDITS": 15})
+    core.context.policies.forget("acme")
+    await acme.adjust("acme", {"CREDITS": 11})
+    assert await numbers(acme, first) == (0, 5, 0, 0, 0)
+    assert await numbers(acme, last) == (0, 21, 0, -11, 0)
+    # It has to be levelled before anything else is spent.
+    await acme.grant("acme", "CREDITS", 12)
+    await refused(hold(acme, 2))
+    await hold(acme, 1)
+    assert await acme.differences() == []
+
+
 async def test_a_top_up_that_is_repeated_grants_once(acme):
     key = new_key()
     first = await acme.grant("acme", "CREDITS", 100, key=key)

@@ -139,14 +139,22 @@ SELECT budget.* FROM budget JOIN account USING (account) WHERE account.tenant = 
 ORDER BY budget.account, budget.budget;
 
 -- name: read_grants
--- Leaves out what has been spent, and what ended a month ago; never what is owed.
+-- Leaves out what has been spent, and what ended a month ago; never what is owed. Of each account and
+-- unit the last that may be spent stays, even if it is spent: what nobody has is a debt of that one.
 SELECT account_grant.* FROM account_grant
 LEFT JOIN LATERAL (
     SELECT coalesce(sum(reserved), 0) AS reserved, coalesce(sum(committed - refunded), 0) AS spent
     FROM window_total WHERE budget_key = grant_key
 ) AS counts ON recurrence = 'TOTAL'
+LEFT JOIN (
+    SELECT DISTINCT ON (account, unit) grant_key AS last_key FROM account_grant
+    WHERE tenant = %(tenant)s AND recurrence = 'TOTAL' AND effective_ms <= %(now_ms)s
+          AND (void_ms = 0 OR void_ms > %(now_ms)s) AND (expire_ms = 0 OR expire_ms > %(now_ms)s)
+    ORDER BY account, unit, priority DESC, (expire_ms = 0 AND void_ms = 0) DESC,
+             least(nullif(expire_ms, 0), nullif(void_ms, 0)) DESC, create_ms DESC, grant_id DESC
+) AS last_spendable ON last_key = grant_key
 WHERE tenant = %(tenant)s AND (
-    coalesce(counts.spent, 0) > amount
+    coalesce(counts.spent, 0) > amount OR last_key IS NOT NULL
     OR ((counts.spent IS NULL OR counts.spent < amount OR counts.reserved <> 0)
         AND (void_ms = 0 OR void_ms > %(ended_ms)s) AND (expire_ms = 0 OR expire_ms > %(ended_ms)s))
 )

@@ -84,8 +84,9 @@ class LedgerStore(AccountStore, PlanStore):
                 (ended if row["end_time"] else budgets).append(budget_of(row))
             cursor = await connection.execute(self._plan_sql["plans_of_tenant"], parameters)
             plans = [plan_of(row) for row in await cursor.fetchall()]
-            since = {"ended_ms": self._clock.now_ms() - _ENDED_MS}
-            cursor = await connection.execute(self._sql["read_grants"], parameters | since)
+            now_ms = self._clock.now_ms()
+            times = {"now_ms": now_ms, "ended_ms": now_ms - _ENDED_MS}
+            cursor = await connection.execute(self._sql["read_grants"], parameters | times)
             grants = [grant_of(row) for row in await cursor.fetchall()]
             cursor = await connection.execute(self._sql["read_prepaid_units"], parameters)
             prepaid = [(row["account"], Unit(row["unit"])) for row in await cursor.fetchall()]

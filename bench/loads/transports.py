@@ -131,13 +131,7 @@ async def open_transport(work: Work, way: str) -> AsyncIterator[Transport]:
     """Open `session`, `unary`, or `locking`: unary to the naive server of bench/bench_server.py."""
     if way == "session":
         async with AuthorityClient(work.address, token=work.token, timeout=CALL_SECONDS) as client:
-            # A client opens a session by itself; older ones are asked to.
-            older = getattr(client, "session", None)
-            if older is None:
-                yield SessionTransport(client)
-            else:
-                async with older() as session:
-                    yield SessionTransport(session)
+            yield SessionTransport(client)
     else:
         async with open_channels(work) as channels:
             yield UnaryTransport(channels, _SERVICES[way], work.token)

@@ -63,15 +63,19 @@ class Usage:
     image_output_tokens: int | None = None
     text_output_tokens: int | None = None
     billable_units: Decimal | None = None
+    seconds: Decimal | None = None
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self) if field.name != "billable_units"):
+        for name in (field.name for field in fields(self)):
+            if name in ("billable_units", "seconds"):
+                continue
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 0):
                 raise ValueError(f"{name} is {value!r}; must be an integer, 0 or more.")
-        units = self.billable_units
-        if units is not None and not (units.is_finite() and 0 <= units <= BILLABLE_UNITS_MAX):
-            raise ValueError(f"billable_units must be 0 to {BILLABLE_UNITS_MAX}.")
+        for name in ("billable_units", "seconds"):
+            units = getattr(self, name)
+            if units is not None and not (units.is_finite() and 0 <= units <= BILLABLE_UNITS_MAX):
+                raise ValueError(f"{name} must be 0 to {BILLABLE_UNITS_MAX}.")
         for kind in ("text_input_tokens", "image_input_tokens"):
             if (getattr(self, f"cached_{kind}") or 0) > (getattr(self, kind) or 0):
                 raise ValueError(f"cached_{kind} is more than {kind}, of which it is a part.")

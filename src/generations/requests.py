@@ -11,11 +11,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from generations.catalogue import AUTO, Catalogue, Kind, Model, Quality, RetiredModel, UnknownModel
 from generations.catalogue_file import SIZE
 from generations.pricing import price
+from generations.settings import NO_SETTINGS, Settings
 
 PROMPT_LENGTH_MAX = 32_000
 COUNT_MAX = 10
@@ -56,6 +57,7 @@ class GenerationRequest:
     size: str
     quality: str
     count: int
+    settings: Settings = NO_SETTINGS
 
 
 def validate_request(
@@ -100,14 +102,13 @@ def validate_request(
     return request
 
 
-def canonical(request: GenerationRequest) -> dict[str, str | int]:
+def canonical(request: GenerationRequest) -> dict[str, Any]:
     """Return the fields that make two requests the same, fit for JSON."""
-    return dataclasses.asdict(request) | {"kind": request.kind.value}
+    fields = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
+    return fields | {"kind": request.kind.value, "settings": request.settings.encode()}
 
 
-def differing_fields(
-    first: Mapping[str, str | int], second: Mapping[str, str | int]
-) -> tuple[str, ...]:
+def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the fields in which two canonical requests differ."""
     names = dict.fromkeys([*first, *second])
     return tuple(name for name in names if first.get(name) != second.get(name))

@@ -341,6 +341,7 @@ def _order(claim: Claim, attempt: Attempt) -> ProviderRequest:
         count=request.count,
         attempt_id=f"{claim.generation_id}:{attempt.number}",
         user=hashlib.sha256(f"paymaster:{request.account}".encode()).hexdigest(),
+        settings=request.settings,
     )
 
 

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from generations.models import Kind
 from generations.requests import GenerationRequest
+from generations.settings import Settings
 from workers.database import Pool, statements, transaction
 from workers.rows import (
     Answer,
@@ -306,6 +307,7 @@ def _claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
         size=row["size"],
         quality=row["quality"],
         count=row["count"],
+        settings=Settings.decode(row["settings"]),
     )
     return Claim(
         row["generation_id"],

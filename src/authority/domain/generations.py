@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class GenerationState(StrEnum):
@@ -39,7 +39,7 @@ class Generation:
     """
 
     generation_id: str
-    request: dict[str, str | int]
+    request: dict[str, Any]
     requeue_number: int
     state: GenerationState
     attempt_count: int
@@ -68,7 +68,7 @@ class GenerationStore(Protocol):
     """Keeps generations. Every method raises Unavailable if the store does not answer."""
 
     async def insert(
-        self, generation_id: str, key: str, request: dict[str, str | int]
+        self, generation_id: str, key: str, request: dict[str, Any]
     ) -> Generation | None:
         """Add a generation, QUEUED; None if the tenant has used the key."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
 from authority.domain.generations import Artifact, Generation, GenerationState, OpenCounts
 from authority.domain.ids import tenant_of
@@ -24,12 +25,16 @@ class PostgresGenerations:
         return await self._database.rows(self._sql[name], parameters)
 
     async def insert(
-        self, generation_id: str, key: str, request: dict[str, str | int]
+        self, generation_id: str, key: str, request: dict[str, Any]
     ) -> Generation | None:
         """Add a generation, QUEUED; None if the tenant has used the key."""
         tenant = tenant_of(generation_id)
         rows = await self._rows(
-            "insert_generation", generation_id=generation_id, tenant=tenant, key=key, **request
+            "insert_generation",
+            generation_id=generation_id,
+            tenant=tenant,
+            key=key,
+            **request | {"settings": Jsonb(request["settings"])},
         )
         return _generation(rows[0]) if rows else None
 
@@ -71,6 +76,7 @@ def _generation(row: DictRow) -> Generation:
             "size": row["size"],
             "quality": row["quality"],
             "count": row["count"],
+            "settings": row["settings"],
         },
         requeue_number=row["requeue_number"],
         state=state,

@@ -2,9 +2,9 @@
 
 -- name: insert_generation
 INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt, requested_model,
-                        size, quality, count)
+                        size, quality, count, settings)
 VALUES (%(generation_id)s, %(tenant)s, %(account)s, %(key)s, %(kind)s, %(prompt)s, %(model)s, %(size)s,
-        %(quality)s, %(count)s)
+        %(quality)s, %(count)s, %(settings)s)
 ON CONFLICT (tenant, idempotency_key) DO NOTHING
 RETURNING *, '[]'::json AS artifacts;
 

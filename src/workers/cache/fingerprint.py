@@ -1,7 +1,7 @@
 """What the similarity cache knows a request by.
 
 A scope is an equality: what may be served to a request was made for the same tenant, by the same
-model at the same quality and size, and as many. Within it the prompt decides.
+model at the same quality, size and settings, and as many. Within it the prompt decides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def fingerprint(request: GenerationRequest, *, model: str, quality: str) -> Fing
     """
     tenant = request.account.partition("/")[0]
     scope = [
-        NORMALISER_VERSION, tenant, request.kind, model, quality, request.size, request.count
+        NORMALISER_VERSION, tenant, request.kind, model, quality, request.size, request.count,
+        request.settings.encode(),
     ]  # fmt: skip
     normalised = normalise(request.prompt)
     return Fingerprint(

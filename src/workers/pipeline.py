@@ -21,7 +21,6 @@ another since; what such a worker still asks of the authority are repetitions.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -39,8 +38,9 @@ from workers.cache.fingerprint import fingerprint
 from workers.database import DatabaseAway
 from workers.files import are_there, store_files
 from workers.options import NoOption, legs, priced_options
+from workers.orders import InputMissing, Inputs, order, read_inputs
 from workers.outcomes import bill, describe_denial, failure_of, outcome_unknown, presumed
-from workers.providers.base import Provider, ProviderRequest, ProviderResult, ResumableProvider
+from workers.providers.base import Provider, ProviderResult, ResumableProvider
 from workers.providers.errors import AuthOrBilling, ProviderError, TimeoutUnknown
 from workers.rows import (
     Answer,
@@ -162,6 +162,12 @@ class Pipeline:
         """
         request = claim.request
         try:
+            # Before anything is held: one that is gone costs nothing then.
+            inputs = await read_inputs(self._store, self._artifacts, request.settings)
+        except InputMissing as error:
+            failure = Failure("reference_missing", str(error))
+            return await self._store.write_failure(claim, attempt, failure)
+        try:
             held = await self._authority.reserve(
                 request.account,
                 options=[
@@ -190,13 +196,13 @@ class Pipeline:
         attempt = await self._store.write_dispatch(
             claim, attempt, option_index=held.option_index, reservation_id=held.reservation_id
         )
-        return await self._call(claim, attempt)
+        return await self._call(claim, attempt, inputs)
 
     def _outlives_call(self, held: Reservation) -> bool:
         left = held.expire_time - self._clock() if held.expire_time else timedelta(0)
         return held.state is ReservationState.HELD and left >= CALL_MAX
 
-    async def _call(self, claim: Claim, attempt: Attempt) -> Attempt:
+    async def _call(self, claim: Claim, attempt: Attempt, inputs: Inputs) -> Attempt:
         """Call the provider, and write down what is to be paid and what was made."""
         now = attempt
 
@@ -205,8 +211,9 @@ class Pipeline:
             now = await _patiently(lambda: self._store.write_remote_id(claim, attempt, remote_id))
 
         provider = self._providers[attempt.option.provider]
+        request = order(self._catalogue, claim, attempt, inputs)
         try:
-            result = await provider.generate(_order(claim, attempt), on_submitted=on_submitted)
+            result = await provider.generate(request, on_submitted=on_submitted)
         except ProviderError as error:
             return await self._write_error(claim, now, error)
         return await self._write_result(claim, now, result)
@@ -218,8 +225,10 @@ class Pipeline:
             answer = presumed(claim, attempt, outcome_unknown(claim, attempt))
             log.warning("attempt_presumed_spent", attempt=attempt.number)
             return await self._store.write_answer(claim, attempt, answer)
+        # What it was made of, the provider has.
+        request = order(self._catalogue, claim, attempt)
         try:
-            result = await provider.resume(_order(claim, attempt), attempt.remote_id)
+            result = await provider.resume(request, attempt.remote_id)
         except ProviderError as error:
             return await self._write_error(claim, attempt, error)
         return await self._write_result(claim, attempt, result)
@@ -330,21 +339,6 @@ class Pipeline:
         )
         await self._store.finish(claim, end, settled=settled)
         log.info("generation_failed", reason=failure.reason)
-
-
-def _order(claim: Claim, attempt: Attempt) -> ProviderRequest:
-    request, option = claim.request, attempt.option
-    return ProviderRequest(
-        kind=request.kind,
-        model=option.model,
-        prompt=request.prompt,
-        size=request.size,
-        quality=option.quality,
-        count=request.count,
-        attempt_id=f"{claim.generation_id}:{attempt.number}",
-        user=hashlib.sha256(f"paymaster:{request.account}".encode()).hexdigest(),
-        settings=request.settings,
-    )
 
 
 def _key(claim: Claim, attempt: Attempt, verb: str) -> str:

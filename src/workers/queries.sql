@@ -160,3 +160,7 @@ ORDER BY generation_id LIMIT %(limit)s;
 UPDATE generation SET requeue_number = requeue_number + 1
 WHERE generation_id = ANY(%(generation_ids)s)
 RETURNING generation_id, kind, requeue_number;
+
+-- name: find_artifacts
+SELECT artifact.* FROM artifact JOIN generation USING (generation_id)
+WHERE artifact_id = ANY(%(artifact_ids)s) AND state = 'SUCCEEDED';

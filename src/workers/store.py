@@ -223,6 +223,19 @@ class WorkStore:
                 {"tenant": tenant, "generation_id": hit.generation_id},
             )
 
+    # What requests name.
+
+    async def find_artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:
+        """Return those of the artifacts that generations which SUCCEEDED have, by id."""
+        async with transaction(self._pool) as connection:
+            cursor = await connection.execute(
+                self._sql["find_artifacts"], {"artifact_ids": list(artifact_ids)}
+            )
+            rows = await cursor.fetchall()
+        return {
+            row["artifact_id"]: Artifact(*(row[name] for name in Artifact._fields)) for row in rows
+        }
+
     # Parts of the above.
 
     @asynccontextmanager

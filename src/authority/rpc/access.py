@@ -98,7 +98,10 @@ NAMING_FIELDS = frozenset(
         "generation_id",
         "generation_ids",
         "grant_id",
+        "mask",
         "parent",
+        "parent_id",
+        "references",
         "reservation_id",
         "tenant",
     }

@@ -18,10 +18,10 @@ _ROLES = {value: role for role, value in ROLES.items()}
 
 def read_submission(reader: Reader, request: messages.SubmitGenerationRequest) -> Submission:
     """Read a submission; what is wrong with its own fields is noted, not raised."""
-    account = reader.account(request.account)
+    key, account = reader.key(request.idempotency_key), reader.account(request.account)
     priority = enum_name(messages.Priority, request.priority)
     return Submission(
-        idempotency_key=reader.key(request.idempotency_key),
+        idempotency_key=key,
         account=account,
         kind=read_kind(reader, request.kind) or "",
         prompt=request.prompt,

@@ -28,8 +28,8 @@ from workers.limits.scripts import LimitScript, load
 
 # `counts`, `opens` and `ignores` are those of the table in workers/providers/errors.py.
 Outcome = Literal["succeeded", "counts", "opens", "ignores"]
-# A place outlives its worker by two leases of a generation: whoever takes the generation over, which
-# takes one lease, still finds its place taken by it.
+# A place outlives its worker by two leases of a generation. To take the generation over takes one,
+# so that it still finds its own place, and nobody else has got it meanwhile.
 _LEASES_PER_PLACE = 2
 RENEWALS_PER_LEASE = 4
 AWAY_S = 3.0
@@ -141,7 +141,7 @@ class Limits:
         return slot
 
     async def release(self, slot: Slot) -> None:
-        """Give a slot back, which may have been before. Never raises: its lease passes by itself."""
+        """Give a slot back, once or more. Never raises: its lease passes by itself."""
         if slot not in self._held:
             return
         self._held.discard(slot)

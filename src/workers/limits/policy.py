@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import json
+from typing import Annotated
 
-from generations.queue_control import LIMIT_MAX
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from generations.queue_control import LIMIT_MAX, provider_subject
+
+
+def _read_json(text: object) -> object:
+    """Read the variable here: what is no JSON is to be named like any other wrong setting."""
+    if not isinstance(text, str):
+        return text
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError('must be JSON such as {"fal": {"concurrency": 2}}') from None
+    for provider in found if isinstance(found, dict) else ():
+        provider_subject(provider)
+    return found
 
 
 class ProviderLimits(BaseModel):
@@ -22,10 +38,12 @@ class LimitSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WORKERS_", extra="ignore", env_ignore_empty=True)
 
-    provider_limits: dict[str, ProviderLimits] = Field(
-        default={},
-        description="Limits by provider, in JSON:"
-        ' `{"fal": {"concurrency": 2, "per_minute": 60}}`; 0 is no limit.',
+    provider_limits: Annotated[dict[str, ProviderLimits], NoDecode, BeforeValidator(_read_json)] = (
+        Field(
+            default={},
+            description="Limits by provider, in JSON:"
+            ' `{"fal": {"concurrency": 2, "per_minute": 60}}`; 0 is no limit.',
+        )
     )
     provider_concurrency: int = Field(
         default=32,

@@ -134,7 +134,7 @@ class Limits:
         self._seen_run = run
         if why:
             retry_s = int(wait_ms[0]) / 1000
-            log.info("slot_refused", provider=provider, why=why, retry_s=retry_s)
+            log.debug("slot_refused", provider=provider, why=why, retry_s=retry_s)
             raise Busy(provider, why, retry_s)
         slot = Slot(provider, account, generation_id)
         self._held.add(slot)

@@ -19,7 +19,8 @@ function breaker.look(key, held, id, now)
     return number(found[1], 0) - now, 'breaker_open'
   end
   local probe = found[2] or ''
-  if probe ~= '' and probe ~= id and redis.call('ZSCORE', held, probe) then
+  -- A probe that has died holds its place no more, though nobody may have tidied it away.
+  if probe ~= '' and probe ~= id and number(redis.call('ZSCORE', held, probe), 0) > now then
     return 1000, 'breaker_probing'
   end
   return 0

@@ -130,6 +130,16 @@ async def test_an_account_has_a_limit_of_its_own(redis, clock):
     assert not isinstance(await ask(limits, "2"), str)
 
 
+async def test_a_generation_that_asks_for_two_providers_has_one_place_in_its_account(redis, clock):
+    limits = limited(redis, account_concurrency=1)
+    fal = await ask(limits)
+    other = await limits.acquire("openai", account="acme", generation_id="acme/one", rank_ms=0)
+    await limits.release(fal)
+    assert await ask(limits, "two") == "account_concurrency"
+    await limits.release(other)
+    assert not isinstance(await ask(limits, "two"), str)
+
+
 async def test_no_minute_sees_more_calls_than_may_be(redis, clock):
     limits = limited(redis, concurrency=0, rate=20)
     granted = []

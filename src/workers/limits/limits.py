@@ -145,13 +145,15 @@ class Limits:
         if slot not in self._held:
             return
         self._held.discard(slot)
+        # A generation that has asked for several providers has one place in its account.
+        is_last = all(other.generation_id != slot.generation_id for other in self._held)
         try:
             await self._run(
                 LimitScript.RELEASE,
                 [
                     LIMITS_KEY,
                     *(_provider_key(slot.provider, part) for part in ("breaker", "rate", "held")),
-                    _account_key(slot.account, "held"),
+                    *([_account_key(slot.account, "held")] if is_last else []),
                 ],
                 [
                     *(slot.generation_id, provider_subject(slot.provider)),

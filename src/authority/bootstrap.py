@@ -107,7 +107,7 @@ class Core:
         response.workers.extend(
             admin_service_pb2.WorkerStatus(
                 worker=beat.worker,
-                slot_count=beat.slots,
+                slot_count=beat.slot_count,
                 running_count=len(beat.running),
                 providers=beat.providers,
             )

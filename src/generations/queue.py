@@ -1,8 +1,14 @@
-"""The queue between the authority, which enqueues, and the workers, which consume.
+"""The queues between the authority, which enqueues, and the workers, which consume.
 
 A job is a wake-up call: it carries a generation's id and nothing else, for the durable row is the
-truth. Entries are JSON: whoever can write to Redis must not be able to run code in a worker. Beside
-the queues each worker keeps a key that says it is alive, and that goes away when its beats stop.
+truth. Entries are JSON: whoever can write to Redis must not be able to run code in a worker.
+
+Each kind has a queue: a sorted set of job ids by score, which is when the job is to run, in ms. The
+score of a new job is its time of submission moved by its priority (`score_ms`), so that none waits
+for ever; that of one to be run later is that time. Jobs of the priority BATCH are besides in a
+second set while they wait, by their time of submission: a worker with nothing else to do takes them
+from there before their score says so, and one in four jobs comes from there once they have waited
+for BATCH_PATIENCE.
 """
 
 from __future__ import annotations
@@ -10,14 +16,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from importlib.resources import files
+from typing import Any
 from urllib.parse import urlsplit
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.constants import job_key_prefix, result_key_prefix
-from redis.asyncio import Redis
+from arq.jobs import serialize_job
+from arq.utils import timestamp_ms
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
@@ -26,17 +33,21 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from generations.models import Kind
+from generations.settings import Priority
 
 FUNCTION_NAME = "run_generation"
 JOB_EXPIRY = timedelta(days=30)
-ENQUEUE_ATTEMPTS_MAX = 3
+PRIORITY_OFFSETS = {
+    Priority.HIGH: timedelta(seconds=-60),
+    Priority.NORMAL: timedelta(0),
+    Priority.BATCH: timedelta(seconds=300),
+}
+# They start within their 300 s, though every slot may be taken when their turn comes.
+BATCH_PATIENCE = timedelta(seconds=240)
 # A store that restarts is back within these 20 s; arq's own settings would end the worker.
 RETRY_DELAY_S = 0.5
 RETRIES_MAX = 40
 ERROR_MESSAGE_LENGTH_MAX = 500
-BEAT_INTERVAL_S = 5
-# Two beats may be lost before a worker counts as gone.
-BEAT_TTL_S = 3 * BEAT_INTERVAL_S
 
 _URL_FORM = "it looks like redis://:password@host:6379/0."
 _URL_OPTIONS = {
@@ -55,11 +66,9 @@ _URL_OPTIONS = {
     "unix_socket_path",
     "username",
 }
-_BEAT_KEY_PREFIX = "paymaster:worker:"
-# The names of workers that have beaten, so that nobody has to look through all keys for them.
-_WORKERS_KEY = "paymaster:workers"
 _ERROR_KEY = "__error__"
 _PICKLE_START = b"\x80"
+_ENQUEUE = (files("generations") / "scripts" / "enqueue.lua").read_text()
 
 
 class NotJson(ValueError):
@@ -85,6 +94,21 @@ class QueueSettings(RedisSettings):
 def queue_name(kind: str) -> str:
     """Return the name of a kind's queue, which is its key. Raises ValueError for no kind."""
     return f"paymaster:queue:{Kind(kind)}"
+
+
+def polite_key(kind: str) -> str:
+    """Return the key of what waits in a kind's queue with the priority BATCH."""
+    return f"{queue_name(kind)}:polite"
+
+
+def wake_channel(kind: str) -> str:
+    """Return the channel on which workers hear of new jobs of a kind."""
+    return f"{queue_name(kind)}:wake"
+
+
+def score_ms(priority: Priority, since: datetime) -> float:
+    """Return the score of a generation submitted at a time: the lower, the sooner its turn."""
+    return (since + PRIORITY_OFFSETS[priority]).timestamp() * 1000
 
 
 def job_id(generation_id: str, requeue_number: int) -> str:
@@ -146,110 +170,41 @@ async def open_pool(url: str) -> ArqRedis:
     )
 
 
-async def enqueue(pool: ArqRedis, generation_id: str, requeue_number: int, kind: str) -> bool:
+async def enqueue(
+    pool: ArqRedis,
+    generation_id: str,
+    requeue_number: int,
+    kind: str,
+    priority: Priority = Priority.NORMAL,
+    *,
+    since: datetime | None = None,
+    run_at: datetime | None = None,
+) -> bool:
     """Put a generation's job into its kind's queue.
 
-    Returns False if that job is there already or has ended lately. Raises redis errors; then and
-    when the caller dies the job may or may not be there, and repeating is safe.
+    `since` is when the generation was submitted, if not just now; `run_at` when it is to run, if
+    not as soon as can be. Returns False if that job is there already or has ended lately. Raises
+    redis errors; then and when the caller dies the job may or may not be there, and repeating is
+    safe.
     """
     assert pool.job_serializer is serialize, "a pool without it would write pickles"
     name = job_id(generation_id, requeue_number)
-    for _ in range(ENQUEUE_ATTEMPTS_MAX):
-        job = await pool.enqueue_job(
-            FUNCTION_NAME,
-            generation_id,
-            _job_id=name,
-            _queue_name=queue_name(kind),
-            _expires=JOB_EXPIRY,
-        )
-        if job is not None:
-            return True
-        # arq says the same when its connection was lost halfway, and then nothing may be there.
-        if await pool.exists(job_key_prefix + name, result_key_prefix + name):
-            return False
-    raise RedisConnectionError(f"The job {name} could not be enqueued; the connection was lost.")
+    entry = serialize_job(
+        FUNCTION_NAME, (generation_id,), {}, None, timestamp_ms(), serializer=serialize
+    )
+    added = await pool.register_script(_ENQUEUE)(
+        keys=[job_key_prefix + name, result_key_prefix + name, queue_name(kind), polite_key(kind)],
+        args=[
+            *(name, entry, int(JOB_EXPIRY.total_seconds() * 1000)),
+            int(PRIORITY_OFFSETS[priority].total_seconds() * 1000),
+            *(_ms(since), _ms(run_at), wake_channel(kind)),
+        ],
+    )
+    return bool(added)
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """One sign of life. `running` has the ids of the generations at work, at most `slots`."""
-
-    worker: str
-    slots: int
-    running: tuple[str, ...]
-    providers: tuple[str, ...]
-    beat: datetime
-
-
-def worker_name(host: str, pid: int) -> str:
-    """Return a worker's name, as in its beats."""
-    return f"{host}:{pid}"
-
-
-def beat_key(worker: str) -> str:
-    """Return the key of a worker's beats."""
-    return f"{_BEAT_KEY_PREFIX}{worker}"
-
-
-async def write_beat(redis: Redis, beat: Beat) -> None:
-    """Show that a worker is alive, for BEAT_TTL_S seconds. Raises redis errors."""
-    pipeline = redis.pipeline(transaction=False)
-    pipeline.set(beat_key(beat.worker), encode_beat(beat), ex=BEAT_TTL_S)
-    pipeline.sadd(_WORKERS_KEY, beat.worker)
-    await pipeline.execute()
-
-
-async def end_beats(redis: Redis, worker: str) -> None:
-    """Say that a worker has ended. Raises redis errors."""
-    await redis.delete(beat_key(worker))
-
-
-def encode_beat(beat: Beat) -> str:
-    """Return a beat as JSON."""
-    assert beat.beat.tzinfo is not None, "a time without a zone means another time elsewhere"
-    return json.dumps(asdict(beat) | {"beat": beat.beat.isoformat()}, separators=(",", ":"))
-
-
-def decode_beat(raw: bytes | str) -> Beat:
-    """Return the beat that was encoded; keys of a newer version are passed over.
-
-    Raises ValueError.
-    """
-    try:
-        data = json.loads(raw)
-        return Beat(
-            worker=str(data["worker"]),
-            slots=int(data["slots"]),
-            running=tuple(map(str, data["running"])),
-            providers=tuple(map(str, data["providers"])),
-            beat=datetime.fromisoformat(data["beat"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError("A worker's heartbeat is malformed.") from error
-
-
-async def read_beats(redis: Redis) -> list[Beat]:
-    """Return the last beat of every worker alive, by name; what is malformed is no worker.
-
-    Raises redis errors.
-    """
-    workers = sorted(_text(name) for name in await cast("Any", redis.smembers(_WORKERS_KEY)))
-    if not workers:
-        return []
-    beats, gone = [], []
-    for worker, raw in zip(workers, await redis.mget(map(beat_key, workers)), strict=True):
-        try:
-            beats.append(decode_beat(raw or ""))
-        except ValueError:
-            gone.append(worker)
-    if gone:
-        # One that beats again at this moment is named again by its next beat.
-        await cast("Any", redis.srem(_WORKERS_KEY, *gone))
-    return beats
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+def _ms(time: datetime | None) -> str:
+    return "" if time is None else f"{time.timestamp() * 1000:.0f}"
 
 
 def _encode(value: object) -> object:

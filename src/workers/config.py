@@ -7,7 +7,10 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from generations.models import Kind
+from workers.limits import LimitSettings
 
 
 def _check_database_url(url: SecretStr) -> SecretStr:
@@ -22,10 +25,10 @@ def _check_database_url(url: SecretStr) -> SecretStr:
     return url
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(LimitSettings):
     """Every setting of a worker, with its variable, default and meaning.
 
-    Those of the providers are in workers/providers.
+    Those of the limits are in workers/limits, those of the providers in workers/providers.
     """
 
     # A variable that is set to nothing is one that is not set.
@@ -72,7 +75,15 @@ class WorkerSettings(BaseSettings):
         validation_alias="PAYMASTER_ARTIFACTS",
         description="Where to store what was made: a folder, or a file:// URL.",
     )
-    slots: int = Field(default=8, ge=1, le=200, description="How many generations to run at once.")
+    image_slots: int = Field(
+        default=8, ge=0, le=200, description="How many images to make at once; 0 leaves them."
+    )
+    chat_slots: int = Field(
+        default=16, ge=0, le=200, description="How many chats to answer at once; 0 leaves them."
+    )
+    video_slots: int = Field(
+        default=4, ge=0, le=200, description="How many videos to make at once; 0 leaves them."
+    )
     lease_s: float = Field(
         default=15.0,
         ge=0.5,
@@ -91,6 +102,22 @@ class WorkerSettings(BaseSettings):
     log_format: str = Field(
         default="json", pattern="^(json|console)$", description="`json`, or `console` for people."
     )
+
+    @property
+    def slots(self) -> dict[Kind, int]:
+        """How many generations of each kind to run at once; without kinds that it leaves."""
+        slots = {Kind.IMAGE: self.image_slots, Kind.CHAT: self.chat_slots}
+        slots[Kind.VIDEO] = self.video_slots
+        return {kind: count for kind, count in slots.items() if count}
+
+    @model_validator(mode="after")
+    def _check_slots(self) -> Self:
+        if not self.slots:
+            raise ValueError(
+                "One of WORKERS_IMAGE_SLOTS, WORKERS_CHAT_SLOTS and WORKERS_VIDEO_SLOTS must be"
+                " more than 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _read_token_file(self) -> Self:

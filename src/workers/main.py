@@ -1,4 +1,4 @@
-"""A worker process: wires it up, runs it, and keeps its claims and its sign of life up."""
+"""Wires a worker process up, and runs it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 import structlog
@@ -23,19 +22,12 @@ from redis.exceptions import RedisError
 from clients import AuthorityClient, tls_credentials
 from generations.artifacts import ArtifactStore, BadLocation
 from generations.catalogue import Catalogue
-from generations.models import Kind
-from generations.queue import (
-    BEAT_INTERVAL_S,
-    Beat,
-    end_beats,
-    open_pool,
-    worker_name,
-    write_beat,
-)
+from generations.queue import open_pool
 from workers.config import WorkerSettings, describe
 from workers.database import DatabaseAway, Pool, make_pool, transaction
+from workers.limits import Limits
 from workers.pipeline import Pipeline
-from workers.providers.base import Provider
+from workers.process import WorkerProcess
 from workers.providers.registry import live_providers
 from workers.providers.settings import ProviderSettings
 from workers.reconciler import Reconciler
@@ -46,7 +38,6 @@ from workers.worker import BudgetWorker
 
 _START_SECONDS = 15.0
 _AUTHORITY_SECONDS = 10.0
-_RENEWALS_PER_LEASE = 4
 _CONNECTIONS_MAX = 20
 
 log = structlog.get_logger("workers")
@@ -59,46 +50,6 @@ class StartError(Exception):
 def now() -> datetime:
     """Return the time, in UTC."""
     return datetime.now(UTC)  # noqa: TID251  # The clock that others are given.
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerProcess:
-    """All that a worker process has."""
-
-    settings: WorkerSettings
-    redis: ArqRedis
-    runner: Runner
-    worker: BudgetWorker
-    reconciler: Reconciler
-    providers: dict[str, Provider]
-
-    async def run(self) -> None:
-        """Work until the worker is stopped. Raises what ends arq's loop."""
-        renew_s = self.settings.lease_s / _RENEWALS_PER_LEASE
-        loops = [
-            asyncio.create_task(_repeat(renew_s, self.runner.renew_leases)),
-            asyncio.create_task(_repeat(renew_s, self.worker.renew_leases)),
-            asyncio.create_task(_repeat(BEAT_INTERVAL_S, self._beat)),
-            asyncio.create_task(_repeat(self.settings.reconcile_s, self.reconciler.run_once)),
-        ]
-        try:
-            await self.worker.run_until_stopped()
-        finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.wait(loops)
-            with suppress(RedisError, OSError):
-                await end_beats(self.redis, worker_name(socket.gethostname(), os.getpid()))
-
-    async def _beat(self) -> None:
-        beat = Beat(
-            worker=worker_name(socket.gethostname(), os.getpid()),
-            slots=self.settings.slots,
-            running=tuple(self.runner.running),
-            providers=tuple(self.providers),
-            beat=now(),
-        )
-        await write_beat(self.redis, beat)
 
 
 @asynccontextmanager
@@ -123,21 +74,35 @@ async def open_worker(
         redis = await _open_redis(settings)
         stack.push_async_callback(redis.aclose, close_connection_pool=True)
         authority = await stack.enter_async_context(_open_authority(settings))
+        limits = Limits(redis, settings, lease_s=settings.lease_s)
         store = WorkStore(pool)
         pipeline = Pipeline(store, authority, providers, artifacts, Catalogue.load(), now)
         # Not the name alone: another process may have had it before.
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid_utils.uuid7()}"
         runner = Runner(store, pipeline.run, owner=owner, lease_s=settings.lease_s)
-        worker = BudgetWorker(
-            runner.run,
-            Kind.IMAGE,
-            redis=redis,
-            name=owner,
-            slots=settings.slots,
-            lease_s=settings.lease_s,
-            completion_wait_s=settings.completion_wait_s,
+        workers = [
+            BudgetWorker(
+                runner.run,
+                kind,
+                redis=redis,
+                name=owner,
+                slots=slots,
+                lease_s=settings.lease_s,
+                completion_wait_s=settings.completion_wait_s,
+            )
+            for kind, slots in settings.slots.items()
+        ]
+        yield WorkerProcess(
+            settings,
+            redis,
+            runner,
+            workers,
+            limits,
+            Reconciler(pool, redis),
+            providers,
+            now,
+            now(),
         )
-        yield WorkerProcess(settings, redis, runner, worker, Reconciler(pool, redis), providers)
 
 
 def _open_authority(settings: WorkerSettings) -> AuthorityClient:
@@ -158,7 +123,7 @@ def _open_authority(settings: WorkerSettings) -> AuthorityClient:
 
 
 async def _open_database(settings: WorkerSettings) -> Pool:
-    size_max = min(settings.slots + 4, _CONNECTIONS_MAX)
+    size_max = min(sum(settings.slots.values()) + 4, _CONNECTIONS_MAX)
     pool = make_pool(settings.database_url.get_secret_value(), size_max=size_max)
     try:
         await pool.open(wait=True, timeout=_START_SECONDS)
@@ -188,25 +153,13 @@ async def _open_redis(settings: WorkerSettings) -> ArqRedis:
         ) from None
 
 
-async def _repeat(seconds: float, action: Callable[[], Awaitable[object]]) -> None:
-    """Do something again and again. What is away is waited for; no fault ends it."""
-    while True:
-        try:
-            await action()
-        except (DatabaseAway, RedisError, OSError) as error:
-            log.warning("upkeep_postponed", action=action.__qualname__, reason=type(error).__name__)
-        except Exception:
-            log.exception("upkeep_failed", action=action.__qualname__)
-        await asyncio.sleep(seconds)
-
-
 async def serve(settings: WorkerSettings, provider_settings: ProviderSettings) -> None:
     """Work until the process is told to stop: once to let work end, twice to stop at once."""
     async with open_worker(settings, provider_settings) as process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, process.worker.stop, number)
-        log.info("worker_started", slots=settings.slots, providers=list(process.providers))
+            loop.add_signal_handler(number, process.stop, number)
+        log.info("worker_started", slots=dict(settings.slots), providers=list(process.providers))
         await process.run()
     log.info("worker_stopped")
 

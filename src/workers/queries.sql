@@ -159,7 +159,7 @@ ORDER BY generation_id LIMIT %(limit)s;
 -- name: raise_requeue_numbers
 UPDATE generation SET requeue_number = requeue_number + 1
 WHERE generation_id = ANY(%(generation_ids)s)
-RETURNING generation_id, kind, requeue_number;
+RETURNING generation_id, kind, requeue_number, priority, create_time, next_try_time;
 
 -- name: find_artifacts
 SELECT artifact.* FROM artifact JOIN generation USING (generation_id)

@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 
 from generations.models import Kind
 from generations.queue import enqueue, job_id, queue_name
+from generations.settings import Priority
 from workers.database import Pool, statements, transaction
 
 # Whoever wrote a row younger than this is probably about to enqueue its job.
@@ -78,7 +79,14 @@ class Reconciler:
         rows = await self._rows("raise_requeue_numbers", generation_ids=generation_ids)
         for row in rows:
             await enqueue(
-                self._redis, row["generation_id"], row["requeue_number"], Kind(row["kind"])
+                self._redis,
+                row["generation_id"],
+                row["requeue_number"],
+                Kind(row["kind"]),
+                Priority(row["priority"]),
+                # So that it has the turn that it had.
+                since=row["create_time"],
+                run_at=row["next_try_time"],
             )
         return len(rows)
 

@@ -34,7 +34,20 @@ async def start(**variables):
     [
         ({}, ["DATABASE_URL", "REDIS_URL"]),
         ({"DATABASE_URL": "mysql://me:hidden@here/db"}, ["DATABASE_URL: must be a URL such as"]),
-        ({"WORKERS_SLOTS": "many", "WORKERS_LEASE_S": "0"}, ["WORKERS_SLOTS", "WORKERS_LEASE_S"]),
+        (
+            {"WORKERS_IMAGE_SLOTS": "many", "WORKERS_LEASE_S": "0"},
+            ["WORKERS_IMAGE_SLOTS", "WORKERS_LEASE_S"],
+        ),
+        (
+            {f"WORKERS_{kind}_SLOTS": "0" for kind in ("IMAGE", "CHAT", "VIDEO")},
+            ["WORKERS_VIDEO_SLOTS must be more than 0"],
+        ),
+        ({"WORKERS_PROVIDER_LIMITS": "{fal: 2}"}, ["WORKERS_PROVIDER_LIMITS: must be JSON"]),
+        ({"WORKERS_PROVIDER_LIMITS": '{"Fal ": {}}'}, ["'Fal ' is no provider's name"]),
+        (
+            {"WORKERS_PROVIDER_LIMITS": '{"fal": {"concurrency": -1}}'},
+            ["WORKERS_PROVIDER_LIMITS: Input should be greater than or equal to 0"],
+        ),
         ({"PAYMASTER_TOKEN_FILE": "/no/such/file"}, ["PAYMASTER_TOKEN_FILE can't be read"]),
         ({"OPENAI_BASE_URL": "nonsense"}, ["OPENAI_BASE_URL"]),
     ],

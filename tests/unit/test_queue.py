@@ -9,19 +9,18 @@ from datetime import UTC, datetime
 
 import pytest
 
+from generations.beats import Beat, beat_key, decode_beat, encode_beat
 from generations.queue import (
-    Beat,
     JobError,
     NotJson,
-    beat_key,
-    decode_beat,
     deserialize,
-    encode_beat,
     job_id,
     queue_name,
     redis_settings,
+    score_ms,
     serialize,
 )
+from generations.settings import Priority
 
 
 def test_names():
@@ -105,12 +104,24 @@ def test_a_bad_url_is_refused_without_repeating_it(url: str):
 
 
 def test_a_beat_comes_back_as_it_was_and_a_newer_one_is_understood():
-    beat = Beat(
-        "host-a:17", 4, ("acme/1",), ("openai", "sandbox"), datetime(2026, 11, 21, tzinfo=UTC)
-    )
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    slots = {"image": 4, "chat": 2}
+    beat = Beat("host-a:17", "0.1.0", now, now, slots, ("acme/1",), ("openai", "sandbox"))
+    assert beat.slot_count == 6
     assert decode_beat(encode_beat(beat)) == beat
-    newer = json.loads(encode_beat(beat)) | {"version": "2"}
+    newer = json.loads(encode_beat(beat)) | {"colour": "red"}
     assert decode_beat(json.dumps(newer)) == beat
-    for raw in ("", "[]", "{}", '{"worker": 1}', "null", encode_beat(beat).replace("4", '"x"', 1)):
+    wrong = encode_beat(beat).replace("4", '"x"', 1)
+    for raw in ("", "[]", "{}", '{"worker": 1}', "null", wrong):
         with pytest.raises(ValueError, match="malformed"):
             decode_beat(raw)
+
+
+def test_the_turn_of_a_generation_is_its_time_moved_by_its_priority():
+    def turn(priority, minute):
+        return score_ms(priority, datetime(2026, 11, 21, 12, minute, tzinfo=UTC))
+
+    assert turn(Priority.HIGH, 0) < turn(Priority.NORMAL, 0) < turn(Priority.BATCH, 0)
+    assert turn(Priority.HIGH, 1) == turn(Priority.NORMAL, 0)
+    assert turn(Priority.BATCH, 0) < turn(Priority.HIGH, 7)
+    assert turn(Priority.NORMAL, 0) == datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp() * 1000

@@ -9,8 +9,10 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from authority.domain.generations import Generation
+from generations.beats import Beat, read_beats
 from generations.models import Kind
-from generations.queue import Beat, enqueue, open_pool, read_beats
+from generations.queue import enqueue, open_pool
+from generations.settings import Priority
 
 # A caller does not wait longer for the queue: its row is written, and the reconciler does the rest.
 _ENQUEUE_SECONDS = 1.0
@@ -34,7 +36,11 @@ class QueuedJobs:
             async with asyncio.timeout(_ENQUEUE_SECONDS):
                 pool = await self._opened()
                 kind = Kind(str(generation.request["kind"]))
-                await enqueue(pool, generation_id, generation.requeue_number, kind)
+                priority = Priority(generation.request.get("priority", Priority.NORMAL))
+                number = generation.requeue_number
+                await enqueue(
+                    pool, generation_id, number, kind, priority, since=generation.create_time
+                )
         except (RedisError, OSError) as error:
             # TimeoutError is an OSError.
             log.warning("job_postponed", generation_id=generation_id, reason=type(error).__name__)

@@ -23,7 +23,7 @@ from authority.rpc.server import PortInUse
 from authority.telemetry import configure_logging as configure_authority_logging
 from paymaster.cli.base import command
 from paymaster.cli.exits import CommandFailed, ExitCode
-from paymaster.cli.output import Column, Output, Table, one_line, right
+from paymaster.cli.output import Column, Output, Table, one_line
 from paymaster.stack.stack import NOT_OURS
 from paymaster.stack.state import StackState, default_data_directory, read_state
 from paymaster.stack.stores import DATABASE_VARIABLE, REDIS_VARIABLE, external_urls, shown
@@ -77,15 +77,16 @@ async def worker(*, output: Output, data_dir: Path | None) -> None:
     except ValidationError as error:
         raise CommandFailed(describe_worker(error), ExitCode.USAGE) from None
     configure_worker_logging(settings.log_format)
-    columns = [Column("pid"), right("slots"), Column("providers")]
+    columns = [Column("pid"), Column("slots"), Column("providers")]
     try:
         async with open_worker(settings, provider_settings) as process:
             # Once lets running work end, twice stops at once.
-            _on_signals(process.worker.stop)
-            providers = list(process.providers)
+            _on_signals(process.stop)
+            providers, slots = list(process.providers), dict(settings.slots)
+            shown_slots = one_line([f"{kind} {count}" for kind, count in slots.items()])
             output.show(
-                {"pid": os.getpid(), "slots": settings.slots, "providers": providers},
-                Table(columns, [[str(os.getpid()), str(settings.slots), one_line(providers)]]),
+                {"pid": os.getpid(), "slots": slots, "providers": providers},
+                Table(columns, [[str(os.getpid()), shown_slots, one_line(providers)]]),
             )
             await process.run()
     except WorkerStartError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from generations.models import Kind
 from workers.providers.base import Provider
+from workers.providers.by_kind import by_kind
 from workers.providers.fal_queue import FalQueue
 from workers.providers.openai_images import OpenAIImages
 from workers.providers.sandbox import Sandbox
@@ -12,25 +14,27 @@ from workers.providers.settings import ProviderSettings
 def live_providers(settings: ProviderSettings) -> dict[str, Provider]:
     """Return the providers that the settings switch on, by the catalogue's names for them.
 
-    Whoever asks closes them in the end.
+    One that makes several kinds is one provider; each request says its kind. Whoever asks closes
+    them in the end.
     """
-    providers: list[Provider] = []
-    if settings.openai_api_key is not None:
-        providers.append(
-            OpenAIImages(
-                settings.openai_api_key.get_secret_value(),
-                settings.openai_base_url,
-                seconds_max=settings.openai_seconds_max,
-            )
-        )
-    if settings.fal_key is not None:
-        providers.append(
-            FalQueue(
-                settings.fal_key.get_secret_value(),
-                settings.fal_queue_url,
-                seconds_max=settings.fal_seconds_max,
-            )
-        )
-    if settings.sandbox:
-        providers.append(Sandbox())
-    return {provider.name: provider for provider in providers}
+    made = (
+        _openai(settings),
+        _fal(settings),
+        Sandbox() if settings.sandbox else None,
+    )
+    return {provider.name: provider for provider in made if provider is not None}
+
+
+def _openai(settings: ProviderSettings) -> Provider | None:
+    if settings.openai_api_key is None:
+        return None
+    key, url = settings.openai_api_key.get_secret_value(), settings.openai_base_url
+    images = OpenAIImages(key, url, seconds_max=settings.openai_seconds_max)
+    return by_kind("openai", {Kind.IMAGE: images})
+
+
+def _fal(settings: ProviderSettings) -> Provider | None:
+    if settings.fal_key is None:
+        return None
+    key, url = settings.fal_key.get_secret_value(), settings.fal_queue_url
+    return FalQueue(key, url, seconds_max=settings.fal_seconds_max)

@@ -59,6 +59,32 @@ class ProviderSettings(BaseSettings):
     openai_seconds_max: float = Field(
         default=360, gt=0, le=1800, description="How long OpenAI may take for an answer."
     )
+    groq_api_key: _Key | None = Field(
+        default=None,
+        validation_alias="GROQ_API_KEY",
+        description="The key of Groq, which is used if it is given.",
+    )
+    groq_base_url: _Url = Field(
+        default="https://api.groq.com/openai/v1",
+        validation_alias="GROQ_BASE_URL",
+        description="Where Groq's API is, or what speaks like it.",
+    )
+    groq_seconds_max: float = Field(
+        default=180, gt=0, le=1800, description="How long Groq may take for an answer."
+    )
+    novita_api_key: _Key | None = Field(
+        default=None,
+        validation_alias="NOVITA_API_KEY",
+        description="The key of Novita, which is used if it is given.",
+    )
+    novita_base_url: _Url = Field(
+        default="https://api.novita.ai",
+        validation_alias="NOVITA_BASE_URL",
+        description="Where all of Novita's APIs are, or what speaks like them.",
+    )
+    novita_seconds_max: float = Field(
+        default=300, gt=0, le=1800, description="How long Novita may take for an answer or a job."
+    )
     fal_key: _Key | None = Field(
         default=None,
         validation_alias="FAL_KEY",

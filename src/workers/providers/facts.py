@@ -1,8 +1,8 @@
 """What is to be known about each provider before it is used; docs/providers.md shows it.
 
-    resume         A job has an id at the provider, which is asked for it. A call that ended before
-                   the id was written down is presumed to be spent.
-    presume_spent  Nobody can be asked. Commit the estimate, flagged to be reconciled.
+resume         A job has an id at the provider, which is asked for it. A call that ended before
+               the id was written down is presumed to be spent.
+presume_spent  Nobody can be asked. Commit the estimate, flagged to be reconciled.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from workers.providers.errors import ConnectFailed, ProviderFailed, TimeoutUnknown
+from workers.providers.errors import ConnectFailed, Dispatched, ProviderFailed, TimeoutUnknown
 
 CONNECT_SECONDS_MAX = 5
 DELAY_SECONDS_MIN = 0.2
@@ -63,11 +63,14 @@ async def send_once(
     Raises ConnectFailed if nothing was sent, TimeoutUnknown if no whole answer came within
     `seconds_max`, and ProviderFailed for one that is too large.
     """
+    dispatched: Dispatched = "unknown"
     try:
         async with (
             asyncio.timeout(seconds_max),
             client.stream("POST", path, **content) as response,
         ):
+            if response.is_success:
+                dispatched = "yes"
             body = await _read_limited(response, bytes_max)
     except _NEVER_SENT as error:
         raise ConnectFailed(provider, f"No connection: {type(error).__name__}.") from error
@@ -75,7 +78,6 @@ async def send_once(
         problem = type(error).__name__
         raise TimeoutUnknown(provider, f"Sent, but no answer: {problem}.") from error
     except TooLarge as error:
-        dispatched = "yes" if response.is_success else "unknown"
         message = f"The answer can't be used: {error}."
         raise ProviderFailed(provider, message, dispatched=dispatched) from None
     headers = [(n, v) for n, v in response.headers.multi_items() if n not in _OF_THE_WIRE]

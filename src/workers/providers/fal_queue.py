@@ -32,6 +32,7 @@ from workers.providers.http import (
     VIDEO_BYTES_MAX,
     Copier,
     Sleep,
+    ask,
     delays,
     json_object,
     make_client,
@@ -156,16 +157,9 @@ class FalQueue:
         raise AssertionError("the delays have no end")
 
     async def _ask(self, method: str, path: str) -> httpx.Response:
-        """Ask the queue, again and again while faults pass; the caller limits the time."""
-        for delay in delays():
-            try:
-                response = await self._queue.request(method, path)
-                if not fal_answers.is_passing(response):
-                    return response
-            except httpx.HTTPError:
-                pass
-            await self._sleep(delay)
-        raise AssertionError("the delays have no end")
+        return await ask(
+            self._queue, method, path, is_passing=fal_answers.is_passing, sleep=self._sleep
+        )
 
     async def _copy(
         self, request: ProviderRequest, job: Job

@@ -106,6 +106,26 @@ def delays() -> Iterator[float]:
         delay = min(delay * DELAY_GROWTH, DELAY_SECONDS_MAX)
 
 
+async def ask(
+    client: httpx.AsyncClient,
+    method: str,
+    path: str,
+    *,
+    is_passing: Callable[[httpx.Response], bool],
+    sleep: Sleep,
+) -> httpx.Response:
+    """Ask for what costs nothing, again and again while faults pass; the caller limits the time."""
+    for delay in delays():
+        try:
+            response = await client.request(method, path)
+            if not is_passing(response):
+                return response
+        except httpx.HTTPError:
+            pass
+        await sleep(delay)
+    raise AssertionError("the delays have no end")
+
+
 class Copier:
     """Copies files from where a provider has put them; these hosts are shown no key."""
 

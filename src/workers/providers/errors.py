@@ -19,6 +19,7 @@ work and bill it:
 
     no       It did not. Release what was held.
     yes      It did. Commit the price of `usage` where the error carries it, else the estimate.
+             With `usage_estimated` the usage is ours, by what came: flag it to be reconciled.
     unknown  Nobody knows. Ask the provider by the remote id if there is one; else commit the
              estimate as presumed spent, and flag it to be reconciled.
 
@@ -75,6 +76,7 @@ class ProviderError(Exception):
         dispatched: Dispatched | None = None,
         retry_after_seconds: float | None = None,
         usage: Usage | None = None,
+        usage_estimated: bool = False,
         request_id: str | None = None,
     ) -> None:
         self.provider = provider
@@ -84,6 +86,7 @@ class ProviderError(Exception):
             self.dispatched = dispatched
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
+        self.usage_estimated = usage_estimated
         self.request_id = request_id
 
     @property
@@ -200,6 +203,8 @@ _BY_STATUS: Mapping[int, type[ProviderError]] = {
     409: Unavailable,
     410: ModelGone,
     429: RateLimited,
+    498: Unavailable,  # Groq has no capacity left in its flexible tier
+    499: TimeoutUnknown,  # somebody on the way has hung up
     503: Unavailable,
 }
 

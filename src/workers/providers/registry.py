@@ -6,9 +6,13 @@ from generations.models import Kind
 from workers.providers.base import Provider
 from workers.providers.by_kind import by_kind
 from workers.providers.fal_queue import FalQueue
+from workers.providers.openai_chat import GROQ, NOVITA, OPENAI, OpenAIChat
 from workers.providers.openai_images import OpenAIImages
 from workers.providers.sandbox import Sandbox
 from workers.providers.settings import ProviderSettings
+
+# Below the base URL of all of Novita's APIs: where it speaks like OpenAI.
+NOVITA_CHAT_PATH = "/openai/v1"
 
 
 def live_providers(settings: ProviderSettings) -> dict[str, Provider]:
@@ -19,6 +23,8 @@ def live_providers(settings: ProviderSettings) -> dict[str, Provider]:
     """
     made = (
         _openai(settings),
+        _groq(settings),
+        _novita(settings),
         _fal(settings),
         Sandbox() if settings.sandbox else None,
     )
@@ -30,7 +36,24 @@ def _openai(settings: ProviderSettings) -> Provider | None:
         return None
     key, url = settings.openai_api_key.get_secret_value(), settings.openai_base_url
     images = OpenAIImages(key, url, seconds_max=settings.openai_seconds_max)
-    return by_kind("openai", {Kind.IMAGE: images})
+    chat = OpenAIChat(OPENAI, key, url, seconds_max=settings.openai_seconds_max)
+    return by_kind("openai", {Kind.IMAGE: images, Kind.CHAT: chat})
+
+
+def _groq(settings: ProviderSettings) -> Provider | None:
+    if settings.groq_api_key is None:
+        return None
+    key, url = settings.groq_api_key.get_secret_value(), settings.groq_base_url
+    return OpenAIChat(GROQ, key, url, seconds_max=settings.groq_seconds_max)
+
+
+def _novita(settings: ProviderSettings) -> Provider | None:
+    if settings.novita_api_key is None:
+        return None
+    key, url = settings.novita_api_key.get_secret_value(), settings.novita_base_url
+    seconds_max = settings.novita_seconds_max
+    chat = OpenAIChat(NOVITA, key, url + NOVITA_CHAT_PATH, seconds_max=seconds_max)
+    return by_kind("novita", {Kind.CHAT: chat})
 
 
 def _fal(settings: ProviderSettings) -> Provider | None:

@@ -1,0 +1,20 @@
+"""What a provider has no parameter for is refused: left out, it would make something else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from workers.providers.base import ProviderRequest
+from workers.providers.errors import InvalidRequest
+
+
+def refuse_settings(provider: str, request: ProviderRequest, taken: Collection[str]) -> None:
+    """Raise InvalidRequest for settings that a request has and a provider does not take.
+
+    `taken` names the fields of Settings that it takes.
+    """
+    others = [name for name in request.settings.encode() if name not in taken]
+    if others:
+        raise InvalidRequest(
+            provider, f"{request.model!r} takes no {', '.join(others)}; leave that out."
+        )

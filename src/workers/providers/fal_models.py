@@ -1,7 +1,6 @@
 """What each of fal's models takes: its input from a request.
 
-A setting that a model does not have is left out, so that the same request can go to another one. A
-value that the model would refuse is refused here, where it costs nothing for sure.
+What a model would refuse is refused here, where it costs nothing for sure.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any
 
 from generations.models import Kind, Quality
 from workers.providers.base import ProviderRequest
+from workers.providers.capabilities import refuse_settings
 from workers.providers.errors import InvalidRequest
 from workers.providers.pictures import pixels
 
@@ -27,6 +27,12 @@ class _Images:
     steps_max: int = 0
     has_seed: bool = True
     formats: tuple[str, ...] = ("jpeg", "png")
+
+    @property
+    def settings(self) -> set[str]:
+        """The names of the settings that it takes."""
+        named = {"output_format": True, "seed": self.has_seed, "steps": self.steps_max > 0}
+        return {name for name, taken in named.items() if taken}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ def read_input(request: ProviderRequest) -> dict[str, Any]:
 
 
 def _image_input(request: ProviderRequest, takes: _Images) -> dict[str, Any]:
+    refuse_settings(NAME, request, takes.settings)
     try:
         width, height = pixels(request.size)
     except ValueError as error:
@@ -80,12 +87,12 @@ def _image_input(request: ProviderRequest, takes: _Images) -> dict[str, Any]:
         # Our own classes mean that the model has no setting of quality.
         body["quality"] = request.quality
     settings = request.settings
-    if takes.steps_max and settings.steps is not None:
+    if settings.steps is not None:
         if not 1 <= settings.steps <= takes.steps_max:
             message = f"{request.model} takes 1 to {takes.steps_max} steps, not {settings.steps}."
             raise InvalidRequest(NAME, message)
         body["num_inference_steps"] = settings.steps
-    if takes.has_seed and settings.seed is not None:
+    if settings.seed is not None:
         body["seed"] = settings.seed
     if settings.output_format:
         if settings.output_format not in takes.formats:
@@ -98,6 +105,7 @@ def _image_input(request: ProviderRequest, takes: _Images) -> dict[str, Any]:
 
 
 def _video_input(request: ProviderRequest, takes: _Videos) -> dict[str, Any]:
+    refuse_settings(NAME, request, {"seconds", "seed"})
     if request.count != 1:
         raise InvalidRequest(NAME, f"One video at once; {request.count} were asked for.")
     seconds = request.settings.seconds or VIDEO_SECONDS_DEFAULT

@@ -17,6 +17,7 @@ import httpx
 
 from generations.pricing import Usage
 from workers.providers.base import OnSubmitted, ProviderRequest, ProviderResult
+from workers.providers.capabilities import refuse_settings
 from workers.providers.errors import (
     InvalidRequest,
     ModelGone,
@@ -33,6 +34,7 @@ NAME = "huggingface"
 LOADING_SECONDS_MAX = 60.0
 LOADING_SECONDS_DEFAULT = 20.0
 
+_SETTINGS = {"negative_prompt", "output_format", "seed", "steps"}
 _UNAVAILABLE = 503
 _BAD_REQUEST = 400
 _NOT_SERVED = "not supported by provider"
@@ -66,6 +68,7 @@ class HuggingFace:
         on_submitted: OnSubmitted,  # noqa: ARG002 - each call does it all, there is no remote id
     ) -> ProviderResult:
         """Make the images, one call after another. Raises ProviderError."""
+        refuse_settings(self.name, request, _SETTINGS)
         return await make_one_by_one(request, self._make)
 
     async def aclose(self) -> None:

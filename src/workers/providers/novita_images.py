@@ -14,6 +14,7 @@ from typing import Any
 from generations.pricing import Usage
 from workers.providers import novita_answers
 from workers.providers.base import OnSubmitted, ProducedFile, ProviderRequest, ProviderResult
+from workers.providers.capabilities import refuse_settings
 from workers.providers.errors import InvalidRequest, ProviderFailed, TimeoutUnknown
 from workers.providers.http import (
     IMAGE_BYTES_MAX,
@@ -35,6 +36,7 @@ SIDES = range(128, 2049)
 # The model that answers at once, and its address.
 FLUX = "flux-1-schnell"
 
+_SETTINGS = {"output_format", "seed", "steps"}
 _STEPS, _FLUX_STEPS = 20, 4
 _GUIDANCE = 7.5
 _SAMPLER = "DPM++ 2M Karras"
@@ -177,6 +179,7 @@ def _report(request: ProviderRequest, task: dict[str, Any]) -> None:
 
 
 def _task_body(request: ProviderRequest) -> dict[str, Any]:
+    refuse_settings(NAME, request, _SETTINGS | {"negative_prompt"})
     settings = request.settings
     wanted = {
         "model_name": request.model,
@@ -196,6 +199,7 @@ def _task_body(request: ProviderRequest) -> dict[str, Any]:
 
 
 def _flux_body(request: ProviderRequest) -> dict[str, Any]:
+    refuse_settings(NAME, request, _SETTINGS)
     settings = request.settings
     # It wants a seed; one of the attempt's own is as good as chance.
     seed = zlib.crc32(request.attempt_id.encode()) if settings.seed is None else settings.seed

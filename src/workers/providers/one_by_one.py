@@ -23,10 +23,12 @@ async def make_one_by_one(
     """Return what `make` makes for each image asked for, as one result.
 
     A seed is counted up, or all would be the same image. The first call that fails ends it: what
-    was made before is the result, and what the failed call may have cost is billed with it. Raises
+    was made before is the result, and what the failed call may have cost is billed with it, as an
+    estimate. Raises
     ProviderError if nothing was made.
     """
     made: list[ProviderResult] = []
+    estimated = False
     usages: list[Usage] = []
     for index in range(request.count):
         request.on_progress("running", 100 * index // request.count)
@@ -45,11 +47,12 @@ async def make_one_by_one(
             )
             if error.dispatched != "no":
                 usages.append(error.usage or Usage(images=1))
+                estimated = True
             break
         made.append(result)
         usages.append(result.usage)
     files = tuple(file for result in made for file in result.files)
-    return ProviderResult(files, _sum(usages), None, made[0].request_id)
+    return ProviderResult(files, _sum(usages), None, made[0].request_id, estimated)
 
 
 def _one_of(request: ProviderRequest, index: int) -> ProviderRequest:

@@ -85,6 +85,32 @@ class ProviderSettings(BaseSettings):
     novita_seconds_max: float = Field(
         default=300, gt=0, le=1800, description="How long Novita may take for an answer or a job."
     )
+    hf_token: _Key | None = Field(
+        default=None,
+        validation_alias="HF_TOKEN",
+        description="The key of Hugging Face, which is used if it is given.",
+    )
+    huggingface_base_url: _Url = Field(
+        default="https://router.huggingface.co/hf-inference",
+        validation_alias="HUGGINGFACE_BASE_URL",
+        description="Where Hugging Face's own inference is, or what speaks like it.",
+    )
+    huggingface_seconds_max: float = Field(
+        default=120, gt=0, le=1800, description="How long Hugging Face may take for an image."
+    )
+    stability_api_key: _Key | None = Field(
+        default=None,
+        validation_alias="STABILITY_API_KEY",
+        description="The key of Stability, which is used if it is given.",
+    )
+    stability_base_url: _Url = Field(
+        default="https://api.stability.ai",
+        validation_alias="STABILITY_BASE_URL",
+        description="Where Stability's API is, or what speaks like it.",
+    )
+    stability_seconds_max: float = Field(
+        default=90, gt=0, le=1800, description="How long Stability may take for an image."
+    )
     fal_key: _Key | None = Field(
         default=None,
         validation_alias="FAL_KEY",

@@ -14,6 +14,7 @@ import httpx
 
 from generations.pricing import Usage
 from workers.providers.base import OnSubmitted, ProviderRequest, ProviderResult
+from workers.providers.capabilities import refuse_settings
 from workers.providers.errors import (
     ContentRefused,
     InvalidRequest,
@@ -31,6 +32,7 @@ PROMPT_LENGTH_MAX = 10_000
 # It turns every call away for this long after one too many.
 RATE_LIMIT_SECONDS = 60.0
 
+_SETTINGS = {"negative_prompt", "output_format", "seed"}
 # Each has an address of its own; every other model is one of SD3's.
 _ENDPOINTS: Mapping[str, str] = {"stable-image-core": "core", "stable-image-ultra": "ultra"}
 _RATIOS = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
@@ -55,6 +57,7 @@ class Stability:
         on_submitted: OnSubmitted,  # noqa: ARG002 - each call does it all, there is no remote id
     ) -> ProviderResult:
         """Make the images, one call after another. Raises ProviderError."""
+        refuse_settings(self.name, request, _SETTINGS)
         return await make_one_by_one(request, self._make)
 
     async def aclose(self) -> None:

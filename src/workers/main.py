@@ -112,7 +112,7 @@ async def open_worker(
             stack.push_async_callback(provider.aclose)
         if not providers:
             raise StartError(
-                "No provider is switched on; set the key of one, such as OPENAI_API_KEY or FAL_KEY, "
+                "No provider is switched on; set the key of one, such as OPENAI_API_KEY, "
                 "or WORKERS_SANDBOX."
             )
         try:

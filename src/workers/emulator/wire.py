@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from starlette.requests import Request
@@ -57,13 +57,19 @@ class Wire:
         return call
 
     async def follow(
-        self, request: Request, call: Call, step: Step, refuse: Callable[[Rule], Response | None]
+        self,
+        request: Request,
+        call: Call,
+        step: Step,
+        refuse: Callable[[Rule], Response | None],
+        scenarios: Collection[Scenario] | None = None,
     ) -> None:
         """Do what the orders say about a call. Raises Answered unless it is to go on.
 
-        `refuse` gives the provider's own answers to the scenarios that have one.
+        `refuse` gives the provider's own answers to the scenarios that have one. With `scenarios`,
+        orders of other ones are left alone.
         """
-        rule = self.rules.take(call.provider, step, call.prompt)
+        rule = self.rules.take(call.provider, step, call.prompt, scenarios)
         if rule is None:
             return
         if rule.scenario is Scenario.LATENCY:

@@ -79,7 +79,7 @@ class Reply:
         """Return the answers that can be used. Raises ProviderError if there are none."""
         usage = self._usage or self._estimate()
         files = tuple(
-            ProducedFile(_encode("".join(pieces)), MEDIA_TYPE, None, None)
+            ProducedFile(encode("".join(pieces)), MEDIA_TYPE, None, None)
             for index, pieces in sorted(self._texts.items())
             if self._ends.get(index) != _FILTERED
         )
@@ -118,7 +118,7 @@ class Reply:
         if delta.content:
             self._texts.setdefault(choice.index, []).append(delta.content)
         said = [delta.content, delta.refusal, *(extra.get(name) for name in _THOUGHTS)]
-        size = sum(len(_encode(words)) for words in said if isinstance(words, str))
+        size = sum(len(encode(words)) for words in said if isinstance(words, str))
         self._bytes += size
         self._pieces += size > 0
 
@@ -163,6 +163,6 @@ class Reply:
             return None
 
 
-def _encode(text: str) -> bytes:
-    """Return UTF-8, halves of surrogate pairs put together if they came in two pieces."""
+def encode(text: str) -> bytes:
+    """Return UTF-8; halves of a surrogate pair that came in two pieces are put together."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

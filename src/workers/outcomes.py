@@ -34,6 +34,7 @@ def bill(catalogue: Catalogue, claim: Claim, attempt: Attempt, usage: Usage | No
             quality=option.quality,
             count=request.count,
             prompt=request.prompt,
+            settings=request.settings,
             usage=usage,
         )
     except (Unpriced, OverflowError):

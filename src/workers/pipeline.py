@@ -30,15 +30,15 @@ import structlog
 
 from clients import AuthorityClient
 from clients import errors as refusals
-from clients.amounts import Leg, Unit
 from clients.amounts import Option as ReserveOption
+from clients.amounts import Unit
 from clients.types import Reservation, ReservationState
 from generations.artifacts import ArtifactError, ArtifactStore
 from generations.catalogue import Catalogue
 from workers.cache.fingerprint import fingerprint
 from workers.database import DatabaseAway
 from workers.files import are_there, store_files
-from workers.options import NoOption, priced_options
+from workers.options import NoOption, legs, priced_options
 from workers.outcomes import bill, describe_denial, failure_of, outcome_unknown, presumed
 from workers.providers.base import Provider, ProviderRequest, ProviderResult, ResumableProvider
 from workers.providers.errors import AuthOrBilling, ProviderError, TimeoutUnknown
@@ -160,12 +160,14 @@ class Pipeline:
         BUDGET_BUSY is a denial too: only open holds are in the way, but how long they stay is not
         known, and a queue in front of a budget would hide that it is too small.
         """
-        images = Leg(Unit.IMAGES, claim.request.count)
+        request = claim.request
         try:
             held = await self._authority.reserve(
-                claim.request.account,
+                request.account,
                 options=[
-                    ReserveOption((Leg(Unit.USD, option.estimate_micros), images), option.quality)
+                    ReserveOption(
+                        legs(request.kind, option.estimate_micros, request.count), option.quality
+                    )
                     for option in attempt.options
                 ],
                 ttl=HOLD,
@@ -268,7 +270,7 @@ class Pipeline:
         try:
             paid = await self._authority.commit(
                 attempt.reservation_id,
-                [Leg(Unit.USD, attempt.actual_micros), Leg(Unit.IMAGES, attempt.actual_images)],
+                legs(claim.request.kind, attempt.actual_micros, attempt.actual_images),
                 idempotency_key=_key(claim, attempt, "commit"),
             )
         except REFUSALS as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from psycopg.rows import DictRow
@@ -34,7 +35,7 @@ class PostgresGenerations:
             generation_id=generation_id,
             tenant=tenant,
             key=key,
-            **request | {"settings": Jsonb(request["settings"])},
+            **request | {"settings": Jsonb(request["settings"])} | {"expire_after": _span(request)},
         )
         return _generation(rows[0]) if rows else None
 
@@ -58,6 +59,11 @@ class PostgresGenerations:
         rows = await self._rows("find_artifact", artifact_id=artifact_id)
         return _artifact(rows[0]) if rows else None
 
+    async def find_artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:
+        """Return those that generations which SUCCEEDED have, by id."""
+        rows = await self._rows("find_artifacts", artifact_ids=list(artifact_ids))
+        return {row["artifact_id"]: _artifact(row) for row in rows}
+
     async def count_open(self) -> OpenCounts:
         """Return how many wait and how many run."""
         rows = await self._rows("count_open_generations")
@@ -77,6 +83,9 @@ def _generation(row: DictRow) -> Generation:
             "quality": row["quality"],
             "count": row["count"],
             "settings": row["settings"],
+            "priority": row["priority"],
+            "expire_after": _expire_after_ms(row),
+            "parent_id": row["parent_id"] or "",
         },
         requeue_number=row["requeue_number"],
         state=state,
@@ -96,7 +105,22 @@ def _generation(row: DictRow) -> Generation:
         else (),
         create_time=row["create_time"],
         end_time=row["end_time"],
+        deadline_time=row["deadline_time"],
+        stage=row["stage"],
+        progress_percent=row["progress_percent"],
     )
+
+
+def _span(request: Mapping[str, Any]) -> timedelta | None:
+    expire_after_ms = request["expire_after"]
+    return None if expire_after_ms is None else timedelta(milliseconds=expire_after_ms)
+
+
+def _expire_after_ms(row: DictRow) -> int | None:
+    """Return after how long a generation expires; both times are of one clock."""
+    if row["deadline_time"] is None:
+        return None
+    return int((row["deadline_time"] - row["create_time"]) / timedelta(milliseconds=1))
 
 
 def _artifact(row: Mapping[str, Any]) -> Artifact:

@@ -2,9 +2,10 @@
 
 -- name: insert_generation
 INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt, requested_model,
-                        size, quality, count, settings)
+                        size, quality, count, settings, priority, deadline_time, parent_id)
 VALUES (%(generation_id)s, %(tenant)s, %(account)s, %(key)s, %(kind)s, %(prompt)s, %(model)s, %(size)s,
-        %(quality)s, %(count)s, %(settings)s)
+        %(quality)s, %(count)s, %(settings)s, %(priority)s, now() + %(expire_after)s::interval,
+        nullif(%(parent_id)s, ''))
 ON CONFLICT (tenant, idempotency_key) DO NOTHING
 RETURNING *, '[]'::json AS artifacts;
 
@@ -36,6 +37,10 @@ ORDER BY generation_id DESC LIMIT %(limit)s;
 -- name: find_artifact
 SELECT artifact.* FROM artifact JOIN generation USING (generation_id)
 WHERE artifact_id = %(artifact_id)s AND state = 'SUCCEEDED';
+
+-- name: find_artifacts
+SELECT artifact.* FROM artifact JOIN generation USING (generation_id)
+WHERE artifact_id = ANY(%(artifact_ids)s) AND state = 'SUCCEEDED';
 
 -- name: count_open_generations
 SELECT count(*) FILTER (WHERE state = 'QUEUED') AS queued,

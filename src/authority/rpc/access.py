@@ -69,6 +69,7 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "ListGenerations": _FOLLOW,
         "DownloadArtifact": _FOLLOW,
         "ListModels": _ANY,
+        "ListStyles": _ANY,
     },
 }
 # The same by the path of a call.

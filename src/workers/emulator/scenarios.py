@@ -21,6 +21,9 @@ class Scenario(StrEnum):
     GARBAGE = "garbage"  # 200, with a page in place of the answer
     REFUSED = "refused"  # the content is against the rules
     MODEL_GONE = "model_gone"
+    TOO_LARGE = "too_large"  # 413, at a chat
+    NO_CAPACITY = "no_capacity"  # 498, at Groq
+    TRUNCATED = "truncated"  # a stream ends as if that were all
     INSUFFICIENT_QUOTA = "insufficient_quota"  # no money or credits are left
     LOADING = "loading"  # the model needs `seconds`, or 20, to be ready
     JOB_STUCK = "job_stuck"  # the job runs for ever
@@ -35,6 +38,8 @@ class Step(StrEnum):
 
     SUBMIT = "submit"  # before the work: nothing is done or billed
     ACCEPT = "accept"  # after the work was done, or the job was taken
+    STREAM = "stream"  # after some words of a streamed answer
+    USAGE = "usage"  # after all words of a streamed answer, before its usage
     STATUS = "status"
     RESULT = "result"
     FILE = "file"
@@ -55,16 +60,26 @@ OF_JOBS = {
 OF_CALLS = set(Scenario) - OF_JOBS
 _OF_JOBS_ALONE = OF_JOBS - {Scenario.LATENCY, Scenario.REFUSED}
 _STEPS_OF_ONE_CALL = frozenset({Step.SUBMIT, Step.ACCEPT})
+_STEPS_OF_A_STREAM = frozenset({Step.STREAM, Step.USAGE})
 _STEPS = {
-    "openai": _STEPS_OF_ONE_CALL,
+    "openai": _STEPS_OF_ONE_CALL | _STEPS_OF_A_STREAM,
+    "groq": _STEPS_OF_ONE_CALL | _STEPS_OF_A_STREAM,
     "huggingface": _STEPS_OF_ONE_CALL,
     "stability": _STEPS_OF_ONE_CALL,
-    "novita": _STEPS_OF_ONE_CALL | {Step.STATUS, Step.FILE},
-    "fal": frozenset(Step),
+    "novita": _STEPS_OF_ONE_CALL | _STEPS_OF_A_STREAM | {Step.STATUS, Step.FILE},
+    "fal": frozenset(Step) - _STEPS_OF_A_STREAM,
 }
 _JOBS = {
     "novita": {Scenario.JOB_STUCK, Scenario.JOB_FAILED},
     "fal": _OF_JOBS_ALONE,
+}
+_OF_STREAMS_ALONE = {Scenario.TRUNCATED}
+_OF_STREAMS = _OF_STREAMS_ALONE | {
+    Scenario.HANG,
+    Scenario.DROP,
+    Scenario.GARBAGE,
+    Scenario.SERVER_ERROR,
+    Scenario.REFUSED,
 }
 
 
@@ -73,13 +88,22 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    provider: Literal["openai", "fal", "huggingface", "novita", "stability"]
+    provider: Literal["openai", "groq", "fal", "huggingface", "novita", "stability"]
     scenario: Scenario
     step: Step = Step.SUBMIT
     match: str = ""
     times: int | None = Field(default=1, ge=1)
     seconds: float | None = Field(default=None, ge=0, le=3600)
     status: int = Field(default=500, ge=500, le=599)
+
+    @model_validator(mode="after")
+    def _fits_a_stream(self) -> Self:
+        is_streamed = self.step in _STEPS_OF_A_STREAM
+        if is_streamed and self.scenario not in _OF_STREAMS:
+            raise ValueError(f"{self.scenario} does not happen to streams")
+        if self.scenario in _OF_STREAMS_ALONE and not is_streamed:
+            raise ValueError(f"{self.scenario} happens to streams, at the steps stream and usage")
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

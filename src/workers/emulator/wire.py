@@ -16,8 +16,12 @@ from workers.emulator.scenarios import Rule, Rules, Scenario, Step
 
 OPENAI_PATH = "/openai/v1"
 FAL_PATH = "/fal"
+GROQ_PATH = "/groq/openai/v1"
+NOVITA_PATH = "/novita"
 FILES_PATH = "/fal-files"
 OPENAI_KEY = "sk-emulated"
+GROQ_KEY = "gsk_emulated"
+NOVITA_KEY = "sk_emulated"
 FAL_KEY = "emulated:emulated"
 
 _GARBAGE = "<html><body>It works!</body></html>"
@@ -41,6 +45,10 @@ class Wire:
         self.journal = Journal()
         self._cut = cut
         self._start = asyncio.get_running_loop().time()
+
+    def cut(self, request: Request) -> None:
+        """Cut the connection that a call came by."""
+        self._cut(request.scope)
 
     def open_call(self, request: Request, provider: str, step: Step) -> Call:
         """Note a call in the journal."""
@@ -82,10 +90,15 @@ class Wire:
             raise Answered(close_call(call, response, rule.scenario))
         call.outcome = rule.scenario
         if rule.scenario is Scenario.DROP:
-            self._cut(request.scope)
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
+            self.cut(request)
+        await wait_for_caller(request)
         raise Answered(Response(status_code=_CLIENT_CLOSED_REQUEST))
+
+
+async def wait_for_caller(request: Request) -> None:
+    """Wait until the caller has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def close_call(call: Call, response: Response, outcome: str) -> Response:

@@ -111,4 +111,3 @@ def _error(
     status: int, error: str | list[str], headers: dict[str, str] | None = None
 ) -> JSONResponse:
     return JSONResponse({"error": error}, status, headers)
-

@@ -100,9 +100,7 @@ class NovitaWire:
             call.billed_micros = order.bill(Usage(images=order.count))
         return task
 
-    async def _find(
-        self, request: Request, task_id: str | None, step: Step
-    ) -> tuple[Call, Task]:
+    async def _find(self, request: Request, task_id: str | None, step: Step) -> tuple[Call, Task]:
         """Note a call about a task, follow the orders for it, and return it with the task.
 
         Raises Answered.

@@ -63,7 +63,8 @@ async def open_worker(
             stack.push_async_callback(provider.aclose)
         if not providers:
             raise StartError(
-                "No provider is switched on; set OPENAI_API_KEY, FAL_KEY or WORKERS_SANDBOX."
+                "No provider is switched on; set the key of one, such as OPENAI_API_KEY, "
+                "or WORKERS_SANDBOX."
             )
         try:
             artifacts = ArtifactStore(settings.artifacts)

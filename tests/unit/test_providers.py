@@ -129,9 +129,9 @@ def test_a_message_is_one_line_of_bounded_length():
 
 def test_the_table_in_the_docstring_is_true():
     table = [line.split() for line in (errors.__doc__ or "").splitlines() if "── " in line]
-    told = {row[1]: row[2:5] for row in table}
+    told = {row[1]: row[2:6] for row in table}
     true = {
-        kind.__name__: [kind.reason, kind.dispatched, "yes" if kind.retryable else "no"]
+        kind.__name__: [kind.reason, kind.dispatched, kind.retry, kind.breaker]
         for kind in ProviderError.__subclasses__()
     }
     assert told == true

@@ -18,7 +18,7 @@ from workers.emulator.server import PortInUse, running_emulator
     help="The port on loopback; 0, the default, takes a free one.",
 )
 def main(port: int) -> None:
-    """Emulate OpenAI's images and fal's queue until told to end by a signal."""
+    """Emulate the providers until told to end by a signal."""
     try:
         asyncio.run(_serve(port))
     except PortInUse as error:
@@ -33,6 +33,10 @@ async def _serve(port: int) -> None:
         click.echo(f"The emulator listens on {emulator.url}. Give a worker:")
         click.echo(f"OPENAI_BASE_URL={emulator.openai_base_url}")
         click.echo(f"OPENAI_API_KEY={emulator.openai_key}")
+        click.echo(f"GROQ_BASE_URL={emulator.groq_base_url}")
+        click.echo(f"GROQ_API_KEY={emulator.groq_key}")
+        click.echo(f"NOVITA_BASE_URL={emulator.novita_base_url}")
+        click.echo(f"NOVITA_API_KEY={emulator.novita_key}")
         click.echo(f"FAL_QUEUE_URL={emulator.fal_queue_url}")
         click.echo(f"FAL_KEY={emulator.fal_key}")
         await ended.wait()

@@ -10,7 +10,16 @@ import httpx
 from workers.emulator.app import CALLS_PATH, CONTROL_PATH
 from workers.emulator.journal import Call
 from workers.emulator.scenarios import Rule, Scenario, Step
-from workers.emulator.wire import FAL_KEY, FAL_PATH, OPENAI_KEY, OPENAI_PATH
+from workers.emulator.wire import (
+    FAL_KEY,
+    FAL_PATH,
+    GROQ_KEY,
+    GROQ_PATH,
+    NOVITA_KEY,
+    NOVITA_PATH,
+    OPENAI_KEY,
+    OPENAI_PATH,
+)
 
 # Plain HTTP asks none, and to read the system's for each client takes tens of milliseconds.
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -23,12 +32,24 @@ class Emulator:
     url: str
 
     openai_key = OPENAI_KEY
+    groq_key = GROQ_KEY
+    novita_key = NOVITA_KEY
     fal_key = FAL_KEY
 
     @property
     def openai_base_url(self) -> str:
         """What OPENAI_BASE_URL has to be."""
         return self.url + OPENAI_PATH
+
+    @property
+    def groq_base_url(self) -> str:
+        """What GROQ_BASE_URL has to be."""
+        return self.url + GROQ_PATH
+
+    @property
+    def novita_base_url(self) -> str:
+        """What NOVITA_BASE_URL has to be."""
+        return self.url + NOVITA_PATH
 
     @property
     def fal_queue_url(self) -> str:

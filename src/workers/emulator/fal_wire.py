@@ -14,7 +14,7 @@ from generations.pricing import Usage
 from workers.emulator.fal_jobs import Job, read_order, result_of
 from workers.emulator.journal import Call
 from workers.emulator.pictures import find_model
-from workers.emulator.scenarios import Rule, Scenario, Step
+from workers.emulator.scenarios import OF_CALLS, OF_JOBS, Rule, Scenario, Step
 from workers.emulator.wire import (
     FAL_KEY,
     FAL_PATH,
@@ -56,9 +56,9 @@ class FalWire:
         if body is None:
             return close_call(call, _detail(400, "Invalid JSON."), "invalid")
         call.prompt = str(body.get("prompt", ""))
-        await self._wire.follow(request, call, Step.SUBMIT, _refusal)
+        await self._wire.follow(request, call, Step.SUBMIT, _refusal, OF_CALLS)
         job = self._queue(call, model, body)
-        await self._wire.follow(request, call, Step.ACCEPT, _refusal)
+        await self._wire.follow(request, call, Step.ACCEPT, _refusal, OF_CALLS)
         return close_call(call, JSONResponse(_links(request, job)), "queued")
 
     async def status(self, request: Request) -> Response:
@@ -103,8 +103,8 @@ class FalWire:
     def _queue(self, call: Call, model: Model, body: dict[str, Any]) -> Job:
         """Put a job into the queue. Its bill is known at once: nobody can stop it."""
         rules = self._wire.rules
-        fate = rules.take(PROVIDER, Step.SUBMIT, call.prompt, fate=True)
-        fate = fate or rules.take(PROVIDER, Step.ACCEPT, call.prompt, fate=True)
+        fate = rules.take(PROVIDER, Step.SUBMIT, call.prompt, OF_JOBS)
+        fate = fate or rules.take(PROVIDER, Step.ACCEPT, call.prompt, OF_JOBS)
         order, faults = read_order(model, body)
         late = fate.seconds if fate and fate.scenario is Scenario.LATENCY else None
         ready = asyncio.get_running_loop().time() + (late or 0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 
 from generations.catalogue import Catalogue
 from generations.models import Kind, Model, Status
 from generations.pricing import Usage, price
 from workers.providers.drawing import draw_picture
-from workers.providers.pictures import pixels
+from workers.providers.pictures import convert_picture, pixels
 
 BAND = "EMULATED · no real generation"
 TOKENS_PER_RATE = 1_000_000
@@ -19,13 +20,18 @@ _RICH = {"premium", "high", "xhigh", "max"}
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Pictures that were asked for, checked. The size is in pixels, as in `1024x1024`."""
+    """Pictures that were asked for, checked. The size is in pixels, as in `1024x1024`.
+
+    `given` are the files to be edited, if any are.
+    """
 
     model: Model
     prompt: str
     size: str
     quality: str
     count: int
+    output_format: str = "png"
+    given: tuple[bytes, ...] = ()
 
     def bill(self, usage: Usage) -> int:
         """Return what the catalogue bills for a usage, in micros of USD."""
@@ -40,9 +46,11 @@ class Order:
 
     async def draw(self, index: int) -> bytes:
         """Return one of the pictures, always the same."""
+        return await asyncio.to_thread(self._draw, index)
+
+    def _draw(self, index: int) -> bytes:
         width, height = pixels(self.size)
-        return await asyncio.to_thread(
-            draw_picture,
+        content = draw_picture(
             self.prompt,
             width=width,
             height=height,
@@ -50,7 +58,9 @@ class Order:
             index=index,
             rich=self.quality in _RICH,
             band=BAND,
+            variant="\n".join(hashlib.sha256(content).hexdigest() for content in self.given),
         )
+        return convert_picture(content, self.output_format)
 
 
 def find_model(provider: str, name: object) -> Model | None:

@@ -12,6 +12,7 @@ from workers.fallback import Turn
 from workers.providers.errors import ProviderError
 from workers.providers.facts import unknown_outcome
 from workers.rows import Answer, Attempt, Claim, Failure
+from workers.steering import Stop
 
 # Attempts for one generation, of whatever end.
 ATTEMPTS_MAX = 5
@@ -42,10 +43,16 @@ OF_REQUESTER = frozenset(
         "deadline_exceeded",
         "invalid_request",
         "model_retired",
+        "reference_missing",
         "unknown_model",
         "unpriced",
     }
 )
+
+STOPS = {
+    Stop.CANCELLED: Failure("cancelled", "It was cancelled."),
+    Stop.DEADLINE: Failure("deadline_exceeded", "Its deadline has passed."),
+}
 
 
 def bill(catalogue: Catalogue, claim: Claim, attempt: Attempt, usage: Usage | None) -> int:

@@ -9,7 +9,7 @@ from psycopg.rows import DictRow
 
 from generations.models import Kind
 from generations.requests import GenerationRequest
-from generations.settings import Settings
+from generations.settings import Priority, Settings
 from workers.rows import Artifact, Attempt, AttemptState, Claim, Failure, Hit, Option
 from workers.steering import Steering
 
@@ -42,6 +42,7 @@ def read_claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
         tuple(read_attempt(attempt) for attempt in attempts),
         forgiven_count=row["forgiven_count"],
         leads=row["join_key"] is not None,
+        priority=Priority(row["priority"]),
         lifetime=lifetime,
         steering=steering,
     )

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from generations.requests import GenerationRequest
+from generations.settings import Priority
 from workers.steering import Steering
 
 
@@ -106,6 +107,7 @@ class Claim:
     forgiven_count: int = 0
     # Whether identical generations wait for this one.
     leads: bool = False
+    priority: Priority = Priority.NORMAL
     # From its creation to its deadline.
     lifetime: timedelta | None = None
     steering: Steering = field(default_factory=Steering, compare=False)

@@ -35,7 +35,6 @@ from workers.rows import (
 
 # How often one that waits for an identical generation looks whether it still has to.
 FOLLOW = timedelta(seconds=5)
-OVERDUE_MAX = 1000
 CACHE_LIFE = timedelta(days=30)
 
 
@@ -99,11 +98,6 @@ class WorkStore:
                 delay=timedelta(seconds=delay_s),
                 crashed=crashed,
             )
-
-    async def end_overdue(self) -> None:
-        """End what waits past its deadline, whether or not anybody comes to claim it."""
-        async with transaction(self._pool) as connection:
-            await connection.execute(self._sql["end_overdue"], {"limit": OVERDUE_MAX})
 
     # Identical generations in flight.
 

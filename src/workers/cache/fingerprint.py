@@ -38,5 +38,28 @@ def fingerprint(request: GenerationRequest, *, model: str, quality: str) -> Fing
     )
 
 
+def is_repeatable(request: GenerationRequest) -> bool:
+    """Say whether two requests that are identical want one answer between them.
+
+    A chat is sampled anew each time, unless a seed or a temperature of 0 says otherwise.
+    """
+    if request.kind is not Kind.CHAT:
+        return True
+    return request.settings.seed is not None or request.settings.temperature == 0
+
+
+def join_key(request: GenerationRequest) -> bytes:
+    """Return what a request is known by to identical ones while it is in flight.
+
+    It is what was asked for, to the letter: who makes it in the end is the same for all.
+    """
+    asked = [
+        request.account.partition("/")[0], request.kind, request.model, request.quality,
+        request.size, request.count, request.settings.encode(),
+        unicodedata.normalize("NFC", request.prompt),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(asked).encode()).digest()
+
+
 def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()

@@ -89,6 +89,13 @@ class GenerationStore(Protocol):
         """Return a page, the latest first, of those older than the id `before`; all if ''."""
         ...
 
+    async def cancel(self, generation_id: str) -> Generation | None:
+        """Ask for a generation to be cancelled, which ends it if nothing is under way or held.
+
+        Returns it, or None if it is at its end or unknown.
+        """
+        ...
+
     async def artifact(self, artifact_id: str) -> Artifact | None:
         """Return an artifact of a generation that SUCCEEDED."""
         ...

@@ -37,22 +37,30 @@ class PostgresGenerations:
             key=key,
             **request | {"settings": Jsonb(request["settings"])} | {"expire_after": _span(request)},
         )
-        return _generation(rows[0]) if rows else None
+        return read_generation(rows[0]) if rows else None
 
     async def find_by_key(self, tenant: str, key: str) -> Generation | None:
         """Return the generation that was submitted with the key."""
         rows = await self._rows("find_generation_by_key", tenant=tenant, key=key)
-        return _generation(rows[0]) if rows else None
+        return read_generation(rows[0]) if rows else None
 
     async def find(self, generation_ids: Sequence[str]) -> dict[str, Generation]:
         """Return those that exist, by id."""
         rows = await self._rows("find_generations", generation_ids=list(generation_ids))
-        return {row["generation_id"]: _generation(row) for row in rows}
+        return {row["generation_id"]: read_generation(row) for row in rows}
 
     async def list_by_account(self, account: str, before: str, limit: int) -> list[Generation]:
         """Return a page, the latest first, of those older than the id `before`; all if ''."""
         rows = await self._rows("list_generations", account=account, before=before, limit=limit)
-        return [_generation(row) for row in rows]
+        return [read_generation(row) for row in rows]
+
+    async def cancel(self, generation_id: str) -> Generation | None:
+        """Ask for a generation to be cancelled, which ends it if nothing is under way or held.
+
+        Returns it, or None if it is at its end or unknown.
+        """
+        rows = await self._rows("cancel_generation", generation_id=generation_id)
+        return read_generation(rows[0]) if rows else None
 
     async def artifact(self, artifact_id: str) -> Artifact | None:
         """Return an artifact of a generation that SUCCEEDED."""
@@ -70,7 +78,8 @@ class PostgresGenerations:
         return OpenCounts(**rows[0])
 
 
-def _generation(row: DictRow) -> Generation:
+def read_generation(row: DictRow) -> Generation:
+    """Return a generation, of a row that has its artifacts as JSON."""
     state = GenerationState(row["state"])
     return Generation(
         generation_id=row["generation_id"],

@@ -19,7 +19,13 @@ from authority.domain.errors import (
     NotFound,
     Violation,
 )
-from authority.domain.generations import Artifact, Generation, GenerationStore, Jobs
+from authority.domain.generations import (
+    Artifact,
+    Generation,
+    GenerationState,
+    GenerationStore,
+    Jobs,
+)
 from authority.domain.ids import tenant_of
 from authority.usecases.decide import new_id
 from authority.usecases.policies import Policies
@@ -179,6 +185,22 @@ async def list_generations(
     """
     await context.policies.of(account)
     return await context.generations.list_by_account(account, before, limit)
+
+
+async def cancel_generation(context: GenerationContext, generation_id: str) -> Generation:
+    """Ask for a generation to be cancelled; return it, which may have ended otherwise.
+
+    It ends at once if it only waits. What is at work ends soon: a hold is given back, a call that
+    is under way is settled by how it ends, and what was made all the same is delivered. Repeating
+    is safe. Raises NotFound and Unavailable.
+    """
+    asked = await context.generations.cancel(generation_id)
+    if asked is None:
+        (asked,) = await get_generations(context, [generation_id])
+    elif asked.state is GenerationState.QUEUED:
+        # It waits with an attempt to settle, maybe for long: a new job sees to it now.
+        await context.jobs.enqueue(asked)
+    return asked
 
 
 async def get_artifact(context: GenerationContext, artifact_id: str) -> Artifact:

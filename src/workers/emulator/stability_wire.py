@@ -13,7 +13,6 @@ from workers.emulator.forms import read_form
 from workers.emulator.pictures import Order, find_model
 from workers.emulator.scenarios import Rule, Scenario, Step
 from workers.emulator.wire import STABILITY_KEY, Wire, close_call, retry_after
-from workers.providers.pictures import convert_picture
 
 PROVIDER = "stability"
 
@@ -73,14 +72,13 @@ class StabilityWire:
 
 
 async def _image(order: Order, form: Mapping[str, str], *, filtered: bool) -> Response:
-    output_format = form.get("output_format", "png")
     headers = {
         "finish-reason": "CONTENT_FILTERED" if filtered else "SUCCESS",
         "seed": form.get("seed", "42"),
         "x-request-id": str(uuid.uuid4()),
     }
-    content = convert_picture(await order.draw(0), output_format)
-    return Response(content, media_type=f"image/{output_format}", headers=headers)
+    media_type = f"image/{order.output_format}"
+    return Response(await order.draw(0), media_type=media_type, headers=headers)
 
 
 def _read_order(endpoint: str, form: Mapping[str, str]) -> Order | Response:
@@ -89,20 +87,27 @@ def _read_order(endpoint: str, form: Mapping[str, str]) -> Order | Response:
     model = None if name is None else find_model(PROVIDER, name or form.get("model", "sd3.5-large"))
     if model is None:
         return _error(404, "not_found", "model: was not found")
-    faults = []
+    faults, has_image = [], "image" in form
     if not 1 <= len(form.get("prompt", "")) <= _PROMPT_LENGTH_MAX:
         faults.append("prompt: must be between 1 and 10000 characters")
     if form.get("aspect_ratio", "1:1") not in _SIZES:
         faults.append("aspect_ratio: is unknown")
     if form.get("output_format", "png") not in _FORMATS:
         faults.append("output_format: is unknown")
+    if has_image != ("strength" in form):
+        faults.append("strength: goes with image")
+    if endpoint == "sd3" and has_image != (form.get("mode") == "image-to-image"):
+        faults.append("mode: image-to-image goes with image")
+    if endpoint == "core" and has_image:
+        faults.append("image: is unknown")
     seed = form.get("seed", "0")
     if not seed.isdecimal() or int(seed) > _SEED_MAX:
         faults.append(f"seed: must be 0 to {_SEED_MAX}")
     if faults:
         return _error(400, "bad_request", *faults)
     size = _SIZES[form.get("aspect_ratio", "1:1")]
-    return Order(model, form["prompt"], size, model.default_quality, 1)
+    output_format = form.get("output_format", "png")
+    return Order(model, form["prompt"], size, model.default_quality, 1, output_format)
 
 
 def _refusal(rule: Rule) -> Response | None:

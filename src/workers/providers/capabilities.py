@@ -13,7 +13,9 @@ def refuse_settings(provider: str, request: ProviderRequest, taken: Collection[s
 
     `taken` names the fields of Settings that it takes.
     """
-    others = [name for name in request.settings.encode() if name not in taken]
+    given = {"references": bool(request.references), "mask": request.mask is not None}
+    names = dict.fromkeys([*request.settings.encode(), *(name for name in given if given[name])])
+    others = [name for name in names if name not in taken]
     if others:
         raise InvalidRequest(
             provider, f"{request.model!r} takes no {', '.join(others)}; leave that out."

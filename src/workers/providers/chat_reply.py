@@ -155,6 +155,7 @@ class Reply:
             return Usage(
                 text_input_tokens=reported.prompt_tokens,
                 cached_text_input_tokens=details.cached_tokens if details else None,
+                cache_write_text_input_tokens=details.cache_write_tokens if details else None,
                 text_output_tokens=reported.completion_tokens,
             )
         except (AttributeError, TypeError, ValueError) as error:

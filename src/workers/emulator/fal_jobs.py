@@ -12,9 +12,9 @@ from generations.models import Kind, Model
 from generations.pricing import Usage
 from generations.settings import Settings
 from workers.emulator.journal import Call
-from workers.emulator.pictures import Order
+from workers.emulator.pictures import Order, size_of_ratio
 from workers.emulator.scenarios import Rule, Scenario, Step
-from workers.providers.pictures import aspect_ratio, pixels
+from workers.providers.pictures import pixels
 
 _IMAGES_MAX = 4
 _SECONDS = range(4, 16)
@@ -150,7 +150,7 @@ def _read_images(model: Model, body: dict[str, Any]) -> tuple[Order, Faults]:
         size = f"{size.get('width')}x{size.get('height')}"
     size = _PRESETS.get(str(size), str(size))
     if "aspect_ratio" in body:
-        size = _size_of_ratio(model, str(body["aspect_ratio"]))
+        size = size_of_ratio(model, str(body["aspect_ratio"]))
     form = str(body.get("output_format", "png"))
     faults = []
     if type(count) is not int or not 1 <= count <= _IMAGES_MAX:
@@ -170,12 +170,6 @@ def _read_images(model: Model, body: dict[str, Any]) -> tuple[Order, Faults]:
     prompt, settings = str(body.get("prompt")), Settings(steps=steps)
     order = Order(model, prompt, size, str(quality), count, form, settings=settings)
     return order, faults
-
-
-def _size_of_ratio(model: Model, ratio: str) -> str:
-    """Return a size of these proportions, or what is none."""
-    ratios = {aspect_ratio(*pixels(size)): size for size in model.sizes}
-    return ratios.get(ratio, "")
 
 
 def _read_video(model: Model, body: dict[str, Any]) -> tuple[Order, Faults]:

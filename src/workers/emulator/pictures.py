@@ -13,7 +13,7 @@ from generations.pricing import SECONDS_DEFAULT, Usage, price
 from generations.settings import NO_SETTINGS, Settings
 from workers.providers.drawing import draw_picture
 from workers.providers.moving import draw_video
-from workers.providers.pictures import convert_picture, pixels
+from workers.providers.pictures import aspect_ratio, convert_picture, pixels
 
 BAND = "EMULATED · no real generation"
 TOKENS_PER_RATE = 1_000_000
@@ -91,6 +91,12 @@ def find_model(
         if (model.provider, model.name) == (provider, name):
             return model if model.sizes and model.status is not Status.RETIRED else None
     return None
+
+
+def size_of_ratio(model: Model, ratio: str) -> str:
+    """Return a size of these proportions that has a price; an empty one if none has."""
+    ratios = {aspect_ratio(*pixels(size)): size for size in model.sizes}
+    return ratios.get(ratio, "")
 
 
 def price_of_one(order: Order) -> int:

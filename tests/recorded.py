@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -45,8 +46,8 @@ class Recorded:
     def play(self, answers: Sequence[dict[str, Any]]) -> None:
         """Give these answers from now on, the last one again and again.
 
-        An answer has a `status`, `headers` and a `body` (JSON), a `text` or `events` of a stream;
-        `{url}` in one is where it came from.
+        An answer has a `status`, `headers` and a `body` (JSON), a `text`, `events` of a stream or
+        a file in `base64`; `{url}` in one is where it came from.
         """
         self.answers, self.asked = answers, []
 
@@ -89,7 +90,7 @@ def _written(answer: dict[str, Any], url: str) -> bytes:
         text = "".join(f"data: {event}\n\n" for event in events)
     elif "body" in answer:
         text = json.dumps(answer["body"])
-    content = text.replace("{url}", url).encode()
+    content = text.replace("{url}", url).encode() or base64.b64decode(answer.get("base64", ""))
     status = HTTPStatus(answer["status"]) if answer["status"] in iter(HTTPStatus) else None
     headers = {
         "content-type": kind,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ from generations.settings import Settings
 from recorded import Asked, Recorded, recorded
 from workers.providers.base import ProducedFile, Provider, ProviderRequest, ProviderResult
 from workers.providers.errors import ProviderError
+from workers.providers.fal_queue import FalQueue
+from workers.providers.huggingface import HuggingFace
+from workers.providers.novita_images import NovitaImages
 from workers.providers.openai_chat import GROQ, NOVITA, OPENAI, OpenAIChat
 from workers.providers.openai_images import OpenAIImages
+from workers.providers.stability import Stability
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "wire"
 FILES = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
@@ -30,6 +35,10 @@ PROVIDERS: dict[str, Callable[[str], Provider]] = {
     "groq-chat": lambda url: OpenAIChat(GROQ, "KEY", f"{url}/openai/v1", seconds_max=5),
     "novita-chat": lambda url: OpenAIChat(NOVITA, "KEY", f"{url}/openai/v1", seconds_max=5),
     "openai-images": lambda url: OpenAIImages("KEY", f"{url}/v1", seconds_max=5),
+    "fal": lambda url: FalQueue("KEY", url, seconds_max=5),
+    "huggingface": lambda url: HuggingFace("KEY", f"{url}/hf-inference", seconds_max=5),
+    "novita-images": lambda url: NovitaImages("KEY", url, seconds_max=5),
+    "stability": lambda url: Stability("KEY", url, seconds_max=5),
 }
 
 
@@ -71,10 +80,15 @@ def common(found: ProviderResult | ProviderError) -> dict[str, Any]:
     """Return what results and errors both tell."""
     usage = asdict(found.usage) if found.usage else {}
     return {
-        "usage": {name: value for name, value in usage.items() if value is not None},
+        "usage": {name: readable(value) for name, value in usage.items() if value is not None},
         "usage_estimated": found.usage_estimated,
         "request_id": found.request_id,
     }
+
+
+def readable(figure: int | Decimal) -> int | str:
+    """Return a figure as it stands in the files."""
+    return str(figure) if isinstance(figure, Decimal) else figure
 
 
 def described(file: ProducedFile) -> dict[str, Any]:

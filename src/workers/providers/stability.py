@@ -96,16 +96,16 @@ class Stability:
         return ProviderResult((file,), usage, None, request_id)
 
 
-def _parts(request: ProviderRequest, endpoint: str) -> dict[str, tuple[str | None, Any]]:
+def _parts(request: ProviderRequest, endpoint: str) -> dict[str, Any]:
     """Return the form in parts, which it has to be even without a file.
 
     Raises InvalidRequest.
     """
     fields = _form(request, endpoint)
-    parts: dict[str, tuple[str | None, Any]] = {n: (None, value) for n, value in fields.items()}
+    parts: dict[str, Any] = {name: (None, value) for name, value in fields.items()}
     if request.references:
         [image] = request.references
-        parts["image"] = ("image", image.content)
+        parts["image"] = ("image", image.content, image.media_type)
     return parts
 
 

@@ -31,14 +31,8 @@ async def _serve(port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with running_emulator(port) as emulator:
         click.echo(f"The emulator listens on {emulator.url}. Give a worker:")
-        click.echo(f"OPENAI_BASE_URL={emulator.openai_base_url}")
-        click.echo(f"OPENAI_API_KEY={emulator.openai_key}")
-        click.echo(f"GROQ_BASE_URL={emulator.groq_base_url}")
-        click.echo(f"GROQ_API_KEY={emulator.groq_key}")
-        click.echo(f"NOVITA_BASE_URL={emulator.novita_base_url}")
-        click.echo(f"NOVITA_API_KEY={emulator.novita_key}")
-        click.echo(f"FAL_QUEUE_URL={emulator.fal_queue_url}")
-        click.echo(f"FAL_KEY={emulator.fal_key}")
+        for variable, value in emulator.environment.items():
+            click.echo(f"{variable}={value}")
         await ended.wait()
 
 

@@ -10,17 +10,23 @@ from starlette.routing import Route
 
 from workers.emulator.chat_wire import ChatWire
 from workers.emulator.fal_wire import FalWire
+from workers.emulator.huggingface_wire import HuggingFaceWire
+from workers.emulator.novita_wire import NovitaWire
 from workers.emulator.openai_wire import OpenAIWire
 from workers.emulator.scenarios import Rule
+from workers.emulator.stability_wire import StabilityWire
 from workers.emulator.wire import (
     FAL_PATH,
     FILES_PATH,
     GROQ_KEY,
     GROQ_PATH,
+    HUGGINGFACE_PATH,
+    NOVITA_FILES_PATH,
     NOVITA_KEY,
     NOVITA_PATH,
     OPENAI_KEY,
     OPENAI_PATH,
+    STABILITY_PATH,
     Answered,
     Wire,
 )
@@ -37,6 +43,7 @@ def build_app(wire: Wire) -> Starlette:
         (GROQ_PATH, ChatWire(wire, "groq", GROQ_KEY)),
         (NOVITA_PATH + "/openai/v1", ChatWire(wire, "novita", NOVITA_KEY)),
     )
+    huggingface, novita, stability = HuggingFaceWire(wire), NovitaWire(wire), StabilityWire(wire)
     job = FAL_PATH + "/{owner}/{alias}/requests/{job_id}"
 
     async def add_rule(request: Request) -> Response:
@@ -72,9 +79,22 @@ def build_app(wire: Wire) -> Starlette:
             Route(OPENAI_PATH + "/images/generations", openai.generate, methods=["POST"]),
             Route(OPENAI_PATH + "/images/edits", openai.edit, methods=["POST"]),
             Route(job + "/status", fal.status, methods=["GET"]),
+            Route(job + "/cancel", fal.cancel, methods=["PUT"]),
             Route(job, fal.result, methods=["GET"]),
             Route(FAL_PATH + "/{model:path}", fal.submit, methods=["POST"]),
-            Route(FILES_PATH + "/{job_id}/{index:int}.png", fal.file, methods=["GET"]),
+            Route(FILES_PATH + "/{job_id}/{index:int}.{form}", fal.file, methods=["GET"]),
+            Route(
+                HUGGINGFACE_PATH + "/models/{model:path}", huggingface.generate, methods=["POST"]
+            ),
+            Route(NOVITA_PATH + "/v3/async/txt2img", novita.submit, methods=["POST"]),
+            Route(NOVITA_PATH + "/v3/async/task-result", novita.result, methods=["GET"]),
+            Route(NOVITA_PATH + "/v3beta/flux-1-schnell", novita.flux, methods=["POST"]),
+            Route(NOVITA_FILES_PATH + "/{task_id}/{index:int}.{form}", novita.file),
+            Route(
+                STABILITY_PATH + "/v2beta/stable-image/generate/{endpoint}",
+                stability.generate,
+                methods=["POST"],
+            ),
             Route(CONTROL_PATH, add_rule, methods=["POST"]),
             Route(CONTROL_PATH, clear_rules, methods=["DELETE"]),
             Route(CALLS_PATH, list_calls, methods=["GET"]),

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from generations.models import Model
 from generations.pricing import Usage
+from generations.settings import Settings
 from workers.emulator.pictures import Order, find_model
 from workers.emulator.scenarios import Rule, Scenario, Step
 from workers.emulator.wire import (
@@ -20,7 +21,7 @@ from workers.emulator.wire import (
     read_object,
     retry_after,
 )
-from workers.providers.pictures import convert_picture, pixels
+from workers.providers.pictures import pixels
 
 PROVIDER = "huggingface"
 # What each image takes to compute, and is billed.
@@ -56,7 +57,7 @@ class HuggingFaceWire:
         if model is None:
             message = f"Model {call.model} is not supported by provider hf-inference."
             return close_call(call, _error(400, message), "model_gone")
-        order, faults = _read_order(model, body or {})
+        order, faults = _read_order(model, body or {}, _format(request))
         if order is None:
             return close_call(call, _error(400, faults), "invalid")
         call.prompt = order.prompt
@@ -64,18 +65,18 @@ class HuggingFaceWire:
         call.billed_units = f"{COMPUTE_SECONDS}"
         call.billed_micros = order.bill(Usage(images=1, seconds=COMPUTE_SECONDS))
         await self._wire.follow(request, call, Step.ACCEPT, _refusal)
-        return close_call(call, await _image(request, order), "made")
+        headers = {"x-compute-time": f"{COMPUTE_SECONDS}", "x-request-id": str(uuid.uuid4())}
+        media_type = f"image/{order.output_format}"
+        answer = Response(await order.draw(0), media_type=media_type, headers=headers)
+        return close_call(call, answer, "made")
 
 
-async def _image(request: Request, order: Order) -> Response:
+def _format(request: Request) -> str:
     wanted = request.headers.get("accept", "").removeprefix("image/")
-    form = wanted if wanted in _FORMATS else "jpeg"
-    headers = {"x-compute-time": f"{COMPUTE_SECONDS}", "x-request-id": str(uuid.uuid4())}
-    content = convert_picture(await order.draw(0), form)
-    return Response(content, media_type=f"image/{form}", headers=headers)
+    return wanted if wanted in _FORMATS else "jpeg"
 
 
-def _read_order(model: Model, body: dict[str, Any]) -> tuple[Order | None, list[str]]:
+def _read_order(model: Model, body: dict[str, Any], form: str) -> tuple[Order | None, list[str]]:
     """Return what is asked for, or what is wrong with it."""
     prompt, parameters = body.get("inputs"), body.get("parameters") or {}
     width, height = parameters.get("width", 1024), parameters.get("height", 1024)
@@ -90,8 +91,8 @@ def _read_order(model: Model, body: dict[str, Any]) -> tuple[Order | None, list[
         faults.append("Error in `parameters.num_inference_steps`: must be a positive integer")
     if faults:
         return None, faults
-    size = f"{width}x{height}"
-    return Order(model, str(prompt), size, model.default_quality, 1, steps=steps), []
+    size, settings = f"{width}x{height}", Settings(steps=steps)
+    return Order(model, str(prompt), size, model.default_quality, 1, form, settings=settings), []
 
 
 def _refusal(rule: Rule) -> Response | None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from generations.models import Model
+from generations.settings import Settings
 from workers.emulator.journal import Call
 from workers.emulator.pictures import Order, find_model
 from workers.emulator.scenarios import Rule, Scenario
-from workers.providers.pictures import pixels
 
 PROVIDER = "novita"
 FLUX = "flux-1-schnell"
@@ -30,7 +30,6 @@ class Task:
     fate: Rule | None
     call: Call
     ready: float
-    output_format: str
     asked: bool = False
 
     def status(self, now: float) -> str:
@@ -69,51 +68,63 @@ class Task:
 
     def images(self, files_url: str) -> list[dict[str, Any]]:
         """Return where its images are."""
+        form = self.order.output_format
         return [
             {
-                "image_url": f"{files_url}/{self.task_id}/{index}.{self.output_format}",
+                "image_url": f"{files_url}/{self.task_id}/{index}.{form}",
                 "image_url_ttl": 3600,
-                "image_type": self.output_format,
+                "image_type": form,
             }
             for index in range(self.order.count)
         ]
 
 
-def read_task(body: dict[str, Any]) -> tuple[Order | None, str, str]:
-    """Return what a task is to make and in which format; or what is wrong with it."""
+class BadTask(ValueError):
+    """What is wrong with what was asked for."""
+
+
+def read_task(body: dict[str, Any]) -> Order:
+    """Return what a task is to make. Raises BadTask."""
     wanted, extra = body.get("request"), body.get("extra") or {}
     if not isinstance(wanted, dict):
-        return None, "", "request is required"
+        raise BadTask("request is required")
     model = find_model(PROVIDER, wanted.get("model_name"))
-    output_format = str(extra.get("response_image_type", "png"))
-    return _read(wanted, model, output_format, "invalid model_name")
+    if model is None:
+        raise BadTask("invalid model_name")
+    return _read(wanted, model, extra.get("response_image_type", "png"))
 
 
-def read_flux(body: dict[str, Any]) -> tuple[Order | None, str, str]:
-    """Return what Flux is to make and in which format; or what is wrong with it."""
-    if type(body.get("seed")) is not int:
-        return None, "", "seed is required"
-    output_format = str(body.get("response_image_format", "png"))
-    return _read(body, find_model(PROVIDER, FLUX), output_format, "model is gone")
+def read_flux(body: dict[str, Any]) -> Order:
+    """Return what Flux is to make. Raises BadTask."""
+    model = find_model(PROVIDER, FLUX)
+    if model is None or type(body.get("seed")) is not int:
+        raise BadTask("seed is required")
+    return _read(body, model, body.get("response_image_format", "png"))
 
 
-def _read(
-    wanted: dict[str, Any], model: Model | None, output_format: str, unknown: str
-) -> tuple[Order | None, str, str]:
+def _read(wanted: dict[str, Any], model: Model, output_format: object) -> Order:
     prompt, count, steps = wanted.get("prompt"), wanted.get("image_num"), wanted.get("steps")
     sides = wanted.get("width"), wanted.get("height")
-    if model is None:
-        return None, "", unknown
-    if not isinstance(prompt, str) or not 1 <= len(prompt) <= _PROMPT_LENGTH_MAX:
-        return None, "", "prompt must have 1 to 1024 characters"
-    if not all(type(side) is int and side in _SIDES for side in sides):
-        return None, "", "invalid width or height"
-    if type(count) is not int or not 1 <= count <= _IMAGES_MAX:
-        return None, "", "invalid image_num"
-    if type(steps) is not int or not 1 <= steps <= _STEPS_MAX:
-        return None, "", "invalid steps"
-    if output_format not in _FORMATS:
-        return None, "", "invalid image type"
-    size = f"{sides[0]}x{sides[1]}"
-    pixels(size)
-    return Order(model, prompt, size, model.default_quality, count, steps=steps), output_format, ""
+    faults = {
+        "prompt must have 1 to 1024 characters": (
+            not isinstance(prompt, str) or not 1 <= len(prompt) <= _PROMPT_LENGTH_MAX
+        ),
+        "invalid width or height": any(type(s) is not int or s not in _SIDES for s in sides),
+        "invalid image_num": type(count) is not int or not 1 <= count <= _IMAGES_MAX,
+        "invalid steps": type(steps) is not int or not 1 <= steps <= _STEPS_MAX,
+        "invalid image type": output_format not in _FORMATS,
+    }
+    for fault, is_there in faults.items():
+        if is_there:
+            raise BadTask(fault)
+    assert isinstance(count, int), "it was checked"
+    size, settings = f"{sides[0]}x{sides[1]}", Settings(steps=steps)
+    return Order(
+        model,
+        str(prompt),
+        size,
+        model.default_quality,
+        count,
+        str(output_format),
+        settings=settings,
+    )

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from generations.pricing import Usage
 from workers.emulator.journal import Call
-from workers.emulator.novita_jobs import FLUX, PROVIDER, Task, read_flux, read_task
+from workers.emulator.novita_jobs import FLUX, PROVIDER, BadTask, Task, read_flux, read_task
 from workers.emulator.pictures import Order
 from workers.emulator.scenarios import OF_CALLS, OF_JOBS, Rule, Scenario, Step
 from workers.emulator.wire import (
@@ -23,7 +23,6 @@ from workers.emulator.wire import (
     read_object,
     retry_after,
 )
-from workers.providers.pictures import convert_picture
 
 # Status, reason and message of what the real API says.
 _REFUSALS = {
@@ -45,12 +44,13 @@ class NovitaWire:
         """Take a task."""
         call = self._wire.open_call(request, PROVIDER, Step.SUBMIT)
         _check_key(request, call)
-        order, output_format, fault = read_task(await read_object(request) or {})
-        if order is None:
-            return close_call(call, _error(400, "INVALID_REQUEST_BODY", fault), "invalid")
+        try:
+            order = read_task(await read_object(request) or {})
+        except BadTask as fault:
+            return close_call(call, _error(400, "INVALID_REQUEST_BODY", str(fault)), "invalid")
         call.model, call.prompt = order.model.name, order.prompt
         await self._wire.follow(request, call, Step.SUBMIT, _refusal, OF_CALLS)
-        task = self._take(call, order, output_format)
+        task = self._take(call, order)
         await self._wire.follow(request, call, Step.ACCEPT, _refusal, OF_CALLS)
         return close_call(call, JSONResponse({"task_id": task.task_id}), "queued")
 
@@ -67,12 +67,13 @@ class NovitaWire:
         call = self._wire.open_call(request, PROVIDER, Step.SUBMIT)
         call.model = FLUX
         _check_key(request, call)
-        order, output_format, fault = read_flux(await read_object(request) or {})
-        if order is None:
-            return close_call(call, _error(400, "INVALID_REQUEST_BODY", fault), "invalid")
+        try:
+            order = read_flux(await read_object(request) or {})
+        except BadTask as fault:
+            return close_call(call, _error(400, "INVALID_REQUEST_BODY", str(fault)), "invalid")
         call.prompt = order.prompt
         await self._wire.follow(request, call, Step.SUBMIT, _refusal)
-        task = self._take(call, order, output_format)
+        task = self._take(call, order)
         await self._wire.follow(request, call, Step.ACCEPT, _refusal)
         images = task.images(str(request.base_url)[:-1] + NOVITA_FILES_PATH)
         answer = {"images": images, "task": {"task_id": task.task_id}}
@@ -82,18 +83,17 @@ class NovitaWire:
         """Return an image. It needs no key, as on the hosts of Novita's files."""
         call, task = await self._find(request, request.path_params["task_id"], Step.FILE)
         content = await task.order.draw(request.path_params["index"])
-        content = convert_picture(content, task.output_format)
-        media_type = f"image/{task.output_format}"
+        media_type = f"image/{task.order.output_format}"
         return close_call(call, Response(content, media_type=media_type), "sent")
 
-    def _take(self, call: Call, order: Order, output_format: str) -> Task:
+    def _take(self, call: Call, order: Order) -> Task:
         """Note a task. Its bill is known at once: nobody can stop it."""
         rules = self._wire.rules
         fate = rules.take(PROVIDER, Step.SUBMIT, call.prompt, OF_JOBS)
         fate = fate or rules.take(PROVIDER, Step.ACCEPT, call.prompt, OF_JOBS)
         late = fate.seconds if fate and fate.scenario is Scenario.LATENCY else None
         ready = asyncio.get_running_loop().time() + (late or 0)
-        task = Task(str(uuid.uuid4()), order, fate, call, ready, output_format)
+        task = Task(str(uuid.uuid4()), order, fate, call, ready)
         self._tasks[task.task_id] = task
         if fate is None or fate.scenario not in (Scenario.JOB_FAILED, Scenario.JOB_STUCK):
             call.billed_units = f"{order.count}"

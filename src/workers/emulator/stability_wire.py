@@ -10,26 +10,13 @@ from starlette.responses import JSONResponse, Response
 
 from generations.pricing import Usage
 from workers.emulator.forms import read_form
-from workers.emulator.pictures import Order, find_model
+from workers.emulator.pictures import Order, find_model, size_of_ratio
 from workers.emulator.scenarios import Rule, Scenario, Step
 from workers.emulator.wire import STABILITY_KEY, Wire, close_call, retry_after
-from workers.providers.pictures import convert_picture
 
 PROVIDER = "stability"
 
 _ENDPOINTS = {"core": "stable-image-core", "ultra": "stable-image-ultra", "sd3": ""}
-# About a megapixel each, as the real one makes them.
-_SIZES = {
-    "1:1": "1024x1024",
-    "16:9": "1344x768",
-    "21:9": "1536x640",
-    "2:3": "832x1216",
-    "3:2": "1216x832",
-    "4:5": "896x1088",
-    "5:4": "1088x896",
-    "9:16": "768x1344",
-    "9:21": "640x1536",
-}
 _FORMATS = ("png", "jpeg", "webp")
 _PROMPT_LENGTH_MAX = 10_000
 _SEED_MAX = 2**32 - 2
@@ -73,14 +60,13 @@ class StabilityWire:
 
 
 async def _image(order: Order, form: Mapping[str, str], *, filtered: bool) -> Response:
-    output_format = form.get("output_format", "png")
     headers = {
         "finish-reason": "CONTENT_FILTERED" if filtered else "SUCCESS",
         "seed": form.get("seed", "42"),
         "x-request-id": str(uuid.uuid4()),
     }
-    content = convert_picture(await order.draw(0), output_format)
-    return Response(content, media_type=f"image/{output_format}", headers=headers)
+    media_type = f"image/{order.output_format}"
+    return Response(await order.draw(0), media_type=media_type, headers=headers)
 
 
 def _read_order(endpoint: str, form: Mapping[str, str]) -> Order | Response:
@@ -89,20 +75,27 @@ def _read_order(endpoint: str, form: Mapping[str, str]) -> Order | Response:
     model = None if name is None else find_model(PROVIDER, name or form.get("model", "sd3.5-large"))
     if model is None:
         return _error(404, "not_found", "model: was not found")
-    faults = []
+    faults, has_image = [], "image" in form
     if not 1 <= len(form.get("prompt", "")) <= _PROMPT_LENGTH_MAX:
         faults.append("prompt: must be between 1 and 10000 characters")
-    if form.get("aspect_ratio", "1:1") not in _SIZES:
+    size = size_of_ratio(model, form.get("aspect_ratio", "1:1"))
+    if not size:
         faults.append("aspect_ratio: is unknown")
     if form.get("output_format", "png") not in _FORMATS:
         faults.append("output_format: is unknown")
+    if has_image != ("strength" in form):
+        faults.append("strength: goes with image")
+    if endpoint == "sd3" and has_image != (form.get("mode") == "image-to-image"):
+        faults.append("mode: image-to-image goes with image")
+    if endpoint == "core" and has_image:
+        faults.append("image: is unknown")
     seed = form.get("seed", "0")
     if not seed.isdecimal() or int(seed) > _SEED_MAX:
         faults.append(f"seed: must be 0 to {_SEED_MAX}")
     if faults:
         return _error(400, "bad_request", *faults)
-    size = _SIZES[form.get("aspect_ratio", "1:1")]
-    return Order(model, form["prompt"], size, model.default_quality, 1)
+    output_format = form.get("output_format", "png")
+    return Order(model, form["prompt"], size, model.default_quality, 1, output_format)
 
 
 def _refusal(rule: Rule) -> Response | None:

@@ -1,4 +1,4 @@
-"""What both wires share: the orders, the journal, and faults of the connection."""
+"""What the wires share: the orders, the journal, and faults of the connection."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ FAL_PATH = "/fal"
 GROQ_PATH = "/groq/openai/v1"
 NOVITA_PATH = "/novita"
 FILES_PATH = "/fal-files"
+HUGGINGFACE_PATH = "/huggingface"
+NOVITA_FILES_PATH = "/novita-files"
+STABILITY_PATH = "/stability"
 OPENAI_KEY = "sk-emulated"
 GROQ_KEY = "gsk_emulated"
 NOVITA_KEY = "sk_emulated"
 FAL_KEY = "emulated:emulated"
+HUGGINGFACE_KEY = "hf_emulated"
+STABILITY_KEY = "sk-emulated"
 
 _GARBAGE = "<html><body>It works!</body></html>"
 # The status of the answer to a caller who has left, which goes nowhere.

@@ -10,21 +10,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from generations.models import Kind, Quality
+from generations.pricing import SECONDS_DEFAULT
 from workers.providers.base import ProviderRequest
 from workers.providers.capabilities import refuse_settings
 from workers.providers.errors import InvalidRequest
-from workers.providers.pictures import pixels
+from workers.providers.pictures import aspect_ratio, pixels
 
 NAME = "fal"
 IMAGES_MAX = 4
-VIDEO_SECONDS_DEFAULT = 5
 
 
 @dataclass(frozen=True, slots=True)
 class _Images:
-    """What a model of images takes; `steps_max` is 0 where the steps can't be chosen."""
+    """What a model of images takes; `steps_max` is 0 where the steps can't be chosen.
+
+    Where `by_ratio` is set, it is told the proportions alone.
+    """
 
     steps_max: int = 0
+    by_ratio: bool = False
     has_seed: bool = True
     formats: tuple[str, ...] = ("jpeg", "png")
 
@@ -43,16 +47,18 @@ class _Videos:
     seconds_max: int
     write_seconds: Callable[[int], int | str]
     write_resolution: Callable[[str], str]
+    has_seed: bool = True
 
 
 _IMAGES: Mapping[str, _Images] = {
     "fal-ai/flux/schnell": _Images(steps_max=12),
     "fal-ai/flux/dev": _Images(steps_max=50),
+    "fal-ai/flux-pro/v1.1-ultra": _Images(by_ratio=True),
     "openai/gpt-image-2": _Images(has_seed=False, formats=("jpeg", "png", "webp")),
 }
 _VIDEOS: Mapping[str, _Videos] = {
     "bytedance/seedance-2.0/text-to-video": _Videos(4, 15, str, str),
-    "minimax/h3/text-to-video": _Videos(5, 15, int, str.upper),
+    "minimax/h3/text-to-video": _Videos(5, 15, int, str.upper, has_seed=False),
 }
 # What nothing more is known of takes what all do.
 _OTHER_IMAGES = _Images()
@@ -78,11 +84,11 @@ def _image_input(request: ProviderRequest, takes: _Images) -> dict[str, Any]:
         raise InvalidRequest(
             NAME, f"At most {IMAGES_MAX} images at once; {request.count} were asked for."
         )
-    body: dict[str, Any] = {
-        "prompt": request.prompt,
-        "image_size": {"width": width, "height": height},
-        "num_images": request.count,
-    }
+    body: dict[str, Any] = {"prompt": request.prompt, "num_images": request.count}
+    if takes.by_ratio:
+        body["aspect_ratio"] = aspect_ratio(width, height)
+    else:
+        body["image_size"] = {"width": width, "height": height}
     if request.quality not in tuple(Quality):
         # Our own classes mean that the model has no setting of quality.
         body["quality"] = request.quality
@@ -105,10 +111,10 @@ def _image_input(request: ProviderRequest, takes: _Images) -> dict[str, Any]:
 
 
 def _video_input(request: ProviderRequest, takes: _Videos) -> dict[str, Any]:
-    refuse_settings(NAME, request, {"seconds", "seed"})
+    refuse_settings(NAME, request, {"seconds", "seed"} if takes.has_seed else {"seconds"})
     if request.count != 1:
         raise InvalidRequest(NAME, f"One video at once; {request.count} were asked for.")
-    seconds = request.settings.seconds or VIDEO_SECONDS_DEFAULT
+    seconds = request.settings.seconds or SECONDS_DEFAULT
     if not takes.seconds_min <= seconds <= takes.seconds_max:
         raise InvalidRequest(
             NAME,

@@ -57,7 +57,7 @@ async def make_one_by_one(
 
 def _one_of(request: ProviderRequest, index: int) -> ProviderRequest:
     seed = request.settings.seed
-    if seed is not None:
+    if seed is not None and index:
         seed = (seed + index) % (SEED_MAX + 1)
     return replace(request, count=1, settings=replace(request.settings, seed=seed))
 

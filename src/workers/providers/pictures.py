@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 from PIL import Image
 
@@ -61,3 +62,9 @@ def pixels(size: str) -> tuple[int, int]:
     if width * height > PIXELS_MAX:
         raise ValueError(f"the size {size} has more than {PIXELS_MAX} pixels")
     return width, height
+
+
+def aspect_ratio(width: int, height: int) -> str:
+    """Return the proportions in the smallest numbers, such as `3:2`."""
+    common = math.gcd(width, height)
+    return f"{width // common}:{height // common}"

@@ -96,7 +96,11 @@ class ProviderSettings(BaseSettings):
         description="Where Hugging Face's own inference is, or what speaks like it.",
     )
     huggingface_seconds_max: float = Field(
-        default=120, gt=0, le=1800, description="How long Hugging Face may take for an image."
+        # Its seconds are billed, and an estimate counts so many.
+        default=120,
+        gt=0,
+        le=120,
+        description="How long Hugging Face may take for an image.",
     )
     stability_api_key: _Key | None = Field(
         default=None,

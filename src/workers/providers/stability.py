@@ -7,8 +7,8 @@ an image that it has blurred as unsafe, it does not say.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
@@ -25,14 +25,16 @@ from workers.providers.errors import (
 )
 from workers.providers.http import json_object, make_client, send_once
 from workers.providers.one_by_one import make_one_by_one
-from workers.providers.pictures import NotAPicture, pixels, read_picture
+from workers.providers.pictures import NotAPicture, aspect_ratio, pixels, read_picture
 
 NAME = "stability"
 PROMPT_LENGTH_MAX = 10_000
+# How far from an image that is given the result may be: 0 is the same, 1 takes nothing of it.
+STRENGTH = "0.65"
 # It turns every call away for this long after one too many.
 RATE_LIMIT_SECONDS = 60.0
 
-_SETTINGS = {"negative_prompt", "output_format", "seed"}
+_SETTINGS = {"negative_prompt", "output_format", "references", "seed"}
 # Each has an address of its own; every other model is one of SD3's.
 _ENDPOINTS: Mapping[str, str] = {"stable-image-core": "core", "stable-image-ultra": "ultra"}
 _RATIOS = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
@@ -71,8 +73,7 @@ class Stability:
             self._client,
             f"/v2beta/stable-image/generate/{endpoint}",
             seconds_max=self._seconds_max,
-            # A form in parts even without a file, which is what `files` makes of it.
-            files={name: (None, value) for name, value in _form(request, endpoint).items()},
+            files=_parts(request, endpoint),
             headers={"stability-client-user-id": request.user} if request.user else {},
         )
         request_id = response.headers.get("x-request-id")
@@ -95,18 +96,35 @@ class Stability:
         return ProviderResult((file,), usage, None, request_id)
 
 
+def _parts(request: ProviderRequest, endpoint: str) -> dict[str, Any]:
+    """Return the form in parts, which it has to be even without a file.
+
+    Raises InvalidRequest.
+    """
+    fields = _form(request, endpoint)
+    parts: dict[str, Any] = {name: (None, value) for name, value in fields.items()}
+    if request.references:
+        [image] = request.references
+        parts["image"] = ("image", image.content, image.media_type)
+    return parts
+
+
 def _form(request: ProviderRequest, endpoint: str) -> dict[str, str]:
     """Return the fields of the form. Raises InvalidRequest for what it would refuse."""
     settings = request.settings
     if len(request.prompt) > PROMPT_LENGTH_MAX or len(settings.negative_prompt) > PROMPT_LENGTH_MAX:
         raise InvalidRequest(NAME, f"A prompt has at most {PROMPT_LENGTH_MAX} characters.")
-    fields = {
-        "prompt": request.prompt,
-        "aspect_ratio": _ratio(request.size),
-        "output_format": settings.output_format or "png",
-    }
+    if len(request.references) > (endpoint != "core"):
+        raise InvalidRequest(NAME, f"{request.model} does not take so many images.")
+    fields = {"prompt": request.prompt, "output_format": settings.output_format or "png"}
+    mode = "text-to-image"
+    if request.references:
+        # The result has the size of the image.
+        mode, fields["strength"] = "image-to-image", STRENGTH
+    else:
+        fields["aspect_ratio"] = _ratio(request.size)
     if endpoint == "sd3":
-        fields |= {"model": request.model, "mode": "text-to-image"}
+        fields |= {"model": request.model, "mode": mode}
     if settings.negative_prompt:
         fields["negative_prompt"] = settings.negative_prompt
     if settings.seed is not None:
@@ -120,8 +138,7 @@ def _ratio(size: str) -> str:
         width, height = pixels(size)
     except ValueError as error:
         raise InvalidRequest(NAME, str(error)) from None
-    common = math.gcd(width, height)
-    ratio = f"{width // common}:{height // common}"
+    ratio = aspect_ratio(width, height)
     if ratio not in _RATIOS:
         raise InvalidRequest(NAME, f"{size} is {ratio}; it makes {', '.join(_RATIOS)}.")
     return ratio

@@ -151,7 +151,7 @@ USAGES = {Kind.IMAGE: image_usage, Kind.CHAT: chat_usage, Kind.VIDEO: video_usag
 
 @pytest.mark.parametrize("model", PRICED, ids=lambda model: model.name)
 # Drawing text is slow at first, and slower beside other work; that is no fault.
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_the_estimate_bounds_the_bill(model: Model, data: st.DataObject):
     request = data.draw(requests([model]))

@@ -124,7 +124,7 @@ async def generate(
     timeout: float,  # noqa: ASYNC109  # The option's value; it is kept by counting, not by cancelling.
     key: str | None,
 ) -> None:
-    """Make images, answers or videos from a prompt, or from a file of prompts.
+    """Make images, answers or videos from a prompt or many.
 
     Of chat the answer is printed. Exit code 3 if a budget denied any, else 1 if any failed.
     """

@@ -261,7 +261,7 @@ def _show_texts(generations: Sequence[Generation], made: Made) -> None:
         click.echo("\n\n".join(map(_for_terminal, made.texts.get(item.generation_id, []))))
         paths = made.files.get(item.generation_id, [])
         written = f"; written to {one_line(paths)}" if paths else ""
-        note(f"{item.generation_id} by {item.model} for {format_usd(item.cost)} USD{written}")
+        note(f"{item.generation_id} by {item.model} for {format_usd(item.cost)}{written}")
 
 
 def _for_terminal(text: str) -> str:

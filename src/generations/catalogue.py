@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 MODEL_NAME_LENGTH_MAX = 200
+# The provider that makes nothing but placeholders.
+SANDBOX = "sandbox"
 
 
 class CatalogueError(Exception):
@@ -139,7 +141,9 @@ class Catalogue:
         With a model, that alone. Without one, for `premium` the first live candidate and then, if
         there is one, the first live standard one; for `standard` only the latter. A candidate that
         has no price at `size`, if one is given, or does not take the settings is passed over, and
-        so are the providers named by `without`: those that have failed. Raises UnknownModel,
+        so are the providers named by `without`: those that have failed. The sandbox stands in only
+        where no other default provider of the kind is live: nobody who asks for the real thing is
+        given a placeholder, and charged for it, because the real ones fail. Raises UnknownModel,
         RetiredModel, NoLiveProvider.
         """
         live = set(live_providers) - set(without)
@@ -152,6 +156,8 @@ class Catalogue:
             return [Choice(found, quality or found.default_quality)]
         wanted = Quality(quality or Quality.PREMIUM)
         classes = [wanted] if wanted is Quality.STANDARD else [wanted, Quality.STANDARD]
+        if self._default_providers(kind) & set(live_providers) != {SANDBOX}:
+            live.discard(SANDBOX)
         able = {
             quality_class: [
                 candidate
@@ -193,6 +199,14 @@ class Catalogue:
                 for size in model.sizes
             )
         )
+
+    def _default_providers(self, kind: str) -> set[str]:
+        return {
+            model.provider
+            for (candidates_kind, _), candidates in self._defaults.items()
+            if candidates_kind == kind
+            for model, _ in candidates
+        }
 
     def _candidates(
         self, kind: Kind, quality_class: Quality, today: date, size: str

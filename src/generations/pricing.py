@@ -182,7 +182,8 @@ def _answers(model: Model, count: int, prompt: str, settings: Settings, usage: U
     rates = model.micros_per_million_tokens
     if usage.text_input_tokens is None:
         texts = [prompt, settings.system, *(message.content for message in settings.messages)]
-        tokens = sum(_bytes(text) + WRAPPING_TOKENS for text in texts) + TEMPLATE_TOKENS
+        each = (_bytes(text) + WRAPPING_TOKENS for text in texts if text)
+        tokens = TEMPLATE_TOKENS + sum(each)
         dearest = max(rates["input"], rates["cache_write_input"])
         input_cost = count * tokens * dearest
     else:

@@ -123,16 +123,23 @@ def _check_picture(settings: Settings, tenant: str) -> list[Violation]:
     if len(settings.references) > REFERENCES_MAX:
         message = f"are {len(settings.references)}; at most {REFERENCES_MAX} are allowed."
         found.append(Violation("settings.references", message))
+    found += _check_images(settings, tenant)
+    return found
+
+
+def _check_images(settings: Settings, tenant: str) -> list[Violation]:
+    """Check what is given as images, as far as their ids tell."""
     named = {
         f"settings.references[{index}]": reference
         for index, reference in enumerate(settings.references[:REFERENCES_MAX])
     }
-    if settings.mask:
+    if settings.mask and settings.references:
         named["settings.mask"] = settings.mask
-    for name, artifact_id in named.items():
-        if not _ARTIFACT.fullmatch(artifact_id) or artifact_id.partition("/")[0] != tenant:
-            message = f"{quote(artifact_id)} is no artifact of the tenant; give an artifact's id."
-            found.append(Violation(name, message))
+    found = [
+        Violation(field, f"{quote(image)} is no artifact of the tenant; give an artifact's id.")
+        for field, image in named.items()
+        if not _ARTIFACT.fullmatch(image) or image.partition("/")[0] != tenant
+    ]
     if settings.mask and not settings.references:
         message = "has nothing to mask; give the image as settings.references."
         found.append(Violation("settings.mask", message))

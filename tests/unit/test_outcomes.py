@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -13,6 +14,7 @@ from generations.catalogue import Catalogue
 from generations.models import Kind
 from generations.pricing import Usage
 from generations.requests import GenerationRequest
+from generations.settings import Settings
 from workers.fallback import Turn
 from workers.outcomes import (
     bill,
@@ -165,6 +167,27 @@ def test_what_may_have_been_made_is_paid_by_its_estimate():
 )
 def test_the_bill_follows_the_usage_where_it_is_known(usage, model, micros):
     assert bill(Catalogue.load(), claim(), attempt(model=model), usage) == micros
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "settings", "usage", "micros"),
+    [
+        (
+            *(Kind.CHAT, "sandbox-chat", Settings(max_tokens=10)),
+            *(Usage(text_input_tokens=100, text_output_tokens=7), 256),
+        ),
+        (
+            *(Kind.VIDEO, "sandbox-video", Settings(seconds=4)),
+            *(Usage(seconds=Decimal("3.5")), 350_000),
+        ),
+        (Kind.VIDEO, "sandbox-video", Settings(seconds=4), Usage(videos=1), 400_000),
+    ],
+)
+def test_every_kind_is_billed_by_its_usage(kind, model, settings, usage, micros):
+    size = "720p" if kind is Kind.VIDEO else ""
+    request = GenerationRequest("acme", kind, "a cat", "", size, "premium", 2, settings)
+    claimed = Claim("acme/g", 1, request, NOW, 1, ())
+    assert bill(Catalogue.load(), claimed, attempt(model=model), usage) == micros
 
 
 def test_a_denial_is_told_by_its_tightest_budget():

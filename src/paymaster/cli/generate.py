@@ -124,7 +124,7 @@ async def generate(
     timeout: float,  # noqa: ASYNC109  # The option's value; it is kept by counting, not by cancelling.
     key: str | None,
 ) -> None:
-    """Make images, answers or videos from a prompt, or from a file of prompts.
+    """Make images, answers or videos from a prompt or many.
 
     Of chat the answer is printed. Exit code 3 if a budget denied any, else 1 if any failed.
     """
@@ -261,7 +261,7 @@ def _show_texts(generations: Sequence[Generation], made: Made) -> None:
         click.echo("\n\n".join(map(_for_terminal, made.texts.get(item.generation_id, []))))
         paths = made.files.get(item.generation_id, [])
         written = f"; written to {one_line(paths)}" if paths else ""
-        note(f"{item.generation_id} by {item.model} for {format_usd(item.cost)} USD{written}")
+        note(f"{item.generation_id} by {item.model} for {format_usd(item.cost)}{written}")
 
 
 def _for_terminal(text: str) -> str:

@@ -176,5 +176,5 @@ def _file_name(generation: Generation, number: int, artifact: Artifact) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", generation.prompt.casefold())[:_SLUG_LENGTH_MAX].strip("-")
     # The last digits of the id are its random ones.
     unique = generation.generation_id[-8:]
-    suffix = mimetypes.guess_extension(artifact.media_type) or ".bin"
+    suffix = mimetypes.guess_extension(artifact.media_type.partition(";")[0]) or ".bin"
     return "-".join(part for part in (slug, unique, str(number)) if part) + suffix

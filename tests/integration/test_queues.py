@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from arq.constants import in_progress_key_prefix
@@ -15,6 +15,7 @@ from generations.queue import enqueue, job_id, open_pool, polite_key, queue_name
 from generations.queue_control import is_paused, pause, paused, resume
 from generations.settings import Priority
 from support import eventually
+from workers.main import now
 from workers.waking import Waker
 from workers.worker import BudgetWorker
 
@@ -86,8 +87,8 @@ async def at_work(*workers, renews=True):
 
 
 def ago(seconds):
-    """Return a time in the past."""
-    return datetime.now(UTC) - timedelta(seconds=seconds)
+    """Return a time in the past; in the future, if it is less than 0."""
+    return now() - timedelta(seconds=seconds)
 
 
 async def add(redis, name, priority=NORMAL, kind=Kind.IMAGE, **times):
@@ -128,7 +129,7 @@ async def test_a_batch_waits_for_nobody_but_others(redis, runs):
         await eventually(lambda: runs.ids)
         # Should its worker die now, it is not polite again for five minutes.
         due = await redis.zscore(queue_name("image"), job_id("batch", 0))
-        assert due <= datetime.now(UTC).timestamp() * 1000
+        assert due <= now().timestamp() * 1000
         assert await redis.zcard(polite_key("image")) == 0
         other = Runs()
         async with at_work(made(redis, other, name="two")):
@@ -173,7 +174,7 @@ async def test_batches_that_have_waited_are_one_in_four(redis, runs):
 async def test_what_was_put_off_is_not_begun_before(redis, runs):
     worker = made(redis, runs, slots=3)
     runs.go.set()
-    await add(redis, "later", BATCH, run_at=datetime.now(UTC) + timedelta(seconds=60))
+    await add(redis, "later", BATCH, run_at=ago(-60))
     async with at_work(worker):
         await add(redis, "now")
         await eventually(lambda: runs.ids)
@@ -260,7 +261,7 @@ async def test_one_that_stops_while_paused_does_not_begin_again(redis, runs):
         await eventually(lambda: not worker._woken.is_set())
         assert worker.is_stopping
         runs.go.set()
-        await eventually(lambda: worker.main_task.done())
+        await eventually(worker.main_task.done)
     assert runs.ids == ["running"]
     assert await redis.zscore(queue_name("image"), job_id("waiting", 0)) is not None
 

@@ -115,11 +115,14 @@ class BudgetWorker(Worker):
         finally:
             # Not by arq's `close`, which would close the pool that others use too.
             for task in self.tasks.values():
-                task.cancel()
+                # One that was cancelled is putting itself back, and is not to be disturbed.
+                if not task.cancelling():
+                    task.cancel()
             for task in self.tasks.values():
                 # A job whose end could not be recorded runs again.
                 with suppress(RedisError, OSError, asyncio.CancelledError):
                     await task
+            self.tasks.clear()
 
     def stop(self, number: Signals) -> None:
         """Take no more jobs, and end once those at work have; at the second call end at once."""

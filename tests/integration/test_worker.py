@@ -14,7 +14,8 @@ from redis.exceptions import RedisError
 
 from generating import insert_generation, read_generation
 from generations.models import Kind
-from generations.queue import enqueue, job_id, open_pool, queue_name
+from generations.queue import enqueue, job_id, open_pool, polite_key, queue_name, score_ms
+from generations.settings import Priority
 from proxy import Proxy
 from support import eventually
 from workers.database import DatabaseAway, make_pool
@@ -292,6 +293,31 @@ async def test_what_is_fresh_at_work_or_ended_is_left_alone(pool, redis, ledger_
     await insert_generation(ledger_url)
     assert await Reconciler(pool, redis, grace=timedelta(hours=1)).run_once() == 0
     assert await Reconciler(pool, redis).run_once() == 1
+
+
+async def test_what_is_enqueued_again_has_the_turn_that_it_had(reconciler, redis, ledger_url):
+    ids = {priority: await insert_generation(ledger_url) for priority in Priority}
+    put_off = await insert_generation(ledger_url)
+    async with await AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        for priority, generation_id in ids.items():
+            await connection.execute(
+                "UPDATE generation SET priority = %s WHERE generation_id = %s",
+                [priority, generation_id],
+            )
+        await connection.execute(
+            "UPDATE generation SET next_try_time = now() + interval '1 hour'"
+            " WHERE generation_id = %s",
+            [put_off],
+        )
+    assert await reconciler.run_once() == 4
+    for priority, generation_id in ids.items():
+        (submitted,) = await read_generation(ledger_url, generation_id, "create_time")
+        score = await redis.zscore(QUEUE, job_id(generation_id, 1))
+        assert abs(score - score_ms(priority, submitted)) < 1
+    polite = await redis.zrange(polite_key(Kind.IMAGE), 0, -1)
+    assert polite == [job_id(ids[Priority.BATCH], 1).encode()]
+    (then,) = await read_generation(ledger_url, put_off, "next_try_time")
+    assert abs(await redis.zscore(QUEUE, job_id(put_off, 1)) - then.timestamp() * 1000) < 1
 
 
 async def test_a_lost_valkey_is_filled_again(reconciler, redis, ledger_url, monkeypatch):

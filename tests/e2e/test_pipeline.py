@@ -9,33 +9,15 @@ import signal
 import pytest
 from redis.asyncio import Redis
 
-from generating import state
+from generating import LIMIT, state
 from support import eventually
 
 OPENAI = {"model": "gpt-image-2", "quality": "high"}
 FAL = {"model": "fal-ai/flux/dev"}
 SANDBOX = {"model": "sandbox-image"}
-LIMIT = 10_000_000
-BUDGET = ("acme", "usd-day")
 
 
-@pytest.fixture(autouse=True)
-async def account(stubs):
-    await stubs.account("acme")
-    await stubs.set_budget("acme", LIMIT)
-
-
-@pytest.fixture
-def spent(stubs):
-    """A function that returns what was committed, when nothing is held and the books balance."""
-
-    async def read():
-        assert await stubs.differences() == []
-        reserved, committed, _, _ = (await stubs.balance("acme"))[BUDGET]
-        assert reserved == 0
-        return committed
-
-    return read
+pytestmark = pytest.mark.usefixtures("funded")
 
 
 async def submits(emulator, provider):

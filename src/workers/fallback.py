@@ -15,12 +15,24 @@ from workers.rows import Claim, Option
 LASTING = frozenset({"auth_or_billing", "model_gone"})
 
 
+# Makes placeholders, which are for those who have nothing else, and never stand in for the real.
+PLACEHOLDERS = frozenset({"sandbox"})
+
+
 class Turn(Enum):
     """Whose turn it is once a provider has failed, other than its own again."""
 
     OTHER = "other"  # of one that was not asked in this round
     ANEW = "anew"  # of all whose fault may have passed
     NONE = "none"
+
+
+def candidates(
+    catalogue: Catalogue, claim: Claim, providers: Collection[str], today: date
+) -> set[str]:
+    """Return the providers that may be asked at all, whatever becomes of the attempts."""
+    real = set(providers) - PLACEHOLDERS
+    return real if options_of(catalogue, claim, real, today) else set(providers)
 
 
 def left_out(claim: Claim) -> set[str]:
@@ -44,7 +56,7 @@ def next_turn(
     catalogue: Catalogue, claim: Claim, failed: str, providers: Collection[str], today: date
 ) -> Turn:
     """Return whose turn it is after `failed` has failed."""
-    left = set(providers) - {failed}
+    left = candidates(catalogue, claim, providers, today) - {failed}
     if options_of(catalogue, claim, left - left_out(claim), today):
         return Turn.OTHER
     return Turn.ANEW if options_of(catalogue, claim, left - _lasting(claim), today) else Turn.NONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from generating import state
+from generating import read_generation, state
 from generations.queue_control import pause, resume
 from support import eventually
 
@@ -96,15 +96,20 @@ async def test_the_attempts_have_an_end(generations, worker, emulator, spent, at
 
 
 async def test_a_provider_that_is_out_makes_way_before_anything_is_held(
-    generations, worker, emulator, spent, attempts, authority_settings
+    generations, worker, emulator, spent, attempts, authority_settings, ledger_url
 ):
     async with Redis.from_url(authority_settings.redis_url.get_secret_value()) as redis:
         await pause(redis, "provider:openai")
         made = await generations.make()
         assert (made.provider, made.attempt_count) == ("fal", 1)
         waiting = await generations.submit(prompt="by its name", **NAMED)
-        await eventually(lambda: "slot_refused" in worker.log_file.read_text())
         generation_id = waiting.generation.generation_id
+
+        async def turned_away():
+            fence, found = await read_generation(ledger_url, generation_id, "fence", "state")
+            return fence and found == "QUEUED"
+
+        await eventually(turned_away)
         assert await attempts(generation_id) == []
         await resume(redis, "provider:openai")
         again = await generations.ended(generation_id, 40)

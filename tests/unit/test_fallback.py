@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from generations.catalogue import Catalogue
 from generations.models import Kind
 from generations.requests import GenerationRequest
-from workers.fallback import Turn, left_out, next_turn, options_of
+from workers.fallback import Turn, candidates, left_out, next_turn, options_of
 from workers.rows import Attempt, AttemptState, Claim, Failure, Option
 
 TODAY = date(2026, 11, 21)
@@ -77,6 +77,13 @@ def test_one_that_may_have_the_job_is_never_asked_again():
         failed("openai", "unavailable", elsewhere=False),
     )
     assert left_out(again) == {"fal"}
+
+
+def test_a_placeholder_stands_in_for_nothing_real():
+    assert turn(claim(), "fal", {"fal", "sandbox"}) is Turn.NONE
+    assert candidates(CATALOGUE, claim(), ALL, TODAY) == {"openai", "fal"}
+    assert candidates(CATALOGUE, claim(), {"sandbox"}, TODAY) == {"sandbox"}
+    assert "sandbox" in candidates(CATALOGUE, claim(model="sandbox-image"), ALL, TODAY)
 
 
 def test_what_was_forgiven_is_forgotten():

@@ -44,7 +44,19 @@ from clients.errors import (
     Violation,
 )
 from clients.generation_client import GenerationClient
-from clients.generation_types import Artifact, Generation, GenerationState, Kind, Model
+from clients.generation_types import (
+    Artifact,
+    ChatMessage,
+    Generation,
+    GenerationState,
+    Kind,
+    Model,
+    Priority,
+    Role,
+    Settings,
+    SettingsFields,
+    Style,
+)
 from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.ledger_types import LedgerEntry, RebuildReport
 from clients.plan_types import Plan, PlanBudget, PlanGrant
@@ -92,6 +104,7 @@ __all__ = [
     "BudgetBalance",
     "BudgetDenied",
     "Change",
+    "ChatMessage",
     "CommitRequest",
     "DeadlineExceeded",
     "Denial",
@@ -125,6 +138,7 @@ __all__ = [
     "Plan",
     "PlanBudget",
     "PlanGrant",
+    "Priority",
     "RebuildReport",
     "RefundExceedsCharge",
     "RefundRequest",
@@ -135,8 +149,12 @@ __all__ = [
     "ReserveMode",
     "ReserveRequest",
     "RetryPolicy",
+    "Role",
     "Scope",
+    "Settings",
+    "SettingsFields",
     "Status",
+    "Style",
     "Unavailable",
     "Unit",
     "Unpriced",

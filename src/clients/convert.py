@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache, partial
 from typing import Any, TypeVar
@@ -13,10 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from authority.v1 import (
     admin_service_pb2,
     errors_pb2,
-    generation_service_pb2,
     resources_pb2,
 )
-from clients import change_types, generation_types, key_types, types
+from clients import change_types, key_types, types
 from clients.amounts import Leg, Unit
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -44,10 +43,6 @@ def unit_from_proto(number: int) -> Unit:
 def window_from_proto(number: int) -> types.Window:
     """Return the window."""
     return word(types.Window, resources_pb2.Window, "WINDOW_", number)
-
-
-def _kind(number: int) -> generation_types.Kind:
-    return word(generation_types.Kind, generation_service_pb2.Kind, "KIND_", number)
 
 
 def _denial_reason(number: int) -> types.DenialReason:
@@ -277,63 +272,4 @@ def status_from_proto(message: admin_service_pb2.GetStatusResponse) -> types.Sta
             )
             for worker in message.workers
         ),
-    )
-
-
-def generation_from_proto(
-    message: generation_service_pb2.Generation, *, replayed: bool = False
-) -> generation_types.Generation:
-    """Return the generation."""
-    return generation_types.Generation(
-        generation_id=message.generation_id,
-        account=message.account,
-        kind=_kind(message.kind),
-        state=word(
-            generation_types.GenerationState,
-            generation_service_pb2.GenerationState,
-            "GENERATION_STATE_",
-            message.state,
-        ),
-        prompt=message.prompt,
-        requested_model=message.requested_model,
-        size=message.size,
-        quality=message.quality,
-        count=message.count,
-        provider=message.provider,
-        model=message.model,
-        downgraded=message.downgraded,
-        cached=message.cached,
-        cost=message.cost,
-        saved=message.saved,
-        reservation_id=message.reservation_id,
-        error_reason=message.error_reason,
-        error_message=message.error_message,
-        attempt_count=message.attempt_count,
-        artifacts=tuple(
-            generation_types.Artifact(
-                artifact_id=artifact.artifact_id,
-                media_type=artifact.media_type,
-                size_bytes=artifact.size_bytes,
-                sha256=artifact.sha256,
-            )
-            for artifact in message.artifacts
-        ),
-        create_time=time_from_proto(message.create_time),
-        end_time=time_from_proto(message.end_time),
-        replayed=replayed,
-    )
-
-
-def model_from_proto(message: generation_service_pb2.Model) -> generation_types.Model:
-    """Return the model."""
-    return generation_types.Model(
-        provider=message.provider,
-        model=message.model,
-        kind=_kind(message.kind),
-        status=message.status,
-        retire_date=date.fromisoformat(message.retire_date) if message.retire_date else None,
-        substitute=message.substitute,
-        sizes=tuple(message.sizes),
-        qualities=tuple(message.qualities),
-        note=message.note,
     )

@@ -5,16 +5,86 @@ Every word has a value UNKNOWN, which stands for one that this client is too old
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import TypedDict
 
 
 class Kind(StrEnum):
     """What a generation makes."""
 
     IMAGE = "IMAGE"
+    CHAT = "CHAT"
+    VIDEO = "VIDEO"
     UNKNOWN = "UNKNOWN"
+
+
+class Priority(StrEnum):
+    """Which of the generations that wait comes first; none waits for ever."""
+
+    HIGH = "HIGH"
+    NORMAL = "NORMAL"
+    BATCH = "BATCH"
+    UNKNOWN = "UNKNOWN"
+
+
+class Role(StrEnum):
+    """Who said a message of a chat."""
+
+    USER = "USER"
+    ASSISTANT = "ASSISTANT"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """What was said in a chat before the prompt."""
+
+    role: Role
+    content: str = field(repr=False)
+
+
+class SettingsFields(TypedDict, total=False):
+    """What `submit` takes by name besides the common fields: `Settings` says what each means."""
+
+    negative_prompt: str
+    seed: int | None
+    steps: int | None
+    style: str
+    output_format: str
+    references: Sequence[str]
+    mask: str
+    system: str
+    messages: Sequence[ChatMessage]
+    max_tokens: int | None
+    temperature: float | None
+    seconds: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What steers a generation; empty or None is not set.
+
+    Of images and videos: `negative_prompt`, `seed` and `style`, a preset of `list_styles`; of
+    images: `steps`, `output_format` (png, webp or jpeg), `references` and `mask`, which are ids of
+    artifacts; of videos: `seconds`; of chat: `system`, the `messages` said before the prompt,
+    `max_tokens` of an answer, `temperature` and `seed`.
+    """
+
+    negative_prompt: str = field(default="", repr=False)
+    seed: int | None = None
+    steps: int | None = None
+    style: str = ""
+    output_format: str = ""
+    references: tuple[str, ...] = ()
+    mask: str = ""
+    system: str = field(default="", repr=False)
+    messages: tuple[ChatMessage, ...] = ()
+    max_tokens: int | None = None
+    temperature: float | None = None
+    seconds: int | None = None
 
 
 class GenerationState(StrEnum):
@@ -60,6 +130,8 @@ class Generation:
 
     `requested_model`, `size`, `quality` and `count` are what was asked for; `provider` and `model`
     made it. `cached` is empty, `exact` or `normalised`. `end_time` is None before a final state.
+    `stage` and `progress_percent` are what a running one has come to, where its provider tells.
+    `warning` is what its submitter should know, such as that the model ends soon.
     """
 
     generation_id: str
@@ -84,12 +156,22 @@ class Generation:
     artifacts: tuple[Artifact, ...]
     create_time: datetime | None
     end_time: datetime | None
+    settings: Settings = Settings()
+    priority: Priority = Priority.NORMAL
+    deadline_time: datetime | None = None
+    parent_id: str = ""
+    stage: str = ""
+    progress_percent: int | None = None
     replayed: bool = False
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model of the price catalogue; `status` is `live`, `retiring` or `retired`."""
+    """One model of the price catalogue; `status` is `live`, `retiring` or `retired`.
+
+    `settings` names the fields of Settings that it takes, besides `style` and `max_tokens`.
+    """
 
     provider: str
     model: str
@@ -99,4 +181,16 @@ class Model:
     substitute: str
     sizes: tuple[str, ...]
     qualities: tuple[str, ...]
+    note: str
+    settings: tuple[str, ...] = ()
+    output_formats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A style preset: what it adds to the prompt, and to the negative prompt where one is taken."""
+
+    name: str
+    suffix: str
+    negative_prompt: str
     note: str

@@ -13,12 +13,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from authority.v1 import (
     admin_service_pb2,
     budget_service_pb2,
-    generation_service_pb2,
     resources_pb2,
 )
 from clients.amounts import Leg, Option, Unit
 from clients.errors import InvalidRequest, Violation
-from clients.generation_types import Kind
 from clients.key_types import Scope
 from clients.types import AccountState, Enforcement, OveragePolicy, ReservationState, Window
 
@@ -126,11 +124,6 @@ def unit_to_proto(unit: Unit) -> resources_pb2.Unit.ValueType:
 def window_to_proto(window: Window) -> resources_pb2.Window.ValueType:
     """Return the proto's value."""
     return resources_pb2.Window.Value(f"WINDOW_{window}")
-
-
-def kind_to_proto(kind: Kind | None) -> generation_service_pb2.Kind.ValueType:
-    """Return the proto's value; None is not set."""
-    return generation_service_pb2.Kind.Value(f"KIND_{kind or 'UNSPECIFIED'}")
 
 
 def enforcement_to_proto(enforcement: Enforcement | None) -> resources_pb2.Enforcement.ValueType:

@@ -19,6 +19,7 @@ from importlib import resources
 
 from generations.catalogue_file import BadCatalogue, Defaults, parse
 from generations.models import AUTO, MICROS_MAX, Kind, Model, Quality, Status
+from generations.settings import NO_SETTINGS, Settings
 
 __all__ = [
     "AUTO",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 MODEL_NAME_LENGTH_MAX = 200
+# The provider that makes nothing but placeholders.
+SANDBOX = "sandbox"
 
 
 class CatalogueError(Exception):
@@ -129,39 +132,61 @@ class Catalogue:
         today: date,
         *,
         size: str = "",
+        count: int = 1,
+        settings: Settings = NO_SETTINGS,
+        without: Collection[str] = (),
     ) -> list[Choice]:
         """Return what may be made of a request, best first: the options of its Reserve.
 
         With a model, that alone. Without one, for `premium` the first live candidate and then, if
         there is one, the first live standard one; for `standard` only the latter. A candidate that
-        has no price at `size`, if one is given, is passed over. Raises UnknownModel, RetiredModel,
-        NoLiveProvider.
+        has no price at `size`, if one is given, or does not take the settings is passed over, and
+        so are the providers named by `without`: those that have failed. The sandbox stands in only
+        where no other default provider of the kind is live: nobody who asks for the real thing is
+        given a placeholder, and charged for it, because the real ones fail. Raises UnknownModel,
+        RetiredModel, NoLiveProvider.
         """
+        live = set(live_providers) - set(without)
         if model:
             found = self.find(model, today=today)
             if found.kind != kind:
                 raise UnknownModel(model, self._near(model, self.models(kind)))
-            if found.provider not in live_providers:
+            if found.provider not in live:
                 raise NoLiveProvider(f"the model {model!r}", (found.provider,))
             return [Choice(found, quality or found.default_quality)]
         wanted = Quality(quality or Quality.PREMIUM)
         classes = [wanted] if wanted is Quality.STANDARD else [wanted, Quality.STANDARD]
-        firsts = [
-            next(
-                (
-                    candidate
-                    for candidate in self._candidates(Kind(kind), quality_class, today, size)
-                    if candidate.model.provider in live_providers
-                ),
-                None,
-            )
+        if self._default_providers(kind) & set(live_providers) != {SANDBOX}:
+            live.discard(SANDBOX)
+        able = {
+            quality_class: [
+                candidate
+                for candidate in self._candidates(Kind(kind), quality_class, today, size)
+                if not candidate.model.accepts.refusals(settings, count)
+            ]
             for quality_class in classes
+        }
+        firsts = [
+            next((candidate for candidate in found if candidate.model.provider in live), None)
+            for found in able.values()
         ]
         if firsts[0] is None:
             # What can't be had as asked for is refused, not quietly made in a lesser quality.
-            able = (c.model.provider for c in self._candidates(Kind(kind), wanted, today, size))
-            raise NoLiveProvider(f"a {wanted} {kind} {size}".rstrip(), tuple(dict.fromkeys(able)))
+            providers = dict.fromkeys(candidate.model.provider for candidate in able[wanted])
+            raise NoLiveProvider(f"a {wanted} {kind} {size}".rstrip(), tuple(providers))
         return [choice for choice in firsts if choice is not None]
+
+    def takers(self, kind: str, settings: Settings, count: int = 1) -> tuple[str, ...]:
+        """Return the default models that take the settings, for a request that names none."""
+        return tuple(
+            dict.fromkeys(
+                model.name
+                for (candidates_kind, _), candidates in self._defaults.items()
+                if candidates_kind == kind
+                for model, _ in candidates
+                if not model.accepts.refusals(settings, count)
+            )
+        )
 
     def default_sizes(self, kind: str) -> tuple[str, ...]:
         """Return the sizes that a request which names no model may have."""
@@ -175,11 +200,19 @@ class Catalogue:
             )
         )
 
+    def _default_providers(self, kind: str) -> set[str]:
+        return {
+            model.provider
+            for (candidates_kind, _), candidates in self._defaults.items()
+            if candidates_kind == kind
+            for model, _ in candidates
+        }
+
     def _candidates(
         self, kind: Kind, quality_class: Quality, today: date, size: str
     ) -> Iterator[Choice]:
         for model, quality in self._defaults.get((kind, quality_class), ()):
-            priced = not size or model.image_prices(size=size, quality=quality)
+            priced = not size or model.is_priced(size=size, quality=quality)
             if priced and model.status_on(today) is not Status.RETIRED:
                 yield Choice(model, quality)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from generations.accepts import Accepts
 from generations.models import AUTO, MICROS_MAX, Kind, Model, Quality, Status
 
 PIXELS_PER_MEGAPIXEL = 1_000_000
@@ -25,9 +26,23 @@ _TOKENS: Mapping[Kind, Mapping[str, str | None]] = {
         "image_output": None,
         "text_output": "image_output",
     },
-    Kind.CHAT: {"input": None, "cached_input": "input", "output": None},
+    Kind.CHAT: {
+        "input": None,
+        "cached_input": "input",
+        "cache_write_input": "input",
+        "output": None,
+    },
     Kind.VIDEO: {},
 }
+# What costs more than what it stands for; an estimate counts it.
+_DEARER_TOKENS = {"cache_write_input"}
+# The settings that a model may take and that have no bounds of their own.
+_SETTINGS = {
+    Kind.IMAGE: {"negative_prompt", "seed", "mask"},
+    Kind.CHAT: {"system", "messages", "temperature", "seed"},
+    Kind.VIDEO: {"negative_prompt", "seed"},
+}
+OUTPUT_FORMATS = ("png", "webp", "jpeg")
 _CONFIDENCES = ("high", "medium", "low")
 _Enum = TypeVar("_Enum", bound=StrEnum)
 
@@ -87,6 +102,22 @@ class _Table:
         if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
             raise self.fault(key, "must be a date without quotes, such as 2026-12-01.")
         return value
+
+    def number(self, key: str) -> int:
+        """Return a positive number; 0 if it is not given."""
+        value = self.take(key, 0)
+        if type(value) is not int or not 0 <= value <= MICROS_MAX:
+            raise self.fault(key, f"is {value!r}; must be an integer, 1 or more.")
+        return value
+
+    def words(self, key: str, known: Collection[str]) -> tuple[str, ...]:
+        """Return some of the words that are known; none if it is not given."""
+        given = self.texts(key) if key in self.names() else ()
+        for word in given:
+            if word not in known:
+                listed = ", ".join(sorted(known))
+                raise self.fault(key, f"has {word!r}; may have: {listed}.")
+        return given
 
     def micros(self, key: str) -> int:
         value = self.take(key)
@@ -153,6 +184,9 @@ def _model(table: _Table) -> Model:
     if confidence not in _CONFIDENCES:
         raise table.fault("confidence", f"must be one of: {', '.join(_CONFIDENCES)}.")
     prices = _image_prices(table, kind)
+    token_rates = _token_rates(table.table("micros_per_million_tokens"), kind)
+    per_second = _amounts(table.table("micros_per_second"))
+    priced = bool(prices.grid if kind is Kind.IMAGE else token_rates or per_second)
     model = Model(
         provider=table.text("provider"),
         name=name,
@@ -165,30 +199,78 @@ def _model(table: _Table) -> Model:
         confidence=confidence,
         estimated=table.flag("estimated"),
         accepts_auto=table.flag("accepts_auto"),
-        default_quality=table.text("default_quality", required=bool(prices[0])),
-        micros_per_image=prices[0],
-        micros_per_megapixel=prices[1],
-        micros_per_million_tokens=_token_rates(table.table("micros_per_million_tokens"), kind),
-        micros_per_second=_amounts(table.table("micros_per_second")),
+        default_quality=_default_quality(table, kind, priced=priced),
+        micros_per_image=prices.grid,
+        micros_per_megapixel=prices.per_megapixel,
+        micros_per_million_tokens=token_rates,
+        micros_per_second=per_second,
+        micros_per_compute_second=prices.per_compute_second,
+        priced_steps=table.number("priced_steps") or None,
+        tokens_per_reference=table.number("tokens_per_reference"),
+        negative_in_prompt=table.flag("negative_in_prompt"),
+        accepts=_accepts(table.table("accepts"), kind),
     )
     if model.default_quality and model.default_quality not in model.qualities:
         raise table.fault("default_quality", f"must be one of: {', '.join(model.qualities)}.")
     if model.micros_per_second and kind is not Kind.VIDEO:
         raise table.fault("micros_per_second", f"is no price of a model of kind {kind}.")
+    if model.priced_steps and not model.accepts.steps_max:
+        raise table.fault("priced_steps", "needs accepts.steps_max.")
+    counts_references = model.accepts.references_max and "image_input" in token_rates
+    if counts_references and not model.tokens_per_reference:
+        raise table.fault("tokens_per_reference", "must be given, as an estimate has to count it.")
     table.end()
     return model
 
 
-def _image_prices(table: _Table, kind: Kind) -> tuple[Mapping[str, Mapping[str, int]], int | None]:
-    """Return the price of an image by quality and size, and that of a megapixel if it has one."""
+def _default_quality(table: _Table, kind: Kind, *, priced: bool) -> str:
+    """Return the quality that is meant by none; that of a chat or video model is its class."""
+    if kind is Kind.IMAGE or not priced:
+        return table.text("default_quality", required=priced)
+    return table.one_of("default_quality", Quality)
+
+
+def _accepts(table: _Table, kind: Kind) -> Accepts:
+    """Return which settings a model takes."""
+    accepts = Accepts(
+        settings=frozenset(table.words("settings", _SETTINGS[kind])),
+        output_formats=table.words("output_formats", OUTPUT_FORMATS),
+        references_max=table.number("references_max"),
+        steps_max=table.number("steps_max"),
+        seconds_min=table.number("seconds_min"),
+        seconds_max=table.number("seconds_max"),
+        count_max=table.number("count_max"),
+    )
+    table.end()
+    if accepts.seconds_max < accepts.seconds_min:
+        raise table.fault("seconds_max", "must not be below seconds_min.")
+    return accepts
+
+
+class _ImagePrices(NamedTuple):
+    """The price of an image by quality and size, and that of what its bill may be counted in."""
+
+    grid: Mapping[str, Mapping[str, int]]
+    per_megapixel: int | None
+    per_compute_second: int | None
+
+
+def _image_prices(table: _Table, kind: Kind) -> _ImagePrices:
     grid_table = table.table("micros_per_image")
     grid = {quality: _amounts(grid_table.table(quality)) for quality in grid_table.names()}
-    per_megapixel = None
-    if "micros_per_megapixel" in table.names():
-        if grid:
-            raise table.fault("micros_per_megapixel", "can't stand beside micros_per_image.")
-        per_megapixel = table.micros("micros_per_megapixel")
-        row = {size: per_megapixel * _megapixels(table, size) for size in table.texts("sizes")}
+    per_megapixel, per_compute_second = None, None
+    for key in ("micros_per_megapixel", "micros_per_compute_second"):
+        if key in table.names() and grid:
+            raise table.fault(key, "can't stand beside another price of an image.")
+        if key not in table.names():
+            continue
+        rate, sizes = table.micros(key), table.texts("sizes")
+        if key == "micros_per_megapixel":
+            per_megapixel = rate
+            row = {size: rate * _megapixels(table, size) for size in sizes}
+        else:
+            per_compute_second = rate
+            row = dict.fromkeys(sizes, rate * table.micros("compute_seconds_max"))
         grid = dict.fromkeys(table.texts("qualities"), MappingProxyType(row))
     if grid and kind is not Kind.IMAGE:
         raise table.fault("micros_per_image", f"is no price of a model of kind {kind}.")
@@ -199,7 +281,7 @@ def _image_prices(table: _Table, kind: Kind) -> tuple[Mapping[str, Mapping[str, 
             )
         for size in prices:
             _megapixels(grid_table, size)
-    return MappingProxyType(grid), per_megapixel
+    return _ImagePrices(MappingProxyType(grid), per_megapixel, per_compute_second)
 
 
 def _megapixels(table: _Table, size: str) -> int:
@@ -225,7 +307,7 @@ def _token_rates(table: _Table, kind: Kind) -> Mapping[str, int]:
             raise table.fault(token, "is missing.")
         rates[token] = given[token] if token in given else given[str(stand_in)]
         # An estimate takes the stand-in's rate, and has to be an upper bound.
-        if stand_in is not None and rates[token] > given[stand_in]:
+        if stand_in is not None and token not in _DEARER_TOKENS and rates[token] > given[stand_in]:
             raise table.fault(token, f"must not be above {stand_in}.")
     for token in given:
         if token not in rates:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from generations.accepts import NOTHING, Accepts
+
 # The largest amount that every part of the product holds exactly.
 MICROS_MAX = 2**53 - 1
 # The word of some providers for "choose the size or quality yourself".
@@ -44,6 +46,11 @@ class Model:
     megapixel the reader has worked it out, and `micros_per_megapixel` is that of a billable unit.
     `micros_per_million_tokens` is by kind of token, `micros_per_second` by resolution. What is
     empty or None has no such price.
+
+    Where `priced_steps` is set, the price of an image is that of so many steps and grows with them.
+    Where `micros_per_compute_second` is set, it is that of the longest computation, and the bill
+    follows the seconds. An image given as input counts at most `tokens_per_reference` tokens. With
+    `negative_in_prompt` the model has no negative prompt, but heeds one that stands in the prompt.
     """
 
     provider: str
@@ -62,16 +69,33 @@ class Model:
     micros_per_megapixel: int | None
     micros_per_million_tokens: Mapping[str, int] = field(hash=False)
     micros_per_second: Mapping[str, int] = field(hash=False)
+    micros_per_compute_second: int | None = None
+    priced_steps: int | None = None
+    tokens_per_reference: int = 0
+    negative_in_prompt: bool = False
+    accepts: Accepts = NOTHING
 
     @property
     def qualities(self) -> tuple[str, ...]:
         """The qualities that have a price, in the catalogue's order."""
+        if self.kind is not Kind.IMAGE:
+            return (self.default_quality,) if self.default_quality else ()
         return tuple(self.micros_per_image)
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        """The sizes that have a price in some quality, in the catalogue's order."""
+        """The sizes or resolutions that have a price in some quality, in the catalogue's order."""
+        if self.kind is Kind.VIDEO:
+            return tuple(self.micros_per_second)
         return tuple(dict.fromkeys(s for row in self.micros_per_image.values() for s in row))
+
+    def is_priced(self, *, size: str, quality: str) -> bool:
+        """Say whether it has a price; of a chat, whatever the size."""
+        if self.kind is Kind.CHAT:
+            return bool(self.micros_per_million_tokens)
+        if self.kind is Kind.VIDEO:
+            return size in self.micros_per_second
+        return bool(self.image_prices(size=size, quality=quality))
 
     def image_prices(self, *, size: str, quality: str) -> tuple[int, ...]:
         """Return the prices of an image that the size and quality may mean; none if unpriced."""

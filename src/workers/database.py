@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString
+from typing import LiteralString, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -17,6 +18,11 @@ _WAIT_SECONDS = 5.0
 _STATEMENT_TIMEOUT = "15s"
 _MARK = "-- name: "
 
+# What was paid for is not lost because Postgres restarts.
+PATIENCE_S = 120.0
+_PATIENCE_DELAY_S = 0.5
+
+_Result = TypeVar("_Result")
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
 
@@ -59,3 +65,15 @@ def statements() -> dict[str, LiteralString]:
     text = (files("workers") / "queries.sql").read_text()
     parsed = (block.partition("\n") for block in text.split(_MARK)[1:])
     return {name.strip(): body.strip() for name, _, body in parsed}
+
+
+async def patiently(write: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Repeat a write while Postgres is away: what it says is known nowhere else."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
+        try:
+            return await write()
+        except DatabaseAway:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(_PATIENCE_DELAY_S)

@@ -63,7 +63,8 @@ async def open_worker(
             stack.push_async_callback(provider.aclose)
         if not providers:
             raise StartError(
-                "No provider is switched on; set OPENAI_API_KEY, FAL_KEY or WORKERS_SANDBOX."
+                "No provider is switched on; set the key of one, such as OPENAI_API_KEY, "
+                "or WORKERS_SANDBOX."
             )
         try:
             artifacts = ArtifactStore(settings.artifacts)
@@ -76,7 +77,7 @@ async def open_worker(
         authority = await stack.enter_async_context(_open_authority(settings))
         limits = Limits(redis, settings, lease_s=settings.lease_s)
         store = WorkStore(pool)
-        pipeline = Pipeline(store, authority, providers, artifacts, Catalogue.load(), now)
+        pipeline = Pipeline(store, authority, providers, artifacts, Catalogue.load(), limits, now)
         # Not the name alone: another process may have had it before.
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid_utils.uuid7()}"
         runner = Runner(store, pipeline.run, owner=owner, lease_s=settings.lease_s)

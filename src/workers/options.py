@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date
 
+from clients.amounts import Leg, Unit
 from generations.catalogue import (
     Catalogue,
     CatalogueError,
+    Kind,
     NoLiveProvider,
     RetiredModel,
     UnknownModel,
@@ -23,6 +25,9 @@ _REASONS = {
 }
 
 
+_COUNTED_IN = {Kind.IMAGE: Unit.IMAGES, Kind.CHAT: Unit.MESSAGES, Kind.VIDEO: Unit.VIDEOS}
+
+
 class NoOption(Exception):
     """The request can't be made, as things are; `failure` says why."""
 
@@ -32,9 +37,17 @@ class NoOption(Exception):
 
 
 def priced_options(
-    catalogue: Catalogue, request: GenerationRequest, providers: Collection[str], today: date
+    catalogue: Catalogue,
+    request: GenerationRequest,
+    providers: Collection[str],
+    today: date,
+    *,
+    without: Collection[str] = (),
 ) -> list[Option]:
-    """Return the options of a request's Reserve, best first. Raises NoOption."""
+    """Return the options of a request's Reserve, best first.
+
+    Providers named by `without` are passed over: those that have failed. Raises NoOption.
+    """
     try:
         return [
             Option(
@@ -47,6 +60,7 @@ def priced_options(
                     quality=choice.quality,
                     count=request.count,
                     prompt=request.prompt,
+                    settings=request.settings,
                 ),
             )
             for choice in catalogue.choices(
@@ -56,7 +70,15 @@ def priced_options(
                 providers,
                 today,
                 size=request.size,
+                count=request.count,
+                settings=request.settings,
+                without=without,
             )
         ]
     except (CatalogueError, Unpriced, OverflowError) as error:
         raise NoOption(Failure(_REASONS.get(type(error), "unpriced"), str(error))) from error
+
+
+def legs(kind: Kind, micros: int, made: int) -> tuple[Leg, Leg]:
+    """Return what a Reserve holds, and a Commit pays, for so many: money and count."""
+    return Leg(Unit.USD, micros), Leg(_COUNTED_IN[kind], made)

@@ -8,8 +8,11 @@ from clients.amounts import Unit
 from clients.types import Denial, LimitingBudget
 from generations.catalogue import Catalogue
 from generations.pricing import Unpriced, Usage, price
+from workers.fallback import Turn
 from workers.providers.errors import ProviderError
+from workers.providers.facts import unknown_outcome
 from workers.rows import Answer, Attempt, Claim, Failure
+from workers.steering import Stop
 
 # Attempts for one generation, of whatever end.
 ATTEMPTS_MAX = 5
@@ -17,6 +20,39 @@ ATTEMPTS_MAX = 5
 PAID_FAILURES_MAX = 2
 # A provider that wants to be left alone for longer has failed.
 RETRY_S_MAX = 600.0
+# What another provider may not have: all but what is wrong with the request itself.
+ELSEWHERE = frozenset(
+    {
+        "auth_or_billing",
+        "connect_failed",
+        "model_gone",
+        "model_loading",
+        "provider_failed",
+        "rate_limited",
+        "timeout_unknown",
+        "unavailable",
+    }
+)
+# Of these, what is waited out for so long before another provider is asked.
+PASSING = frozenset({"model_loading", "rate_limited"})
+SHORT_S_MAX = 10.0
+# What only the requester can mend. Whatever else fails for good is a dead letter.
+OF_REQUESTER = frozenset(
+    {
+        "content_refused",
+        "deadline_exceeded",
+        "invalid_request",
+        "model_retired",
+        "reference_missing",
+        "unknown_model",
+        "unpriced",
+    }
+)
+
+STOPS = {
+    Stop.CANCELLED: Failure("cancelled", "It was cancelled."),
+    Stop.DEADLINE: Failure("deadline_exceeded", "Its deadline has passed."),
+}
 
 
 def bill(catalogue: Catalogue, claim: Claim, attempt: Attempt, usage: Usage | None) -> int:
@@ -34,26 +70,52 @@ def bill(catalogue: Catalogue, claim: Claim, attempt: Attempt, usage: Usage | No
             quality=option.quality,
             count=request.count,
             prompt=request.prompt,
+            settings=request.settings,
             usage=usage,
         )
     except (Unpriced, OverflowError):
         return option.estimate_micros
 
 
-def failure_of(claim: Claim, attempt: Attempt, error: ProviderError) -> Failure:
-    """Return why an attempt has come to nothing, and when to make another."""
-    retry_s = None
-    if error.retryable:
-        asked_s = error.retry_after_seconds
-        retry_s = 2.0**attempt.number if asked_s is None else asked_s
-    failure = Failure(error.reason, error.message, retry_s)
+def failure_of(claim: Claim, attempt: Attempt, error: ProviderError, turn: Turn) -> Failure:
+    """Return why an attempt has come to nothing, and when to make another.
+
+    `turn` says whose turn it is where another provider may not have this error.
+    """
+    wait_s = error.retry_after_seconds
+    if wait_s is None:
+        wait_s = 2.0 ** (attempt.number - claim.forgiven_count)
+    again = error.retryable
+    if error.dispatched == "unknown" and unknown_outcome(error.provider) == "resume":
+        # It may have the job: submitted again, it would do the work twice.
+        again = False
+    short = again and error.reason in PASSING and wait_s <= SHORT_S_MAX
+    elsewhere = error.reason in ELSEWHERE and turn is Turn.OTHER and not short
+    anew = error.reason in ELSEWHERE and turn is Turn.ANEW
+    retry_s = 0.0 if elsewhere else wait_s if again or anew else None
+    failure = Failure(
+        error.reason,
+        error.message,
+        retry_s,
+        elsewhere,
+        error_class=type(error).__name__,
+        error_body=error.message,
+        request_id=error.request_id or "",
+    )
     return _limited(claim, attempt, failure, paid=error.dispatched != "no")
 
 
-def outcome_unknown(claim: Claim, attempt: Attempt) -> Failure:
+def outcome_of_dead(claim: Claim, attempt: Attempt) -> Failure:
     """Return the failure of a call whose worker ended, and which nobody can be asked about."""
     message = "The worker ended during the call, which is presumed to have been made."
-    return _limited(claim, attempt, Failure("outcome_unknown", message, 0.0), paid=True)
+    once = unknown_outcome(attempt.option.provider) == "resume"
+    failure = Failure("outcome_unknown", message, None if once else 0.0)
+    return _limited(claim, attempt, failure, paid=True)
+
+
+def is_dead_letter(reason: str) -> bool:
+    """Say whether a failure for good is for operators, who may mend its cause and retry it."""
+    return reason not in OF_REQUESTER
 
 
 def presumed(claim: Claim, attempt: Attempt, failure: Failure) -> Answer:
@@ -80,9 +142,10 @@ def describe_denial(denial: Denial) -> str:
 
 def _limited(claim: Claim, attempt: Attempt, failure: Failure, *, paid: bool) -> Failure:
     """Take the retry away where there were enough, or where it is too far away."""
-    enough = attempt.number >= ATTEMPTS_MAX or claim.paid_count + paid >= PAID_FAILURES_MAX
+    tries = attempt.number - claim.forgiven_count
+    enough = tries >= ATTEMPTS_MAX or claim.paid_count + paid >= PAID_FAILURES_MAX
     if enough or failure.retry_s is None or failure.retry_s > RETRY_S_MAX:
-        return failure._replace(retry_s=None)
+        return failure._replace(retry_s=None, elsewhere=False)
     return failure
 
 

@@ -1,7 +1,8 @@
 """How a generation is made: the whole way, top to bottom.
 
-    look up cache -> price the options -> Reserve -> mark dispatched -> call provider
-        -> store artifacts, write down the cost -> Commit -> fill cache -> done
+    join an identical one, or look up cache -> price the options -> leave to call -> Reserve
+        -> mark dispatched -> call provider -> store artifacts, write down the cost -> Commit
+        -> fill cache -> done
 
 A worker may die at any await, and another runs the same generation from what is written down:
 
@@ -16,34 +17,36 @@ A worker may die at any await, and another runs the same generation from what is
 So nothing is asked of the authority before it is written down with all its values, and repeating
 never asks for other ones. The store refuses the writes of a worker whose generation was claimed by
 another since; what such a worker still asks of the authority are repetitions.
+
+Cancelling and deadlines stop what has not begun: attempts, calls, retries. A hold that is there
+already is given back, and a call under way is settled by how it ends. What was made is delivered.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
 
 import structlog
 
 from clients import AuthorityClient
 from clients import errors as refusals
-from clients.amounts import Leg, Unit
 from clients.amounts import Option as ReserveOption
+from clients.amounts import Unit
 from clients.types import Reservation, ReservationState
-from generations.artifacts import ArtifactError, ArtifactStore
+from generations.artifacts import ArtifactStore
 from generations.catalogue import Catalogue
-from workers.cache.fingerprint import fingerprint
-from workers.database import DatabaseAway
-from workers.files import are_there, store_files
-from workers.options import NoOption, priced_options
-from workers.outcomes import bill, describe_denial, failure_of, outcome_unknown, presumed
-from workers.providers.base import Provider, ProviderRequest, ProviderResult, ResumableProvider
-from workers.providers.errors import AuthOrBilling, ProviderError, TimeoutUnknown
+from workers.admission import Admission, Leave
+from workers.cache.fingerprint import fingerprint, is_repeatable, join_key
+from workers.calls import STOP_S
+from workers.files import are_there
+from workers.limits import Busy, Limits
+from workers.making import RESUME_DELAY_S, Maker
+from workers.options import NoOption, legs
+from workers.orders import NO_INPUTS, InputMissing, read_inputs
+from workers.outcomes import STOPS, describe_denial, is_dead_letter
+from workers.providers.base import Provider
 from workers.rows import (
-    Answer,
     Attempt,
     AttemptState,
     Claim,
@@ -51,21 +54,19 @@ from workers.rows import (
     EndState,
     Entry,
     Failure,
+    Option,
     Settlement,
 )
 from workers.runner import TryLater
-from workers.store import WorkStore
+from workers.steering import Stop
+from workers.store import FOLLOW, WorkStore
 
 # A hold outlives any call, so that what is spent was held all the time.
 HOLD = timedelta(hours=2)
+HOLD_AFTER_DEADLINE = timedelta(minutes=5)
 CALL_MAX = timedelta(hours=1)
-# How long a provider is asked about a job before nobody believes in it any more.
-RESUME_S_MAX = 3600.0
-RESUME_DELAY_S = 15.0
 # Runs in a row that ended without a word; more mean that this generation is what ends them.
 CRASHES_MAX = 8
-# What was paid for is not lost because Postgres restarts.
-PATIENCE_S = 120.0
 
 # What the authority says once and for all; whatever else it says may be different later.
 REFUSALS = (
@@ -74,7 +75,7 @@ REFUSALS = (
     refusals.IdempotencyKeyReused,
     refusals.ReservationStateError,
 )
-_Result = TypeVar("_Result")
+CRASHED = Failure("internal", "The generation keeps ending the workers that run it.")
 
 log = structlog.get_logger(__name__)
 
@@ -89,14 +90,15 @@ class Pipeline:
         providers: Mapping[str, Provider],
         artifacts: ArtifactStore,
         catalogue: Catalogue,
+        limits: Limits,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._authority = authority
-        self._providers = providers
         self._artifacts = artifacts
-        self._catalogue = catalogue
         self._clock = clock
+        self._admission = Admission(limits, catalogue, providers, self._today)
+        self._maker = Maker(store, providers, artifacts, catalogue, self._admission, self._today)
 
     async def run(self, claim: Claim) -> None:
         """Bring a generation to its end, in one attempt.
@@ -111,37 +113,60 @@ class Pipeline:
         unspent = attempt is None or attempt.state is AttemptState.RESERVING
         if unspent and claim.crash_count > CRASHES_MAX:
             # Should there be a hold, it expires.
-            failure = Failure("internal", "The generation keeps ending the workers that run it.")
             settled = Settlement(attempt, AttemptState.RELEASED) if attempt else None
-            await self._fail(claim, failure, settled)
+            await self._fail(claim, CRASHED, settled)
             return
         if attempt is None:
-            attempt = await self._look_up_or_begin(claim)
-        if attempt is not None and attempt.state is AttemptState.RESERVING:
-            attempt = await self._reserve_and_call(claim, attempt)
-        elif attempt is not None and attempt.state is AttemptState.DISPATCHED:
-            attempt = await self._find_out(claim, attempt)
+            attempt = await self._begin(claim)
+        elif attempt.state is AttemptState.RESERVING:
+            providers = [option.provider for option in attempt.options]
+            async with self._admission.go_on(claim, providers) as leave:
+                attempt = await self._reserve_and_call(claim, attempt, leave)
+        elif attempt.state is AttemptState.DISPATCHED:
+            attempt = await self._maker.find_out(claim, attempt)
         if attempt is not None and attempt.state is AttemptState.ANSWERED:
             await self._commit(claim, attempt)
         elif attempt is not None:
             await self._release(claim, attempt)
 
-    async def _look_up_or_begin(self, claim: Claim) -> Attempt | None:
-        """End the generation with what the cache has, or else price the options and begin."""
-        today = self._clock().date()
+    def _today(self) -> date:
+        return self._clock().date()
+
+    async def _begin(self, claim: Claim) -> Attempt | None:
+        """End the generation by what is known or made already, or else make an attempt."""
+        if stop := claim.steering.stop:
+            await self._fail(claim, STOPS[stop])
+            return None
         try:
-            options = priced_options(self._catalogue, claim.request, self._providers, today)
+            options = self._admission.options(claim)
+            if await self._is_served(claim, options[0]):
+                return None
+            async with self._admission.begin(claim) as (options, leave):
+                attempt = await self._store.begin_attempt(claim, options)
+                return await self._reserve_and_call(claim, attempt, leave)
         except NoOption as error:
             await self._fail(claim, error.failure)
             return None
+        except Busy as busy:
+            await self._store.put_back(claim, busy.retry_s, crashed=False)
+            raise TryLater(busy.retry_s) from busy
+
+    async def _is_served(self, claim: Claim, best: Option) -> bool:
+        """End the generation with what the cache has. Raises TryLater for one that is in flight.
+
+        Who leads looks into the cache after that, or it would miss what has just been made.
+        """
+        joins = is_repeatable(claim.request) and not claim.leads
+        if joins and not await self._store.lead_or_follow(claim, join_key(claim.request)):
+            raise TryLater(FOLLOW.total_seconds())
         # Only what the best option has made will do: the rest is not what was asked for.
-        known = fingerprint(claim.request, model=options[0].model, quality=options[0].quality)
+        known = fingerprint(claim.request, model=best.model, quality=best.quality)
         hit = await self._store.find_hit(claim.tenant, known)
         if hit is None:
-            return await self._store.begin_attempt(claim, options)
+            return False
         if not await are_there(self._artifacts, hit.artifacts):
             await self._store.forget_hit(claim.tenant, hit)
-            return await self._store.begin_attempt(claim, options)
+            return False
         end = End(
             state=EndState.SUCCEEDED,
             provider=hit.provider,
@@ -149,117 +174,74 @@ class Pipeline:
             cached=hit.match,
             saved_micros=hit.cost_micros,
             artifacts=hit.artifacts,
+            shared=True,
         )
         await self._store.finish(claim, end)
         log.info("generation_cached", match=hit.match, saved_micros=hit.cost_micros)
-        return None
+        return True
 
-    async def _reserve_and_call(self, claim: Claim, attempt: Attempt) -> Attempt | None:
+    async def _reserve_and_call(
+        self, claim: Claim, attempt: Attempt, leave: Leave | None
+    ) -> Attempt | None:
         """Hold the first option that fits, and make it; end the generation if none fits.
 
         BUDGET_BUSY is a denial too: only open holds are in the way, but how long they stay is not
         known, and a queue in front of a budget would hide that it is too small.
         """
-        images = Leg(Unit.IMAGES, claim.request.count)
+        request, inputs, obstacle = claim.request, NO_INPUTS, None
+        try:
+            inputs = await read_inputs(self._store, self._artifacts, request.settings)
+        except InputMissing as error:
+            # An earlier run may have found it, and hold something.
+            obstacle = Failure("reference_missing", str(error))
         try:
             held = await self._authority.reserve(
-                claim.request.account,
+                request.account,
                 options=[
-                    ReserveOption((Leg(Unit.USD, option.estimate_micros), images), option.quality)
+                    ReserveOption(
+                        legs(request.kind, option.estimate_micros, request.count), option.quality
+                    )
                     for option in attempt.options
                 ],
-                ttl=HOLD,
+                ttl=_hold(claim),
                 labels={"generation": claim.generation_id, "attempt": str(attempt.number)},
                 idempotency_key=_key(claim, attempt, "reserve"),
             )
         except refusals.BudgetDenied as denied:
-            reason, message = denied.denial.reason, describe_denial(denied.denial)
-            end = End(state=EndState.DENIED, error_reason=reason, error_message=message)
-            await self._store.finish(claim, end, settled=Settlement(attempt, AttemptState.DENIED))
-            log.info("generation_denied", reason=reason)
+            failure = Failure(denied.denial.reason, describe_denial(denied.denial))
+            settled = Settlement(attempt, AttemptState.DENIED)
+            await self._fail(claim, failure, settled, EndState.DENIED)
             return None
         except REFUSALS as error:
             failure = Failure(error.reason, error.message)
             return await self._store.write_failure(claim, attempt, failure)
-        if held.replayed and not self._outlives_call(held):
-            # What an earlier run held may expire during the call, or be somebody else's by now.
-            failure = Failure("hold_expired", "The hold is too old to begin under.", 0.0)
-            return await self._store.write_failure(claim, attempt, failure, held.reservation_id)
+        obstacle = obstacle or self._obstacle(claim, held, leave)
+        if obstacle is not None:
+            return await self._store.write_failure(claim, attempt, obstacle, held.reservation_id)
+        assert leave is not None, "it would be an obstacle"
         attempt = await self._store.write_dispatch(
             claim, attempt, option_index=held.option_index, reservation_id=held.reservation_id
         )
-        return await self._call(claim, attempt)
+        await leave.use(attempt.option.provider)
+        return await self._maker.call(claim, attempt, leave, inputs)
 
-    def _outlives_call(self, held: Reservation) -> bool:
+    def _obstacle(self, claim: Claim, held: Reservation, leave: Leave | None) -> Failure | None:
+        """Return why what is held now is not to be used."""
+        if stop := claim.steering.stop:
+            return STOPS[stop]
+        if leave is None:
+            return Failure("provider_busy", "The provider may not be called now.", RESUME_DELAY_S)
+        if not held.replayed:
+            return None
+        # What an earlier run held may expire during the call, or be somebody else's by now.
         left = held.expire_time - self._clock() if held.expire_time else timedelta(0)
-        return held.state is ReservationState.HELD and left >= CALL_MAX
-
-    async def _call(self, claim: Claim, attempt: Attempt) -> Attempt:
-        """Call the provider, and write down what is to be paid and what was made."""
-        now = attempt
-
-        async def on_submitted(remote_id: str) -> None:
-            nonlocal now
-            now = await _patiently(lambda: self._store.write_remote_id(claim, attempt, remote_id))
-
-        provider = self._providers[attempt.option.provider]
-        try:
-            result = await provider.generate(_order(claim, attempt), on_submitted=on_submitted)
-        except ProviderError as error:
-            return await self._write_error(claim, now, error)
-        return await self._write_result(claim, now, result)
-
-    async def _find_out(self, claim: Claim, attempt: Attempt) -> Attempt:
-        """Find out how a call ended that an earlier run made, or was about to make."""
-        provider = self._providers.get(attempt.option.provider)
-        if not attempt.remote_id or not isinstance(provider, ResumableProvider):
-            answer = presumed(claim, attempt, outcome_unknown(claim, attempt))
-            log.warning("attempt_presumed_spent", attempt=attempt.number)
-            return await self._store.write_answer(claim, attempt, answer)
-        try:
-            result = await provider.resume(_order(claim, attempt), attempt.remote_id)
-        except ProviderError as error:
-            return await self._write_error(claim, attempt, error)
-        return await self._write_result(claim, attempt, result)
-
-    async def _write_result(
-        self, claim: Claim, attempt: Attempt, result: ProviderResult
-    ) -> Attempt:
-        """Store what was made, and write down what it cost."""
-        actual_micros = bill(self._catalogue, claim, attempt, result.usage)
-        images = len(result.files)
-        try:
-            stored = await store_files(self._artifacts, claim, attempt, result.files)
-            answer = Answer(actual_micros, images, stored)
-        except ArtifactError:
-            # It is to be paid, and another try would be too.
-            log.exception("artifact_unstored")
-            failure = Failure("storage_failed", "It was made but could not be stored.")
-            answer = Answer(actual_micros, images, failure=failure)
-        return await _patiently(lambda: self._store.write_answer(claim, attempt, answer))
-
-    async def _write_error(self, claim: Claim, attempt: Attempt, error: ProviderError) -> Attempt:
-        """Write down why a call failed, and what is to be paid all the same."""
-        log.warning(
-            "provider_failed",
-            provider=error.provider,
-            reason=error.reason,
-            dispatched=error.dispatched,
-            request_id=error.request_id,
-        )
-        failure = failure_of(claim, attempt, error)
-        if error.dispatched == "no":
-            return await self._store.write_failure(claim, attempt, failure)
-        if error.dispatched == "yes":
-            actual_micros = bill(self._catalogue, claim, attempt, error.usage)
-            answer = Answer(actual_micros, claim.request.count, failure=failure)
-        else:
-            goes_on = isinstance(error, TimeoutUnknown | AuthOrBilling) and attempt.remote_id
-            if goes_on and attempt.dispatch_age_s < RESUME_S_MAX:
-                await self._store.put_back(claim, RESUME_DELAY_S, crashed=False)
-                raise TryLater(RESUME_DELAY_S)
-            answer = presumed(claim, attempt, failure)
-        return await _patiently(lambda: self._store.write_answer(claim, attempt, answer))
+        needed = CALL_MAX
+        if claim.lifetime is not None:
+            end = claim.create_time + claim.lifetime + timedelta(seconds=STOP_S)
+            needed = min(needed, end - self._clock())
+        if held.state is ReservationState.HELD and left >= needed:
+            return None
+        return Failure("hold_expired", "The hold is too old to begin under.", 0.0)
 
     async def _commit(self, claim: Claim, attempt: Attempt) -> None:
         """Pay what an attempt cost, fill the cache and end the generation, or try again."""
@@ -268,7 +250,7 @@ class Pipeline:
         try:
             paid = await self._authority.commit(
                 attempt.reservation_id,
-                [Leg(Unit.USD, attempt.actual_micros), Leg(Unit.IMAGES, attempt.actual_images)],
+                legs(claim.request.kind, attempt.actual_micros, attempt.actual_images),
                 idempotency_key=_key(claim, attempt, "commit"),
             )
         except REFUSALS as error:
@@ -283,7 +265,8 @@ class Pipeline:
             await self._retry_or_fail(claim, attempt.failure, settled)
             return
         option, entry = attempt.option, None
-        if attempt.actual_images >= claim.request.count:
+        whole = attempt.actual_images >= claim.request.count
+        if whole:
             known = fingerprint(claim.request, model=option.model, quality=option.quality)
             entry = Entry(known, option.quality, charged)
         end = End(
@@ -292,6 +275,7 @@ class Pipeline:
             model=option.model,
             downgraded=attempt.option_index != 0,
             reservation_id=attempt.reservation_id,
+            shared=whole and attempt.option_index == 0,
         )
         await self._store.finish(claim, end, settled=settled, entry=entry)
         log.info("generation_succeeded", model=option.model, cost_micros=charged)
@@ -313,50 +297,39 @@ class Pipeline:
         )
 
     async def _retry_or_fail(self, claim: Claim, failure: Failure, settled: Settlement) -> None:
-        if failure.retry_s is not None:
+        if failure.retry_s is not None and not claim.steering.stop:
             raise TryLater(await self._store.retry(claim, settled))
         await self._fail(claim, failure, settled)
 
     async def _fail(
-        self, claim: Claim, failure: Failure, settled: Settlement | None = None
+        self,
+        claim: Claim,
+        failure: Failure,
+        settled: Settlement | None = None,
+        state: EndState = EndState.FAILED,
     ) -> None:
+        """End a generation that was not made: as the failure says, or because it was to stop."""
+        if stop := claim.steering.stop:
+            failure = STOPS[stop]
+            state = EndState.CANCELLED if stop is Stop.CANCELLED else EndState.FAILED
         end = End(
-            state=EndState.FAILED,
+            state=state,
             reservation_id=(settled and settled.attempt.reservation_id) or None,
             error_reason=failure.reason,
             error_message=failure.message,
+            dead=state is EndState.FAILED and is_dead_letter(failure.reason),
         )
         await self._store.finish(claim, end, settled=settled)
-        log.info("generation_failed", reason=failure.reason)
+        log.info("generation_ended", state=state.value, reason=failure.reason)
 
 
-def _order(claim: Claim, attempt: Attempt) -> ProviderRequest:
-    request, option = claim.request, attempt.option
-    return ProviderRequest(
-        kind=request.kind,
-        model=option.model,
-        prompt=request.prompt,
-        size=request.size,
-        quality=option.quality,
-        count=request.count,
-        attempt_id=f"{claim.generation_id}:{attempt.number}",
-        user=hashlib.sha256(f"paymaster:{request.account}".encode()).hexdigest(),
-        settings=request.settings,
-    )
+def _hold(claim: Claim) -> timedelta:
+    """Return how long to hold, which is the same whoever repeats a Reserve."""
+    if claim.lifetime is None:
+        return HOLD
+    return min(HOLD, claim.lifetime + HOLD_AFTER_DEADLINE)
 
 
 def _key(claim: Claim, attempt: Attempt, verb: str) -> str:
     """Return the idempotency key of what is asked of the authority for an attempt."""
     return f"gen:{claim.generation_id}:{attempt.number}:{verb}"
-
-
-async def _patiently(write: Callable[[], Awaitable[_Result]]) -> _Result:
-    """Repeat a write while Postgres is away: what it says is known nowhere else."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
-    while True:
-        try:
-            return await write()
-        except DatabaseAway:
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            await asyncio.sleep(0.5)

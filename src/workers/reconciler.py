@@ -1,6 +1,7 @@
 """Puts jobs back into their queues: of generations that are open, with nobody at work on them, and
 that no queue holds. That is so when a submitter died between row and queue, or could not reach the
-queue, and when Redis has lost its data or arq has dropped a job.
+queue, and when Redis has lost its data or arq has dropped a job. What waits past its deadline it
+ends itself, whether or not its queue moves.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from workers.database import Pool, statements, transaction
 GRACE = timedelta(seconds=5)
 PAGE = 500
 EXPIRED_ENTRIES_MAX = 10_000
+OVERDUE_MAX = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +54,7 @@ class Reconciler:
                 if not page:
                     break
                 count += await self._requeue(await self._missing(page))
+            await self._rows("end_overdue", limit=OVERDUE_MAX)
             await self._rows("delete_expired_cache_entries", limit=EXPIRED_ENTRIES_MAX)
         if count:
             log.info("jobs_requeued", count=count)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from generations.requests import GenerationRequest
+from generations.settings import Priority
+from workers.steering import Steering
 
 
 class AttemptState(StrEnum):
@@ -29,6 +31,7 @@ class EndState(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     DENIED = "DENIED"
+    CANCELLED = "CANCELLED"
 
 
 OPEN_STATES = frozenset(
@@ -52,11 +55,19 @@ class Option:
 
 
 class Failure(NamedTuple):
-    """Why an attempt has come to nothing. `retry_s` is None where another try is no use."""
+    """Why an attempt has come to nothing. `retry_s` is None where another try is no use.
+
+    `elsewhere` says that the next try is for another provider. The rest is for operators: the class
+    of the error, what the provider said and its name for the call.
+    """
 
     reason: str
     message: str
     retry_s: float | None = None
+    elsewhere: bool = False
+    error_class: str = ""
+    error_body: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,14 @@ class Claim:
     create_time: datetime
     crash_count: int
     attempts: tuple[Attempt, ...]
+    # Attempts up to this number were forgiven when it was retried by hand.
+    forgiven_count: int = 0
+    # Whether identical generations wait for this one.
+    leads: bool = False
+    priority: Priority = Priority.NORMAL
+    # From its creation to its deadline.
+    lifetime: timedelta | None = None
+    steering: Steering = field(default_factory=Steering, compare=False)
 
     @property
     def tenant(self) -> str:
@@ -106,9 +125,14 @@ class Claim:
         return None
 
     @property
+    def counted_attempts(self) -> tuple[Attempt, ...]:
+        """Return the attempts that count: all, or those since it was retried by hand."""
+        return tuple(found for found in self.attempts if found.number > self.forgiven_count)
+
+    @property
     def paid_count(self) -> int:
         """Return how many attempts were paid for and brought nothing, as far as anybody knows."""
-        return sum(attempt.state is AttemptState.COMMITTED for attempt in self.attempts)
+        return sum(found.state is AttemptState.COMMITTED for found in self.counted_attempts)
 
 
 class Artifact(NamedTuple):
@@ -178,4 +202,6 @@ class End:
     saved_micros: int = 0
     error_reason: str = ""
     error_message: str = ""
+    dead: bool = False  # for operators to retry or discard
+    shared: bool = False  # with identical generations that wait for this one
     artifacts: tuple[Artifact, ...] = ()

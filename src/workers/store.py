@@ -16,17 +16,15 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from generations.models import Kind
-from generations.requests import GenerationRequest
-from generations.settings import Settings
 from workers.database import Pool, statements, transaction
+from workers.reading import read_attempt, read_claim, read_hit
 from workers.rows import (
     Answer,
     Artifact,
     Attempt,
-    AttemptState,
     Claim,
     End,
+    EndState,
     Entry,
     Failure,
     Fingerprint,
@@ -35,6 +33,8 @@ from workers.rows import (
     Settlement,
 )
 
+# How often one that waits for an identical generation looks whether it still has to.
+FOLLOW = timedelta(seconds=5)
 CACHE_LIFE = timedelta(days=30)
 
 
@@ -65,12 +65,14 @@ class WorkStore:
                 attempts = await connection.execute(
                     self._sql["read_attempts"], {"generation_id": generation_id}
                 )
-                return _claim(found, await attempts.fetchall())
-            waiting = await self._row(connection, "claim_wait", generation_id=generation_id)
+                return read_claim(found, await attempts.fetchall())
+            waiting = await self._row(
+                connection, "claim_wait", generation_id=generation_id, follow=FOLLOW
+            )
             return None if waiting is None else max(0.0, waiting["seconds"] or 0.0)
 
     async def renew(self, claims: Sequence[Claim], lease_s: float) -> set[str]:
-        """Prolong claims; return the ids of the generations whose claim is lost."""
+        """Prolong claims, and tell those that are to be cancelled; return the ids of lost ones."""
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(
                 self._sql["renew"],
@@ -80,8 +82,11 @@ class WorkStore:
                     "lease": timedelta(seconds=lease_s),
                 },
             )
-            held = {row["generation_id"] for row in await cursor.fetchall()}
-        return {claim.generation_id for claim in claims} - held
+            held = {row["generation_id"]: row["cancelled"] for row in await cursor.fetchall()}
+        for claim in claims:
+            if held.get(claim.generation_id):
+                claim.steering.cancel()
+        return {claim.generation_id for claim in claims} - held.keys()
 
     async def put_back(self, claim: Claim, delay_s: float, *, crashed: bool) -> None:
         """Give a claim up, for any worker to take after the delay."""
@@ -94,7 +99,32 @@ class WorkStore:
                 crashed=crashed,
             )
 
+    # Identical generations in flight.
+
+    async def lead_or_follow(self, claim: Claim, join_key: bytes) -> bool:
+        """Return True if the claim's generation leads identical ones; else it has been put back.
+
+        One that is put back waits until its leader has ended, and holds no worker meanwhile.
+        """
+        async with self._held(claim) as connection:
+            lock = int.from_bytes(join_key[:8], signed=True)
+            await connection.execute(self._sql["lock_join_key"], {"lock": lock})
+            cursor = await self._run(connection, claim, "find_leader", join_key=join_key)
+            leader = await cursor.fetchone()
+            if leader is None:
+                await self._run(connection, claim, "lead", join_key=join_key)
+            else:
+                await self._run(connection, claim, "follow", leader_id=leader["generation_id"])
+            return leader is None
+
     # Attempts.
+
+    async def write_progress(self, claim: Claim, stage: str, percent: int | None) -> None:
+        """Write down what the work has come to; without a word if the claim is lost."""
+        async with transaction(self._pool) as connection:
+            await self._run(
+                connection, claim, "write_progress", fence=claim.fence, stage=stage, percent=percent
+            )
 
     async def begin_attempt(self, claim: Claim, options: Sequence[Option]) -> Attempt:
         """Write an attempt down, before anybody is asked for anything."""
@@ -191,6 +221,15 @@ class WorkStore:
                     life=CACHE_LIFE,
                 )
             await self._insert_artifacts(connection, claim, end.artifacts)
+            if end.state is EndState.SUCCEEDED and end.shared:
+                await self._run(
+                    connection,
+                    claim,
+                    "end_followers",
+                    provider=end.provider,
+                    model=end.model,
+                    saved_micros=end.saved_micros or (settled.charged_micros if settled else 0),
+                )
             fields = asdict(end)
             del fields["artifacts"]
             await self._run(connection, claim, "end_generation", **fields)
@@ -201,19 +240,7 @@ class WorkStore:
         """Return what the cache has for a request."""
         async with transaction(self._pool) as connection:
             row = await self._row(connection, "find_hit", tenant=tenant, **fingerprint._asdict())
-        if row is None:
-            return None
-        return Hit(
-            generation_id=row["generation_id"],
-            match="exact" if row["exact"] else "normalised",
-            cost_micros=row["cost_micros"],
-            provider=row["provider"],
-            model=row["model"],
-            artifacts=tuple(
-                Artifact(*(artifact[name] for name in Artifact._fields))
-                for artifact in row["artifacts"]
-            ),
-        )
+        return None if row is None else read_hit(row)
 
     async def forget_hit(self, tenant: str, hit: Hit) -> None:
         """Take what was made for a generation out of the cache."""
@@ -222,6 +249,19 @@ class WorkStore:
                 self._sql["delete_cache_entries"],
                 {"tenant": tenant, "generation_id": hit.generation_id},
             )
+
+    # What requests name.
+
+    async def find_artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:
+        """Return those of the artifacts that generations which SUCCEEDED have, by id."""
+        async with transaction(self._pool) as connection:
+            cursor = await connection.execute(
+                self._sql["find_artifacts"], {"artifact_ids": list(artifact_ids)}
+            )
+            rows = await cursor.fetchall()
+        return {
+            row["artifact_id"]: Artifact(*(row[name] for name in Artifact._fields)) for row in rows
+        }
 
     # Parts of the above.
 
@@ -254,7 +294,7 @@ class WorkStore:
         cursor = await self._run(connection, claim, name, **parameters)
         row = await cursor.fetchone()
         assert row is not None, "the claim is held and its attempt is there"
-        return _attempt(row)
+        return read_attempt(row)
 
     async def _settle(
         self, connection: AsyncConnection[DictRow], claim: Claim, settled: Settlement
@@ -286,50 +326,12 @@ class WorkStore:
             )
 
 
-def _read_failure(row: DictRow) -> Failure | None:
-    if not row["error_reason"]:
-        return None
-    retry_s = None if row["retry_time"] is None else max(0.0, row["retry_s"])
-    return Failure(row["error_reason"], row["error_message"], retry_s)
-
-
 def _failure(failure: Failure) -> dict[str, Any]:
-    retry = None if failure.retry_s is None else timedelta(seconds=failure.retry_s)
-    return {"error_reason": failure.reason, "error_message": failure.message, "retry": retry}
-
-
-def _claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
-    request = GenerationRequest(
-        account=row["account"],
-        kind=Kind(row["kind"]),
-        prompt=row["prompt"],
-        model=row["requested_model"],
-        size=row["size"],
-        quality=row["quality"],
-        count=row["count"],
-        settings=Settings.decode(row["settings"]),
-    )
-    return Claim(
-        row["generation_id"],
-        row["fence"],
-        request,
-        row["create_time"],
-        row["crash_count"],
-        tuple(_attempt(attempt) for attempt in attempts),
-    )
-
-
-def _attempt(row: DictRow) -> Attempt:
-    return Attempt(
-        number=row["attempt"],
-        state=AttemptState(row["state"]),
-        options=tuple(Option(**option) for option in row["options"]),
-        option_index=row["option_index"],
-        reservation_id=row["reservation_id"] or "",
-        remote_id=row["remote_id"] or "",
-        dispatch_age_s=row["dispatch_age_s"] or 0.0,
-        actual_micros=row["actual_micros"],
-        actual_images=row["actual_images"],
-        presumed_spent=row["presumed_spent"],
-        failure=_read_failure(row),
-    )
+    fields = failure._asdict()
+    retry_s = fields.pop("retry_s")
+    return {
+        "error_reason": fields.pop("reason"),
+        "error_message": fields.pop("message"),
+        "retry": None if retry_s is None else timedelta(seconds=retry_s),
+        **fields,
+    }

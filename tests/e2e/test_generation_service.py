@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 
 import grpc
 import psycopg
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from redis.asyncio import Redis
@@ -15,7 +17,7 @@ from redis.asyncio import Redis
 from authorities import new_key
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import generation_service_pb2 as messages
-from generating import state
+from generating import insert_artifact, insert_generation, read_generation, state
 from generations.artifacts import ArtifactStore
 from generations.queue import job_id, queue_name
 
@@ -109,6 +111,30 @@ async def test_a_replay_is_answered_after_its_model_was_retired(generations, cor
         ({"model": "dall-e-3"}, "MODEL_RETIRED", []),
         ({"model": "gpt-image-2.6-flare"}, "UNPRICED", []),
         ({"model": "no-such-model"}, "INVALID_FIELD", ["model"]),
+        ({"priority": 9}, "INVALID_FIELD", ["priority"]),
+        ({"expire_after": Duration()}, "INVALID_FIELD", ["expire_after"]),
+        ({"expire_after": Duration(seconds=2_592_001)}, "INVALID_FIELD", ["expire_after"]),
+        ({"expire_after": Duration(seconds=-5)}, "INVALID_FIELD", ["expire_after"]),
+        ({"parent_id": "acme"}, "INVALID_FIELD", ["parent_id"]),
+        ({"parent_id": f"globex/{new_key()}"}, "INVALID_FIELD", ["parent_id"]),
+        ({"kind": 2, "size": "1024x1024"}, "INVALID_FIELD", ["size"]),
+        (
+            {"kind": 2, "settings": messages.Settings(messages=[messages.ChatMessage()])},
+            "INVALID_FIELD",
+            ["settings.messages[0].role", "settings.messages[0].content"],
+        ),
+        (
+            {
+                "key": "k" * 129,
+                "count": 11,
+                "settings": messages.Settings(seed=-1, steps=0, style="x", seconds=-3),
+            },
+            "INVALID_FIELD",
+            [
+                *("idempotency_key", "count", "settings.seconds", "settings.style"),
+                *("settings.seed", "settings.steps"),
+            ],
+        ),
         (
             {"key": "k" * 129, "account": "", "prompt": "", "quality": "best"},
             "INVALID_FIELD",
@@ -191,7 +217,110 @@ async def test_the_catalogue_is_listed(generations):
         models = {model.model: model for model in listed.models}
         assert models["dall-e-3"].status == "retired"
         assert "makes no real generation" in models["sandbox-image"].note
-        assert {model.kind for model in listed.models} == {messages.KIND_IMAGE}
+        one = {messages.KIND_IMAGE}
+        every = {messages.KIND_IMAGE, messages.KIND_CHAT, messages.KIND_VIDEO}
+        assert {model.kind for model in listed.models} == (one if kind else every)
+        assert list(models["fal-ai/flux/dev"].settings) == ["output_format", "seed", "steps"]
+        assert list(models["fal-ai/flux/dev"].output_formats) == ["jpeg", "png"]
+
+
+async def test_the_styles_are_listed(generations):
+    request = messages.ListStylesRequest()
+    listed = await generations.stub.ListStyles(request, metadata=generations.metadata)
+    photo = next(style for style in listed.styles if style.name == "photo")
+    assert photo.suffix.startswith("photograph")
+    assert photo.negative_prompt
+    assert photo.note == "A photograph."
+
+
+async def test_chat_is_taken_in_with_all_that_steers_it(generations):
+    said = [
+        messages.ChatMessage(role=messages.ROLE_USER, content="Hello."),
+        messages.ChatMessage(role=messages.ROLE_ASSISTANT, content="Good day."),
+    ]
+    settings = messages.Settings(system="Be brief.", messages=said, temperature=0.7, seed=0)
+    response = await generations.submit(kind=messages.KIND_CHAT, settings=settings)
+    settings.max_tokens = 1024
+    for taken in (response.generation, await generations.get(response.generation.generation_id)):
+        assert (taken.kind, taken.size, taken.quality) == (messages.KIND_CHAT, "", "premium")
+        assert taken.settings == settings
+        assert taken.priority == messages.PRIORITY_NORMAL
+        assert not taken.HasField("deadline_time")
+
+
+async def test_a_video_is_taken_in_with_order_and_deadline(generations, ledger_url):
+    key = new_key()
+    fields = {
+        "kind": messages.KIND_VIDEO,
+        "settings": messages.Settings(seed=2**31 - 1, style="cinematic"),
+        "priority": messages.PRIORITY_BATCH,
+        "expire_after": Duration(seconds=600, nanos=5_000_000),
+    }
+    first = (await generations.submit(key=key, **fields)).generation
+    assert (first.size, first.settings.seconds, first.priority) == ("720p", 5, 3)
+    left = first.deadline_time.ToDatetime() - first.create_time.ToDatetime()
+    assert left == timedelta(seconds=600, milliseconds=5)
+    again = await generations.submit(key=key, **fields)
+    assert again.replayed
+    assert again.generation == first
+    row = await read_generation(ledger_url, first.generation_id, "priority", "settings")
+    assert row == ("BATCH", {"seed": 2**31 - 1, "style": "cinematic", "seconds": 5})
+
+
+async def test_another_steering_is_another_request(generations):
+    parent = (await generations.submit()).generation.generation_id
+    key = new_key()
+    await generations.submit(key=key)
+    changed = {
+        "settings": messages.Settings(seed=1),
+        "priority": messages.PRIORITY_HIGH,
+        "expire_after": Duration(seconds=60),
+        "parent_id": parent,
+    }
+    for count in range(1, len(changed) + 1):
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await generations.submit(key=key, **dict(list(changed.items())[:count]))
+        code, why, metadata, _ = reason(error)
+        assert (code, why) == ("ALREADY_EXISTS", "IDEMPOTENCY_KEY_REUSED")
+        assert metadata["fields"] == ", ".join(list(changed)[:count])
+
+
+async def test_an_image_row_of_before_is_replayed(generations, ledger_url):
+    # As migration 0009 has left it: no settings, normal, no deadline.
+    generation_id = await insert_generation(ledger_url, "an old lighthouse")
+    again = await generations.submit(key=generation_id, prompt="an old lighthouse")
+    assert again.replayed
+    assert again.generation.generation_id == generation_id
+
+
+async def test_images_given_must_be_there(generations, stubs, authority_settings, ledger_url):
+    await stubs.account("globex")
+    made = await insert_artifact(ledger_url, authority_settings.artifacts)
+    settings = messages.Settings(references=[made], mask=made)
+    response = await generations.submit(settings=settings, model="gpt-image-2")
+    assert response.generation.settings == settings
+    parent_id = made.rpartition("/")[0]
+    child = await generations.submit(parent_id=parent_id)
+    assert child.generation.parent_id == parent_id
+    unfinished = f"{response.generation.generation_id}/0"
+    missing = f"acme/{new_key()}"
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await generations.submit(
+            settings=messages.Settings(references=[made, unfinished], mask=f"{missing}/0"),
+            parent_id=missing,
+        )
+    assert reason(error)[3] == ["settings.references[1]", "settings.mask", "parent_id"]
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await generations.submit(
+            "globex", settings=messages.Settings(references=[made]), parent_id=parent_id
+        )
+    assert reason(error)[3] == ["parent_id", "settings.references[0]"]
+
+
+async def test_a_model_that_ends_soon_is_warned_of(generations):
+    response = await generations.submit(model="gpt-image-1.5")
+    assert response.warning.startswith("The model 'gpt-image-1.5' ends on 2026-12-01.")
+    assert not (await generations.submit()).warning
 
 
 async def test_no_prompt_and_no_pickle_is_in_redis(generations, authority_settings):

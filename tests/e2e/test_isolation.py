@@ -65,6 +65,11 @@ HARMLESS = {
     "ReleaseRequest.reason",
     "ReserveRequest.idempotency_key",
     "RevokeApiKeyRequest.reason",
+    "ChatMessage.content",
+    "Settings.negative_prompt",
+    "Settings.output_format",
+    "Settings.style",
+    "Settings.system",
     "SubmitGenerationRequest.idempotency_key",
     "SubmitGenerationRequest.model",
     "SubmitGenerationRequest.prompt",
@@ -82,6 +87,7 @@ LOOKED_UP = {"ApiKey.api_key_id", "RevokeApiKeyRequest.api_key_id"}
 NAMELESS = {
     "GetStatusRequest",
     "ListModelsRequest",
+    "ListStylesRequest",
     "CreatePlanRequest",
     "GetPlanRequest",
     "ListPlansRequest",
@@ -96,7 +102,7 @@ def name_of(field, other):
             return other
         case "account" | "parent":
             return f"{other}/alice"
-        case "artifact_id":
+        case "artifact_id" | "mask" | "references":
             return f"{other}/{uuid.uuid4()}/0"
         case _:
             return f"{other}/{uuid.uuid4()}"

@@ -18,9 +18,21 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from authority.v1 import admin_service_pb2, budget_service_pb2, resources_pb2
+from authority.v1 import (
+    admin_service_pb2,
+    budget_service_pb2,
+    generation_service_pb2,
+    resources_pb2,
+)
 from fuzzing.names import Names
 
+_Settings = generation_service_pb2.Settings
+_KINDS = [
+    (generation_service_pb2.KIND_IMAGE, "1024x1024", _Settings()),
+    (generation_service_pb2.KIND_IMAGE, "1024x1024", _Settings(seed=7, style="photo", steps=9)),
+    (generation_service_pb2.KIND_CHAT, "", _Settings(temperature=0.5, system="Be kind.")),
+    (generation_service_pb2.KIND_VIDEO, "720p", _Settings(seconds=5)),
+]
 _OPTIONAL_SHARE = 0.3
 # Of resources, which say of no field that it is required.
 _NEEDED = {
@@ -110,6 +122,8 @@ class Valid:
             made.order_by = self._choice.choice(_ORDERS[descriptor.name])
         if descriptor.name == "CreateAccountRequest":
             self._new_account(made.account)
+        if descriptor.name == "SubmitGenerationRequest":
+            self._steer(made)
         if descriptor.name == "CreatePlanRequest":
             made.plan.plan = f"p{self._names.new_uuid()[:8]}"
         return made
@@ -138,6 +152,13 @@ class Valid:
                 made.unit = self._choice.choice(_LEG_UNITS)
                 made.amount = 10**9
         return made
+
+    def _steer(self, made: generation_service_pb2.SubmitGenerationRequest) -> None:
+        """Give a submission what its kind takes."""
+        kind, size, settings = self._choice.choice(_KINDS)
+        made.kind, made.size = kind, size
+        made.settings.CopyFrom(settings)
+        made.ClearField("parent_id")
 
     def _fill(self, message: Any, field: FieldDescriptor) -> None:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:

@@ -52,6 +52,7 @@ _RANGES = {
     FieldDescriptor.TYPE_INT64: (-(2**63), 2**63 - 1),
     FieldDescriptor.TYPE_UINT64: (0, 2**64 - 1),
 }
+_REALS = [0.0, -0.0, 1e-320, 2.000001, -1.0, 1e308, float("inf"), float("-inf"), float("nan")]
 _COUNTS = [0, 2, 9, 17, 501]
 _BYTES_MAX = 500_000
 # A field that no message has: number 31 with text, number 30 with a varint, a group of number 29.
@@ -141,6 +142,8 @@ def _value(choice: random.Random, field: FieldDescriptor) -> Any:
             return choice.randbytes(20)
         case FieldDescriptor.TYPE_BOOL:
             return choice.random() < 0.5
+        case FieldDescriptor.TYPE_DOUBLE:
+            return choice.choice(_REALS)
         case _:
             least, most = _RANGES[field.type]
             return max(least, min(choice.choice(_NUMBERS), most))

@@ -101,6 +101,7 @@ ANSWERS = {
     "CreatePlan": admin.CreatePlanResponse(plan=PLAN),
     "UpdatePlan": admin.UpdatePlanResponse(plan=PLAN),
     "ListModels": generations.ListModelsResponse(models=[MODEL]),
+    "ListStyles": generations.ListStylesResponse(styles=[generations.Style(name="photo")]),
     "GetStatus": STATUS,
     "Audit": admin.AuditResponse(tenant_count=1, operation_count=2),
 }
@@ -133,6 +134,7 @@ COMMANDS = {
     ("keys", "revoke", "abcdefghijkl"): ({"api_key"}, "api_key_id"),
     ("changes",): ({"changes"}, "change_number"),
     ("models",): ({"models"}, "model"),
+    ("styles",): ({"styles"}, "style"),
     ("status",): ({"version", "epoch", "hot_store_ok", "ledger_ok", "workers"}, "part"),
     ("audit",): ({"balanced", "differences", "operation_count"}, "tenant"),
 }

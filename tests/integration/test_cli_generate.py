@@ -41,10 +41,12 @@ class Made:
             account=request.account,
             prompt=request.prompt,
             size=request.size,
+            kind=request.kind,
             state=QUEUED,
         )
         self.kept[kept.generation_id] = kept
-        return generations.SubmitGenerationResponse(generation=kept)
+        warning = "It ends soon." if request.model == "old" else ""
+        return generations.SubmitGenerationResponse(generation=kept, warning=warning)
 
     def read(self, request):
         for name in request.generation_ids:
@@ -68,9 +70,14 @@ class Made:
             kept.cost = 40_800
         if kept.state == SUCCEEDED:
             del kept.artifacts[:]
-            kept.artifacts.add(artifact_id=f"{kept.generation_id}/0", media_type="image/png")
+            is_chat = kept.kind == generations.KIND_CHAT
+            media_type = "text/plain; charset=utf-8" if is_chat else "image/png"
+            kept.artifacts.add(artifact_id=f"{kept.generation_id}/0", media_type=media_type)
 
     def download(self, request):
+        if self.kept[request.artifact_id.rpartition("/")[0]].kind == generations.KIND_CHAT:
+            yield generations.DownloadArtifactResponse(chunk="Füchse\tbellen.\n\x1b[2J".encode())
+            return
         for chunk in (b"\x89PNG", request.artifact_id.encode()):
             yield generations.DownloadArtifactResponse(chunk=chunk)
 
@@ -108,6 +115,81 @@ def test_one_prompt_is_submitted_as_it_is_asked(made):
     (generation,) = json.loads(result.stdout)["generations"]
     assert generation["state"] == "SUCCEEDED"
     assert generation["cost"] == 40_800
+
+
+def test_all_that_steers_is_submitted_as_it_is_asked(made):
+    words = (
+        *("--kind", "chat", "--system", "Be brief.", "--max-tokens", "50", "--temperature", "0"),
+        *("--message", "user=Hi=there", "--message", "Assistant=Good day.", "--seed", "0"),
+        *("--priority", "high", "--deadline", "90s", "--parent", "acme/0"),
+    )
+    assert run("Well?", *words).exit_code == 0
+    (request,) = made.authority.asked("SubmitGeneration")
+    said = [(item.role, item.content) for item in request.settings.messages]
+    assert said == [(1, "Hi=there"), (2, "Good day.")]
+    assert (request.settings.system, request.settings.max_tokens) == ("Be brief.", 50)
+    assert request.settings.HasField("temperature")
+    assert request.settings.HasField("seed")
+    assert not request.settings.HasField("steps")
+    assert (request.kind, request.priority) == (generations.KIND_CHAT, generations.PRIORITY_HIGH)
+    assert (request.expire_after.seconds, request.parent_id) == (90, "acme/0")
+    words = (
+        *("--style", "photo", "--negative-prompt", "fog", "--steps", "9", "--mask", "acme/m/0"),
+        *("--reference", "acme/a/0", "--reference", "acme/b/0", "--output-format", "webp"),
+    )
+    assert run("a fox", *words).exit_code == 0
+    settings = made.authority.asked("SubmitGeneration")[1].settings
+    assert settings == generations.Settings(
+        style="photo",
+        negative_prompt="fog",
+        steps=9,
+        mask="acme/m/0",
+        references=["acme/a/0", "acme/b/0"],
+        output_format="webp",
+    )
+    assert run("a film", "--kind", "video", "--seconds", "7").exit_code == 0
+    assert made.authority.asked("SubmitGeneration")[2].settings.seconds == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--deadline", "soon"), "'soon' is not a span of time; write 90s, 10m, 2h or 1d."),
+        (("--message", "hello"), "must look like user=TEXT or assistant=TEXT."),
+        (("--message", "unknown=x"), "must look like user=TEXT or assistant=TEXT."),
+        (("--priority", "unknown"), "'unknown' is not one of"),
+    ],
+)
+def test_a_bad_option_is_told_with_the_way_out(made, words, told):
+    result = run("a fox", *words)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert made.kept == {}
+
+
+def test_an_answer_is_printed_without_what_a_terminal_obeys(made, tmp_path):
+    result = run("Well?", "--kind", "chat")
+    assert result.exit_code == 0
+    assert result.stdout == "Füchse\tbellen.\n[2J\n"
+    assert "for $0.0408" in result.stderr
+    document = json.loads(run("Well?", "--kind", "chat", "--json").stdout)
+    (generation,) = document["generations"]
+    assert generation["texts"] == ["Füchse\tbellen.\n\x1b[2J"]
+    out = tmp_path / "answers"
+    assert "written to" in run("Well?", "--kind", "chat", "--out", str(out)).stderr
+    assert [path.suffix for path in out.iterdir()] == [".txt"]
+
+
+def test_an_answer_that_was_denied_is_told_as_any(made):
+    result = run("a denied answer", "--kind", "chat")
+    assert result.exit_code == 3
+    assert "BUDGET_EXHAUSTED" in result.stderr
+
+
+def test_a_model_that_ends_soon_is_warned_of_once(made, written):
+    result = run("--file", written("a", "b"), "--model", "old")
+    assert result.stderr.count("warning: It ends soon.") == 1
+    assert "warning" not in run("a").stderr
 
 
 def test_files_are_written_under_names_that_tell_the_prompt(made, tmp_path):

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from authority.v1 import generation_service_pb2 as messages
 from authority_script import scripted_authority, status
-from clients import Artifact, ArtifactDamaged, GenerationClient, GenerationState, NotFound
+from clients import (
+    Artifact,
+    ArtifactDamaged,
+    ChatMessage,
+    GenerationClient,
+    GenerationState,
+    InvalidRequest,
+    Kind,
+    NotFound,
+    Priority,
+    Role,
+    Settings,
+    Style,
+)
 from clients.sync import SyncGenerationClient
 
 CONTENT = b"\x89PNG" * 100_000
@@ -121,6 +135,78 @@ async def test_a_download_that_fails_leaves_nothing(scripted, client, artifact, 
     with pytest.raises(NotFound):
         await client.download_to(artifact, tmp_path / "picture.png")
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_all_that_steers_is_sent_and_shown(scripted, client):
+    moment = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    shown = messages.Generation(
+        generation_id="acme/1",
+        kind="KIND_CHAT",
+        state="GENERATION_STATE_QUEUED",
+        settings=messages.Settings(
+            seed=0,
+            max_tokens=9,
+            messages=[messages.ChatMessage(role=messages.ROLE_ASSISTANT, content="Hi.")],
+        ),
+        priority="PRIORITY_HIGH",
+        parent_id="acme/0",
+        stage="denoising",
+        progress_percent=0,
+    )
+    shown.deadline_time.FromDatetime(moment)
+    answer = messages.SubmitGenerationResponse(generation=shown, warning="It ends soon.")
+    scripted.script = [answer]
+    taken = await client.submit(
+        "acme",
+        "Well?",
+        kind=Kind.CHAT,
+        priority=Priority.HIGH,
+        expire_after=timedelta(minutes=5),
+        parent_id="acme/0",
+        seed=0,
+        max_tokens=9,
+        messages=[ChatMessage(Role.ASSISTANT, "Hi.")],
+    )
+    (request,) = scripted.requests("SubmitGeneration")
+    assert request.settings == shown.settings
+    assert (request.kind, request.priority) == (messages.KIND_CHAT, messages.PRIORITY_HIGH)
+    assert (request.expire_after.seconds, request.parent_id) == (300, "acme/0")
+    assert taken.settings == Settings(
+        seed=0, max_tokens=9, messages=(ChatMessage(Role.ASSISTANT, "Hi."),)
+    )
+    assert (taken.kind, taken.priority, taken.deadline_time) == (Kind.CHAT, Priority.HIGH, moment)
+    assert (taken.parent_id, taken.stage, taken.progress_percent) == ("acme/0", "denoising", 0)
+    assert taken.warning == "It ends soon."
+
+
+async def test_what_is_not_set_is_not_sent(scripted, client):
+    scripted.script = [messages.SubmitGenerationResponse()]
+    taken = await client.submit("acme", "a fox")
+    (request,) = scripted.requests("SubmitGeneration")
+    assert not request.HasField("settings")
+    assert not request.HasField("expire_after")
+    assert request.priority == messages.PRIORITY_UNSPECIFIED
+    assert (taken.settings, taken.deadline_time, taken.progress_percent) == (Settings(), None, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"negative_prompt": "\ud800"}, "settings.negative_prompt"),
+        ({"seed": 2**63}, "settings.seed"),
+        ({"messages": [ChatMessage(Role.USER, "\ud800")]}, "settings.messages[0].content"),
+    ],
+)
+async def test_a_setting_that_can_not_be_sent_is_named(client, settings, field):
+    with pytest.raises(InvalidRequest) as refused:
+        await client.submit("acme", "a fox", **settings)
+    assert [violation.field for violation in refused.value.violations] == [field]
+
+
+async def test_the_styles_are_listed(scripted, client):
+    style = messages.Style(name="photo", suffix="photograph", negative_prompt="drawing", note="A.")
+    scripted.script = [messages.ListStylesResponse(styles=[style])]
+    assert await client.list_styles() == [Style("photo", "photograph", "drawing", "A.")]
 
 
 async def test_the_sync_client_does_the_same(scripted, artifact, tmp_path):

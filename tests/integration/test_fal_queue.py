@@ -28,7 +28,8 @@ from workers.providers.errors import (
     TimeoutUnknown,
     Unavailable,
 )
-from workers.providers.fal_queue import DELAY_SECONDS_MAX, DELAY_SECONDS_MIN, FalQueue
+from workers.providers.fal_queue import FalQueue
+from workers.providers.http import DELAY_SECONDS_MAX, DELAY_SECONDS_MIN
 
 TODAY = date(2026, 11, 21)
 

@@ -15,8 +15,10 @@ from PIL import Image
 
 from generations.catalogue import Catalogue
 from generations.pricing import price
+from generations.settings import Settings
 from workers.emulator import Emulator, running_emulator
-from workers.providers.base import ProviderRequest, ResumableProvider
+from workers.emulator.openai_wire import TOKENS_PER_REFERENCE
+from workers.providers.base import ProducedFile, ProviderRequest, ResumableProvider
 from workers.providers.errors import (
     AuthOrBilling,
     ConnectFailed,
@@ -119,6 +121,115 @@ async def test_size_and_quality_may_be_left_to_the_provider(provider, wanted):
     request = replace(wanted, size="auto", quality="auto", user="")
     result = await provider.generate(request, on_submitted=never)
     assert (result.files[0].width, result.files[0].height) == (1024, 1024)
+
+
+@pytest.mark.parametrize(
+    ("output_format", "media_type"),
+    [("png", "image/png"), ("webp", "image/webp"), ("jpeg", "image/jpeg")],
+)
+async def test_images_come_in_the_format_asked_for(provider, wanted, output_format, media_type):
+    request = replace(wanted, settings=Settings(output_format=output_format))
+    [file] = (await provider.generate(request, on_submitted=never)).files
+    assert file.media_type == media_type
+    with Image.open(io.BytesIO(file.content)) as image:
+        image.load()
+        assert image.get_format_mimetype() == media_type
+
+
+@pytest.mark.parametrize("size", ["1024x1024", "1536x1024", "1024x1536"])
+@pytest.mark.parametrize("quality", ["low", "medium", "high"])
+async def test_every_size_and_quality_of_the_catalogue(provider, wanted, size, quality):
+    request = replace(wanted, size=size, quality=quality)
+    [file] = (await provider.generate(request, on_submitted=never)).files
+    assert f"{file.width}x{file.height}" == size
+
+
+def picture(colour: str, form: str = "PNG") -> ProducedFile:
+    """Return a small picture."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(file, form)
+    return ProducedFile(file.getvalue(), f"image/{form.lower()}", 64, 64)
+
+
+async def test_references_are_edited_and_counted_as_input(emulator, provider, wanted):
+    first, second, mask = picture("red"), picture("blue", "WEBP"), picture("white")
+    edits = [
+        replace(wanted, references=(first,)),
+        replace(wanted, references=(first, second), settings=Settings(references=("a", "b"))),
+        replace(wanted, references=(first, second), mask=mask),
+    ]
+    contents = []
+    for request in edits:
+        result = await provider.generate(request, on_submitted=never)
+        contents.append(result.files[0].content)
+        given = len(request.references) + (request.mask is not None)
+        assert result.usage.image_input_tokens == given * TOKENS_PER_REFERENCE
+    assert len(set(contents)) == 3
+    calls = await emulator.calls(prompt=wanted.prompt)
+    assert {call.path for call in calls} == {"/openai/v1/images/edits"}
+    assert [call.attempt for call in calls] == ["attempt-1"] * 3
+
+
+async def test_the_bill_of_an_edit_is_within_its_estimate(emulator, provider, wanted):
+    settings = Settings(references=("a", "b"))
+    request = replace(
+        wanted, count=2, references=(picture("red"), picture("blue")), settings=settings
+    )
+    result = await provider.generate(request, on_submitted=never)
+    model = Catalogue.load().find(request.model, today=TODAY)
+    figures = {
+        "size": request.size,
+        "quality": request.quality,
+        "count": request.count,
+        "prompt": request.prompt,
+        "settings": settings,
+    }
+    [call] = await emulator.calls(prompt=request.prompt)
+    bill = price(model, usage=result.usage, **figures)
+    assert 0 < bill == call.billed_micros <= price(model, **figures)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "more", "error", "dispatched"),
+    [
+        ("refused", {}, ContentRefused, "no"),
+        ("rate_limited", {"seconds": 7}, RateLimited, "no"),
+        ("drop", {"step": "accept"}, TimeoutUnknown, "unknown"),
+    ],
+)
+async def test_edits_fail_as_generations_do(
+    emulator, provider, wanted, scenario, more, error, dispatched
+):
+    await emulator.order("openai", scenario, match=wanted.prompt, **more)
+    found = await failure(provider, replace(wanted, references=(picture("red"),)))
+    assert (type(found), found.dispatched) == (error, dispatched)
+    assert len(await emulator.calls(prompt=wanted.prompt)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": Settings(seed=7)},
+        {"settings": Settings(steps=20)},
+        {"settings": Settings(negative_prompt="rain")},
+        {"mask": picture("white")},
+        {"references": (picture("red"),) * 17},
+        {"references": (ProducedFile(b"hello", "text/plain", None, None),)},
+        {"references": (ProducedFile(b"x" * 50_000_000, "image/png", 1, 1),)},
+    ],
+)
+async def test_what_openai_has_no_parameter_for_is_refused_before_it_is_sent(
+    emulator, provider, wanted, changes
+):
+    found = await failure(provider, replace(wanted, **changes))
+    assert (type(found), found.dispatched) == (InvalidRequest, "no")
+    assert await emulator.calls(prompt=wanted.prompt) == []
+
+
+async def test_a_reference_that_is_no_picture_costs_nothing(provider, wanted):
+    broken = ProducedFile(b"hello", "image/png", 1, 1)
+    found = await failure(provider, replace(wanted, references=(broken,)))
+    assert (type(found), found.dispatched) == (InvalidRequest, "no")
 
 
 @pytest.mark.parametrize(

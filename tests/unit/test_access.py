@@ -50,7 +50,7 @@ def test_who_may_only_read_or_only_spend_changes_nothing_else(method):
     assert allowed(method, caller("platform", Scope.ADMIN)) == (reads or own)
     spends = name in {
         *("Reserve", "Commit", "Release", "Refund", "Extend", "Apply", "GetReservation"),
-        *("BatchReserve", "BatchCommit", "BatchRefund", "ListModels"),
+        *("BatchReserve", "BatchCommit", "BatchRefund", "ListModels", "ListStyles"),
     }
     assert allowed(method, caller("platform", Scope.SPEND)) == spends
     submits = method.startswith("/authority.v1.GenerationService/")

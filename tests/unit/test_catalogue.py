@@ -17,6 +17,7 @@ from generations.catalogue import (
     Status,
     UnknownModel,
 )
+from generations.settings import Settings
 
 GOOD = (Path(__file__).parents[1] / "fixtures" / "catalogue.toml").read_text(encoding="utf-8")
 TODAY = date(2026, 11, 21)
@@ -78,7 +79,7 @@ def test_our_own_defaults_fall_back_from_provider_to_provider():
 
 def test_models_are_filtered_by_kind(small: Catalogue):
     assert [model.name for model in small.models("chat")] == ["talker"]
-    assert len(small.models()) == 5
+    assert len(small.models()) == 6
 
 
 def test_a_model_named_is_the_only_choice(small: Catalogue):
@@ -111,6 +112,57 @@ def test_premium_is_refused_if_only_standard_can_be_had(small: Catalogue):
     only_premium = Catalogue.parse(text, "small.toml")
     choices = only_premium.choices("image", "premium", "", {"openai"}, TODAY)
     assert names(choices) == [("painter-1", "standard")]
+
+
+def test_a_candidate_that_does_not_take_the_settings_is_passed_over(small: Catalogue):
+    seeded = small.choices("image", "standard", "", EVERYONE, TODAY, settings=Settings(seed=7))
+    assert names(seeded) == [("brush", "standard")]
+    many = {"settings": Settings(seed=7), "count": 5}
+    with pytest.raises(NoLiveProvider):
+        small.choices("image", "standard", "", EVERYONE, TODAY, **many)
+    assert small.takers("image", Settings(seed=7)) == ("brush",)
+    assert small.takers("image", Settings(seed=7), 5) == ()
+    # A style is a part of the prompt, which all take.
+    styled = small.choices("image", "standard", "", EVERYONE, TODAY, settings=Settings(style="x"))
+    assert names(styled) == [("painter-2", "low")]
+
+
+def test_the_candidates_fall_back_from_provider_to_provider():
+    choices = Catalogue.load().choices
+    tried, models = [], []
+    providers = {"openai", "fal", "stability", "novita", "huggingface", "sandbox"}
+    while len(tried) < len(providers) - 1:
+        found = choices("image", "standard", "", providers, TODAY, without=tried)
+        tried.append(found[0].model.provider)
+        models.append(found[0].model.name)
+    assert models == [
+        *("gpt-image-2", "fal-ai/flux/schnell", "flux-1-schnell", "stable-image-core"),
+        "stabilityai/stable-diffusion-xl-base-1.0",
+    ]
+    # Placeholders never stand in for what real providers were asked for.
+    with pytest.raises(NoLiveProvider):
+        choices("image", "standard", "", providers, TODAY, without=tried)
+    with pytest.raises(NoLiveProvider, match="the model 'gpt-image-2'"):
+        choices("image", "high", "gpt-image-2", providers, TODAY, without=["openai"])
+
+
+def test_chat_and_video_have_defaults_too():
+    choices = Catalogue.load().choices
+    assert names(choices("chat", "premium", "", {"groq", "novita", "sandbox"}, TODAY)) == [
+        ("openai/gpt-oss-120b", "premium"),
+        ("openai/gpt-oss-20b", "standard"),
+    ]
+    sandbox = names(choices("video", "premium", "", {"sandbox"}, TODAY, size="720p"))
+    assert sandbox == [("sandbox-video", "premium"), ("sandbox-video-mini", "standard")]
+    # OpenAI's models that think take no temperature.
+    warm = choices("chat", "standard", "", {"openai"}, TODAY, settings=Settings(temperature=0.5))
+    assert names(warm) == [("gpt-4o-mini", "standard")]
+
+
+def test_a_computation_is_priced_by_its_longest():
+    model = Catalogue.load().find("stabilityai/stable-diffusion-xl-base-1.0", today=TODAY)
+    assert model.micros_per_compute_second == 120
+    assert model.image_prices(size="1024x1024", quality="standard") == (120 * 120,)
 
 
 def test_no_live_provider_names_those_that_could(small: Catalogue):
@@ -212,10 +264,19 @@ def test_a_token_without_a_rate_has_that_of_its_stand_in(small: Catalogue):
         ("cached_text_input = 1_", "cached_text_input = 6_", "must not be above text_input"),
         ("output = 300_000", "output = 300_000\nthought = 1", "thought: is no kind of token"),
         ("output = 300_000\n", "output = 300_000\n[model.micros_per_second]\nany = 1\n", "is no"),
+        ('"system", ', '"sytem", ', "accepts: settings: has 'sytem'; may have: messages, seed"),
+        ('["png"]', '["gif"]', "accepts: output_formats: has 'gif'; may have: jpeg, png, webp"),
+        ("references_max", "references", "accepts: references: is no key of this table"),
+        ("steps_max = 4", "steps_max = -4", "accepts: steps_max: is -4; must be an integer"),
+        ("seconds_max = 15", "seconds_max = 3", "accepts: seconds_max: must not be below seconds"),
+        ("tokens_per_reference = 2_048\n", "", "'painter-2': tokens_per_reference: must be given"),
+        ("[model.micros_per_second]\n", "[model.x]\n", "'filmer': x: is no key of this table"),
+        ('quality = "standard"\naccepts = { set', 'quality = "x"\naccepts = { set', "is 'x'; must"),
+        (", steps_max = 4", " }\npriced_steps = 4\nx = { x = 1", "priced_steps: needs accepts."),
         (
             "micros_per_megapixel = 3_000",
             'micros_per_megapixel = 3_000\nmicros_per_image.standard = { "512x512" = 1 }',
-            "micros_per_megapixel: can't stand beside micros_per_image",
+            "micros_per_megapixel: can't stand beside another price",
         ),
         ('quality = "premium"', 'quality = "standard"', "default 2: quality: image standard is"),
         ('kind = "image"\nquality = "standard"', 'kind = "chat"\nquality = "standard"', "default"),

@@ -27,9 +27,11 @@ from clients import (
     Kind,
     Leg,
     Option,
+    Priority,
     ReservationLeg,
     ReservationState,
     ReserveMode,
+    Role,
     Unit,
     credits,  # noqa: A004 - it hides nothing but a help text of the interactive Python
     images,
@@ -52,6 +54,8 @@ WORDS = [
     (errors_pb2.DenialReason, "DENIAL_REASON", DenialReason),
     (resources_pb2.GrantState, "GRANT_STATE", GrantState),
     (generation_service_pb2.Kind, "KIND", Kind),
+    (generation_service_pb2.Priority, "PRIORITY", Priority),
+    (generation_service_pb2.Role, "ROLE", Role),
     (generation_service_pb2.GenerationState, "GENERATION_STATE", GenerationState),
 ]
 

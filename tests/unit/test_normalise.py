@@ -6,6 +6,7 @@ import pytest
 
 from generations.models import Kind
 from generations.requests import GenerationRequest
+from generations.settings import Settings
 from workers.cache.fingerprint import fingerprint
 from workers.cache.normalise import normalise
 
@@ -98,3 +99,19 @@ def test_the_scope_is_the_tenants_and_the_options():
     assert one == same
     assert one.scope != fingerprint(request(), model="m", quality="p").scope
     assert one.scope != fingerprint(request(), model="n", quality="q").scope
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": Kind.CHAT, "settings": Settings(temperature=0.0)},
+        {"kind": Kind.CHAT},
+        {"settings": Settings(seed=0)},
+        {"kind": Kind.VIDEO, "settings": Settings(seed=7)},
+    ],
+)
+def test_chat_and_what_has_a_seed_is_known_to_the_letter_only(change):
+    one = fingerprint(request(**change), model="m", quality="q")
+    assert one.normalised is None
+    assert one == fingerprint(request(**change), model="m", quality="q")
+    assert fingerprint(request(kind=Kind.VIDEO), model="m", quality="q").normalised

@@ -9,6 +9,8 @@ import pytest
 
 from generations.catalogue import Catalogue, Model
 from generations.pricing import WRAPPING_TOKENS, Unpriced, Usage, price
+from generations.settings import Message, Role, Settings
+from generations.styles import steered, styles
 
 TODAY = date(2026, 11, 21)
 
@@ -104,6 +106,91 @@ def test_what_has_no_price_is_told_with_what_has():
         price(model("sandbox-image"), size="auto", quality="standard", count=1)
 
 
+def test_a_price_by_steps_is_in_proportion_and_rounds_up():
+    novita = model("flux-1-schnell")
+    arguments = {"size": "512x512", "quality": "standard", "count": 2}
+    assert price(novita, **arguments) == 1_500
+    assert price(novita, **arguments, settings=Settings(steps=8)) == 3_000
+    # A quarter of 750 is 187.5.
+    assert price(novita, **arguments, settings=Settings(steps=1)) == 2 * 188
+    # Where the price knows no steps, they change nothing.
+    dev = {"size": "1024x1024", "quality": "standard", "count": 1}
+    schnell = model("fal-ai/flux/dev")
+    assert price(schnell, **dev, settings=Settings(steps=1)) == price(schnell, **dev)
+
+
+def test_images_given_count_for_each_image_asked_for():
+    image = model("gpt-image-2")
+    arguments = {"size": "1024x1024", "quality": "low", "count": 2}
+    given = Settings(references=("a", "b"), mask="c")
+    # Per image: 6 000, and 4 times 64 tokens of text, and 3 images of 2 048 tokens.
+    assert price(image, **arguments, settings=given) == 2 * (6_000 + 4 * 64 * 5 + 3 * 2_048 * 8)
+    usage = Usage(text_input_tokens=10, image_input_tokens=3_000, image_output_tokens=200)
+    billed = price(image, **arguments, settings=given, usage=usage)
+    assert billed == 10 * 5 + 3_000 * 8 + 200 * 30
+    silent = Usage(text_input_tokens=10, image_output_tokens=200)
+    assert price(image, **arguments, settings=given, usage=silent) == (
+        10 * 5 + 2 * 3 * 2_048 * 8 + 200 * 30
+    )
+
+
+def test_what_a_style_adds_is_paid_too():
+    image = model("gpt-image-2")
+    arguments = {"size": "1024x1024", "quality": "low", "count": 1, "prompt": "a fox"}
+    photo = styles()["photo"]
+    sent = f"a fox, {photo.suffix}\nAvoid: fog, {photo.negative_prompt}"
+    settings = Settings(style="photo", negative_prompt="fog")
+    assert steered(image, "a fox", settings) == (sent, Settings())
+    assert price(image, **arguments, settings=settings) == 6_000 + (len(sent) + 64) * 5
+
+
+def test_a_computation_is_billed_by_its_seconds():
+    painter = model("stabilityai/stable-diffusion-xl-base-1.0")
+    arguments = {"size": "512x512", "quality": "standard", "count": 1}
+    assert price(painter, **arguments) == 14_400
+    assert price(painter, **arguments, usage=Usage(seconds=Decimal("3.001"))) == 361
+    # Seconds of a model that is not priced by them say nothing.
+    sandbox = {"size": "512x512", "quality": "standard", "count": 1}
+    assert price(model("sandbox-image"), **sandbox, usage=Usage(seconds=Decimal(9))) == 40_000
+
+
+def test_chat_is_estimated_by_its_bytes_and_its_bound():
+    talker = model("openai/gpt-oss-20b")
+    settings = Settings(system="be kind", messages=(Message(Role.USER, "é"),), max_tokens=1_000)
+    arguments = {"size": "", "quality": "standard", "count": 2, "prompt": "hello"}
+    # (5 + 7 + 2) bytes and 3 times 64 and 256 tokens at 0.075 micros, 1 000 at 0.3, twice.
+    each = (14 + 192 + 256) * 75 + 1_000 * 300
+    assert price(talker, **arguments, settings=settings) == -(-2 * each // 1_000)
+    unsaid = (5 + 64 + 256) * 75 + 1_024 * 300
+    assert price(talker, **arguments) == -(-2 * unsaid // 1_000)
+
+
+def test_chat_is_billed_by_its_tokens():
+    arguments = {"size": "", "quality": "premium", "count": 1, "prompt": "hello"}
+    usage = Usage(
+        text_input_tokens=1_000,
+        cached_text_input_tokens=300,
+        cache_write_text_input_tokens=500,
+        text_output_tokens=50,
+    )
+    billed = price(model("gpt-6-sol"), **arguments, usage=usage)
+    assert billed == 200 * 2 + 300 * 0.2 + 500 * 2.5 + 50 * 10
+    # A stream that was cut short and told nothing of its answer is paid by its bound.
+    cut = Usage(text_input_tokens=1_000)
+    settings = Settings(max_tokens=100)
+    assert price(model("gpt-6-sol"), **arguments, settings=settings, usage=cut) == 2_000 + 1_000
+
+
+def test_video_is_priced_by_its_seconds():
+    film = model("bytedance/seedance-2.0/text-to-video")
+    arguments = {"size": "720p", "quality": "premium", "count": 2, "settings": Settings(seconds=4)}
+    assert price(film, **arguments) == 2 * 4 * 303_400
+    assert price(film, **arguments, usage=Usage(videos=1)) == 4 * 303_400
+    assert price(film, **arguments, usage=Usage(seconds=Decimal("4.5"))) == 1_365_300
+    with pytest.raises(Unpriced, match="a video of size '999p'"):
+        price(film, **arguments | {"size": "999p"})
+
+
 def test_a_price_too_large_is_an_error():
     usage = Usage(text_input_tokens=0, image_output_tokens=2**53)
     with pytest.raises(OverflowError, match="gpt-image-2"):
@@ -118,6 +205,15 @@ def test_a_price_too_large_is_an_error():
         ({"text_output_tokens": True}, "text_output_tokens is True"),
         ({"text_input_tokens": 1, "cached_text_input_tokens": 2}, "cached_text_input_tokens is"),
         ({"cached_image_input_tokens": 1}, "cached_image_input_tokens is"),
+        (
+            {
+                "text_input_tokens": 3,
+                "cached_text_input_tokens": 2,
+                "cache_write_text_input_tokens": 2,
+            },
+            "cached_text_input_tokens and cache_write_text_input_tokens is more",
+        ),
+        ({"seconds": Decimal(-1)}, "seconds"),
         ({"billable_units": Decimal("NaN")}, "billable_units"),
         ({"billable_units": Decimal("Infinity")}, "billable_units"),
         ({"billable_units": Decimal("-0.1")}, "billable_units"),

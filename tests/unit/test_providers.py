@@ -6,9 +6,9 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from generations.catalogue import Catalogue
+from generations.catalogue import Catalogue, Status
 from workers.providers import errors
-from workers.providers.base import ResumableProvider
+from workers.providers.base import CancellableProvider, ResumableProvider
 from workers.providers.errors import (
     MESSAGE_LENGTH_MAX,
     RETRY_AFTER_SECONDS_MAX,
@@ -17,11 +17,12 @@ from workers.providers.errors import (
     error_for_status,
     read_retry_after,
 )
+from workers.providers.facts import FACTS, unknown_outcome
 from workers.providers.pictures import NotAPicture, read_picture
 from workers.providers.registry import live_providers
 from workers.providers.settings import ProviderSettings
 
-VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "FAL_KEY", "FAL_QUEUE_URL", "WORKERS_SANDBOX")
+VARIABLES = ("OPENAI_BASE_URL", "FAL_QUEUE_URL", *(facts.variable for facts in FACTS))
 
 
 @pytest.fixture(autouse=True)
@@ -54,18 +55,29 @@ async def test_keys_switch_the_real_ones_on(monkeypatch):
 
 async def test_the_catalogue_knows_each_by_its_name(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
-    monkeypatch.setenv("FAL_KEY", "id:secret")
-    known = {model.provider for model in Catalogue.load().models("image")}
-    assert set(await names()) == known
+    for facts in FACTS[1:-1]:
+        monkeypatch.setenv(facts.variable, "id:secret")
+    models = [m for m in Catalogue.load().models() if m.status is not Status.RETIRED]
+    assert set(await names()) == {model.provider for model in models}
+    told = {(facts.name, kind) for facts in FACTS for kind in facts.kinds}
+    assert {(model.provider, model.kind) for model in models} == told
 
 
-async def test_fal_alone_can_be_resumed(monkeypatch):
-    monkeypatch.setenv("FAL_KEY", "id:secret")
+async def test_those_can_be_resumed_whose_policy_says_so(monkeypatch):
+    for facts in FACTS[:-1]:
+        monkeypatch.setenv(facts.variable, "id:secret")
     providers = live_providers(ProviderSettings())
-    resumable = [name for name, made in providers.items() if isinstance(made, ResumableProvider)]
-    assert resumable == ["fal"]
+    resumable = {name for name, made in providers.items() if isinstance(made, ResumableProvider)}
+    assert resumable == {name for name in providers if unknown_outcome(name) == "resume"}
+    assert resumable == {"fal", "novita"}
+    cancellable = {n for n, made in providers.items() if isinstance(made, CancellableProvider)}
+    assert cancellable == {"fal"}
     for provider in providers.values():
         await provider.aclose()
+
+
+def test_what_is_not_known_of_a_provider_is_presumed():
+    assert unknown_outcome("none-such") == "presume_spent"
 
 
 @pytest.mark.parametrize(
@@ -129,9 +141,9 @@ def test_a_message_is_one_line_of_bounded_length():
 
 def test_the_table_in_the_docstring_is_true():
     table = [line.split() for line in (errors.__doc__ or "").splitlines() if "── " in line]
-    told = {row[1]: row[2:5] for row in table}
+    told = {row[1]: row[2:6] for row in table}
     true = {
-        kind.__name__: [kind.reason, kind.dispatched, "yes" if kind.retryable else "no"]
+        kind.__name__: [kind.reason, kind.dispatched, kind.retry, kind.breaker]
         for kind in ProviderError.__subclasses__()
     }
     assert told == true

@@ -35,7 +35,8 @@ class Artifact:
 class Generation:
     """A user's piece of work. Amounts are in micros of USD.
 
-    `request` is canonical: what was submitted, with defaults filled in.
+    `request` is canonical: what was submitted, with defaults filled in; `expire_after` of it is in
+    milliseconds, or None. `stage` is a word of the provider's, `progress_percent` 0 to 100 or None.
     """
 
     generation_id: str
@@ -55,6 +56,9 @@ class Generation:
     artifacts: tuple[Artifact, ...]
     create_time: datetime
     end_time: datetime | None
+    deadline_time: datetime | None
+    stage: str
+    progress_percent: int | None
 
 
 class OpenCounts(NamedTuple):
@@ -85,8 +89,19 @@ class GenerationStore(Protocol):
         """Return a page, the latest first, of those older than the id `before`; all if ''."""
         ...
 
+    async def cancel(self, generation_id: str) -> Generation | None:
+        """Ask for a generation to be cancelled, which ends it if nothing is under way or held.
+
+        Returns it, or None if it is at its end or unknown.
+        """
+        ...
+
     async def artifact(self, artifact_id: str) -> Artifact | None:
         """Return an artifact of a generation that SUCCEEDED."""
+        ...
+
+    async def find_artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:
+        """Return those that generations which SUCCEEDED have, by id."""
         ...
 
     async def count_open(self) -> OpenCounts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from psycopg.rows import DictRow
@@ -34,29 +35,42 @@ class PostgresGenerations:
             generation_id=generation_id,
             tenant=tenant,
             key=key,
-            **request | {"settings": Jsonb(request["settings"])},
+            **request | {"settings": Jsonb(request["settings"])} | {"expire_after": _span(request)},
         )
-        return _generation(rows[0]) if rows else None
+        return read_generation(rows[0]) if rows else None
 
     async def find_by_key(self, tenant: str, key: str) -> Generation | None:
         """Return the generation that was submitted with the key."""
         rows = await self._rows("find_generation_by_key", tenant=tenant, key=key)
-        return _generation(rows[0]) if rows else None
+        return read_generation(rows[0]) if rows else None
 
     async def find(self, generation_ids: Sequence[str]) -> dict[str, Generation]:
         """Return those that exist, by id."""
         rows = await self._rows("find_generations", generation_ids=list(generation_ids))
-        return {row["generation_id"]: _generation(row) for row in rows}
+        return {row["generation_id"]: read_generation(row) for row in rows}
 
     async def list_by_account(self, account: str, before: str, limit: int) -> list[Generation]:
         """Return a page, the latest first, of those older than the id `before`; all if ''."""
         rows = await self._rows("list_generations", account=account, before=before, limit=limit)
-        return [_generation(row) for row in rows]
+        return [read_generation(row) for row in rows]
+
+    async def cancel(self, generation_id: str) -> Generation | None:
+        """Ask for a generation to be cancelled, which ends it if nothing is under way or held.
+
+        Returns it, or None if it is at its end or unknown.
+        """
+        rows = await self._rows("cancel_generation", generation_id=generation_id)
+        return read_generation(rows[0]) if rows else None
 
     async def artifact(self, artifact_id: str) -> Artifact | None:
         """Return an artifact of a generation that SUCCEEDED."""
         rows = await self._rows("find_artifact", artifact_id=artifact_id)
         return _artifact(rows[0]) if rows else None
+
+    async def find_artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:
+        """Return those that generations which SUCCEEDED have, by id."""
+        rows = await self._rows("find_artifacts", artifact_ids=list(artifact_ids))
+        return {row["artifact_id"]: _artifact(row) for row in rows}
 
     async def count_open(self) -> OpenCounts:
         """Return how many wait and how many run."""
@@ -64,7 +78,8 @@ class PostgresGenerations:
         return OpenCounts(**rows[0])
 
 
-def _generation(row: DictRow) -> Generation:
+def read_generation(row: DictRow) -> Generation:
+    """Return a generation, of a row that has its artifacts as JSON."""
     state = GenerationState(row["state"])
     return Generation(
         generation_id=row["generation_id"],
@@ -77,6 +92,9 @@ def _generation(row: DictRow) -> Generation:
             "quality": row["quality"],
             "count": row["count"],
             "settings": row["settings"],
+            "priority": row["priority"],
+            "expire_after": _expire_after_ms(row),
+            "parent_id": row["parent_id"] or "",
         },
         requeue_number=row["requeue_number"],
         state=state,
@@ -96,7 +114,22 @@ def _generation(row: DictRow) -> Generation:
         else (),
         create_time=row["create_time"],
         end_time=row["end_time"],
+        deadline_time=row["deadline_time"],
+        stage=row["stage"],
+        progress_percent=row["progress_percent"],
     )
+
+
+def _span(request: Mapping[str, Any]) -> timedelta | None:
+    expire_after_ms = request["expire_after"]
+    return None if expire_after_ms is None else timedelta(milliseconds=expire_after_ms)
+
+
+def _expire_after_ms(row: DictRow) -> int | None:
+    """Return after how long a generation expires; both times are of one clock."""
+    if row["deadline_time"] is None:
+        return None
+    return int((row["deadline_time"] - row["create_time"]) / timedelta(milliseconds=1))
 
 
 def _artifact(row: Mapping[str, Any]) -> Artifact:

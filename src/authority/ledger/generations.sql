@@ -2,9 +2,10 @@
 
 -- name: insert_generation
 INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt, requested_model,
-                        size, quality, count, settings)
+                        size, quality, count, settings, priority, deadline_time, parent_id)
 VALUES (%(generation_id)s, %(tenant)s, %(account)s, %(key)s, %(kind)s, %(prompt)s, %(model)s, %(size)s,
-        %(quality)s, %(count)s, %(settings)s)
+        %(quality)s, %(count)s, %(settings)s, %(priority)s, now() + %(expire_after)s::interval,
+        nullif(%(parent_id)s, ''))
 ON CONFLICT (tenant, idempotency_key) DO NOTHING
 RETURNING *, '[]'::json AS artifacts;
 
@@ -33,9 +34,33 @@ CROSS JOIN LATERAL (
 WHERE account = %(account)s AND (%(before)s = '' OR generation_id < %(before)s)
 ORDER BY generation_id DESC LIMIT %(limit)s;
 
+-- name: cancel_generation
+-- Ends at once what nobody is at work on and no attempt is open for. Else a worker sees the time: by its lease,
+-- or by the job of the next number, which is for the caller to enqueue.
+WITH unsettled AS (
+    SELECT EXISTS (
+        SELECT FROM generation_attempt WHERE generation_id = %(generation_id)s
+        AND state IN ('RESERVING', 'DISPATCHED', 'ANSWERED', 'FAILED')
+    ) AS found
+)
+UPDATE generation
+SET cancel_time = coalesce(cancel_time, now()),
+    requeue_number = requeue_number + (state = 'QUEUED' AND unsettled.found)::int,
+    state = CASE WHEN state = 'QUEUED' AND NOT unsettled.found THEN 'CANCELLED' ELSE state END,
+    end_time = CASE WHEN state = 'QUEUED' AND NOT unsettled.found THEN now() END,
+    error_reason = CASE WHEN state = 'QUEUED' AND NOT unsettled.found THEN 'cancelled' ELSE '' END,
+    error_message = CASE WHEN state = 'QUEUED' AND NOT unsettled.found THEN 'It was cancelled.' ELSE '' END
+FROM unsettled
+WHERE generation_id = %(generation_id)s AND state IN ('QUEUED', 'RUNNING')
+RETURNING generation.*, '[]'::json AS artifacts;
+
 -- name: find_artifact
 SELECT artifact.* FROM artifact JOIN generation USING (generation_id)
 WHERE artifact_id = %(artifact_id)s AND state = 'SUCCEEDED';
+
+-- name: find_artifacts
+SELECT artifact.* FROM artifact JOIN generation USING (generation_id)
+WHERE artifact_id = ANY(%(artifact_ids)s) AND state = 'SUCCEEDED';
 
 -- name: count_open_generations
 SELECT count(*) FILTER (WHERE state = 'QUEUED') AS queued,

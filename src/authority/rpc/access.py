@@ -69,6 +69,7 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "ListGenerations": _FOLLOW,
         "DownloadArtifact": _FOLLOW,
         "ListModels": _ANY,
+        "ListStyles": _ANY,
     },
 }
 # The same by the path of a call.
@@ -97,7 +98,10 @@ NAMING_FIELDS = frozenset(
         "generation_id",
         "generation_ids",
         "grant_id",
+        "mask",
         "parent",
+        "parent_id",
+        "references",
         "reservation_id",
         "tenant",
     }

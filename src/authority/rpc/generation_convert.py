@@ -7,9 +7,16 @@ from datetime import date
 from authority.domain.generations import Artifact, Generation
 from authority.v1 import generation_service_pb2 as messages
 from generations.models import Kind, Model
+from generations.settings import Role, Settings
+from generations.styles import Style
 
 # The kinds that callers can ask for.
-KINDS = {Kind.IMAGE: messages.KIND_IMAGE}
+KINDS = {
+    Kind.IMAGE: messages.KIND_IMAGE,
+    Kind.CHAT: messages.KIND_CHAT,
+    Kind.VIDEO: messages.KIND_VIDEO,
+}
+ROLES = {Role.USER: messages.ROLE_USER, Role.ASSISTANT: messages.ROLE_ASSISTANT}
 
 
 def generation_to_proto(generation: Generation) -> messages.Generation:
@@ -36,8 +43,15 @@ def generation_to_proto(generation: Generation) -> messages.Generation:
         error_message=generation.error_message,
         attempt_count=generation.attempt_count,
         artifacts=map(_artifact, generation.artifacts),
+        settings=_settings(Settings.decode(request["settings"])),
+        priority=messages.Priority.Value(f"PRIORITY_{request['priority']}"),
+        parent_id=str(request["parent_id"]),
+        stage=generation.stage,
+        progress_percent=generation.progress_percent,
     )
     message.create_time.FromDatetime(generation.create_time)
+    if generation.deadline_time is not None:
+        message.deadline_time.FromDatetime(generation.deadline_time)
     if generation.end_time is not None:
         message.end_time.FromDatetime(generation.end_time)
     return message
@@ -55,6 +69,39 @@ def model_to_proto(model: Model, today: date) -> messages.Model:
         sizes=model.sizes,
         qualities=model.qualities,
         note=model.note,
+        settings=model.accepts.names,
+        output_formats=model.accepts.output_formats,
+    )
+
+
+def style_to_proto(style: Style) -> messages.Style:
+    """Return the proto's message."""
+    return messages.Style(
+        name=style.name,
+        suffix=style.suffix,
+        negative_prompt=style.negative_prompt,
+        note=style.note,
+    )
+
+
+def _settings(settings: Settings) -> messages.Settings:
+    said = (
+        messages.ChatMessage(role=ROLES[role], content=content)
+        for role, content in settings.messages
+    )
+    return messages.Settings(
+        negative_prompt=settings.negative_prompt,
+        seed=settings.seed,
+        steps=settings.steps,
+        style=settings.style,
+        output_format=settings.output_format,
+        references=settings.references,
+        mask=settings.mask,
+        system=settings.system,
+        messages=said,
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        seconds=settings.seconds,
     )
 
 

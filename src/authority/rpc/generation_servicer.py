@@ -10,7 +10,13 @@ import grpc
 
 from authority.domain.errors import InvalidRequest, NotFound, PaymasterError, Unavailable
 from authority.domain.ids import is_owned_id
-from authority.rpc.generation_convert import KINDS, generation_to_proto, model_to_proto
+from authority.rpc.generation_convert import (
+    KINDS,
+    generation_to_proto,
+    model_to_proto,
+    style_to_proto,
+)
+from authority.rpc.generation_requests import read_kind, read_submission
 from authority.rpc.pages import make_page_token, read_page_token
 from authority.rpc.requests import Reader
 from authority.usecases.generations import (
@@ -25,7 +31,7 @@ from authority.usecases.generations import (
 from authority.v1 import generation_service_pb2 as messages
 from authority.v1 import generation_service_pb2_grpc
 from generations.artifacts import ArtifactMissing, ArtifactStore, StoreFailed
-from generations.models import Kind
+from generations.styles import styles
 
 BATCH_MAX = 500
 CHUNK_BYTES_MAX = 256 * 1024
@@ -46,9 +52,11 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
     ) -> messages.SubmitGenerationResponse:
         # A caller may leave halfway: the row is written at once, and should its job not be enqueued
         # any more, the workers' reconciler does it.
-        generation, replayed = await submit(self._context, self._read_submission(request))
+        made = await submit(self._context, self._read_submission(request))
         return messages.SubmitGenerationResponse(
-            generation=generation_to_proto(generation), replayed=replayed
+            generation=generation_to_proto(made.generation),
+            replayed=made.replayed,
+            warning=made.warning,
         )
 
     async def GetGeneration(
@@ -112,7 +120,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self, request: messages.ListModelsRequest, context: Call
     ) -> messages.ListModelsResponse:
         reader = Reader()
-        only = _read_kind(reader, request.kind)
+        only = read_kind(reader, request.kind)
         reader.finish()
         today = self._context.today()
         return messages.ListModelsResponse(
@@ -123,19 +131,14 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
             ]
         )
 
+    async def ListStyles(
+        self, request: messages.ListStylesRequest, context: Call
+    ) -> messages.ListStylesResponse:
+        return messages.ListStylesResponse(styles=map(style_to_proto, styles().values()))
+
     def _read_submission(self, request: messages.SubmitGenerationRequest) -> Submission:
         reader = Reader()
-        submission = Submission(
-            idempotency_key=reader.key(request.idempotency_key),
-            account=reader.account(request.account),
-            kind=_read_kind(reader, request.kind) or "",
-            prompt=request.prompt,
-            model=request.model,
-            size=request.size,
-            quality=request.quality,
-            # 0 is how the wire says that it was not set.
-            count=request.count or 1,
-        )
+        submission = read_submission(reader, request)
         if reader.violations:
             # All that is wrong is told at once, also what `submit` would have found.
             try:
@@ -151,14 +154,3 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
 def _check_generation_id(reader: Reader, field: str, generation_id: str) -> None:
     if not is_owned_id(generation_id):
         reader.wrong(field, "must be the id that SubmitGeneration answered: `tenant/uuid`")
-
-
-def _read_kind(reader: Reader, number: int) -> Kind | None:
-    """Read a kind; None if it is not set."""
-    for kind, value in KINDS.items():
-        if value == number:
-            return kind
-    if number:
-        names = ", ".join(f"KIND_{kind.name}" for kind in KINDS)
-        reader.wrong("kind", f"must be one of {names}")
-    return None

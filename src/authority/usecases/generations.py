@@ -19,13 +19,20 @@ from authority.domain.errors import (
     NotFound,
     Violation,
 )
-from authority.domain.generations import Artifact, Generation, GenerationStore, Jobs
+from authority.domain.generations import (
+    Artifact,
+    Generation,
+    GenerationState,
+    GenerationStore,
+    Jobs,
+)
 from authority.domain.ids import tenant_of
 from authority.usecases.decide import new_id
 from authority.usecases.policies import Policies
 from generations import requests
 from generations.catalogue import Catalogue, RetiredModel
 from generations.pricing import Unpriced
+from generations.settings import NO_SETTINGS, Priority, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +58,21 @@ class Submission:
     size: str
     quality: str
     count: int
+    settings: Settings = NO_SETTINGS
+    priority: Priority = Priority.NORMAL
+    expire_after_ms: int | None = None
+    parent_id: str = ""
 
 
 class Submitted(NamedTuple):
-    """A generation that was taken in, and whether it answers an earlier call."""
+    """A generation that was taken in, and whether it answers an earlier call.
+
+    `warning` is what its sender should know; it may be empty.
+    """
 
     generation: Generation
     replayed: bool
+    warning: str
 
 
 async def submit(context: GenerationContext, submission: Submission) -> Submitted:
@@ -77,20 +92,27 @@ async def submit(context: GenerationContext, submission: Submission) -> Submitte
     # A model that was retired since its generation was taken in does not change what a replay is
     # told.
     day = first.create_time.date() if first else context.today()
-    request = requests.canonical(check(context, submission, day))
+    checked = check(context, submission, day)
+    request = requests.canonical(checked) | {
+        "priority": submission.priority.value,
+        "expire_after": submission.expire_after_ms,
+        "parent_id": submission.parent_id,
+    }
+    warning = requests.retirement_warning(context.catalogue, checked, context.today())
     if first is None:
         await context.policies.of(submission.account)
+        await _check_named(context, submission)
         made = await context.generations.insert(f"{tenant}/{new_id()}", key, request)
         if made is not None:
             await context.jobs.enqueue(made)
-            return Submitted(made, replayed=False)
+            return Submitted(made, replayed=False, warning=warning)
         # Another call with the same key was faster.
         first = await context.generations.find_by_key(tenant, key)
         assert first is not None, "generations are never deleted while a key may be used again"
     differing = requests.differing_fields(first.request, request)
     if differing:
         raise IdempotencyKeyReused(key, list(differing))
-    return Submitted(first, replayed=True)
+    return Submitted(first, replayed=True, warning=warning)
 
 
 def check(
@@ -106,6 +128,7 @@ def check(
             size=submission.size,
             quality=submission.quality,
             count=submission.count,
+            settings=submission.settings,
             catalogue=context.catalogue,
             today=day,
         )
@@ -117,6 +140,29 @@ def check(
         raise ModelUnpriced(
             str(error), model=error.model, substitute=error.substitute or ""
         ) from error
+
+
+async def _check_named(context: GenerationContext, submission: Submission) -> None:
+    """Check that what a submission names is there. A replay does not need it any more."""
+    settings = submission.settings
+    named = {
+        f"settings.references[{index}]": name for index, name in enumerate(settings.references)
+    }
+    if settings.mask:
+        named["settings.mask"] = settings.mask
+    wrong: list[Violation] = []
+    if named:
+        found = await context.generations.find_artifacts(list(named.values()))
+        wrong = [
+            Violation(field, "is no image of a generation that SUCCEEDED; give the id of one")
+            for field, name in named.items()
+            if name not in found or not found[name].media_type.startswith("image/")
+        ]
+    parent_id = submission.parent_id
+    if parent_id and parent_id not in await context.generations.find([parent_id]):
+        wrong.append(Violation("parent_id", "is no generation of the tenant; give the id of one"))
+    if wrong:
+        raise InvalidRequest(wrong)
 
 
 async def get_generations(
@@ -139,6 +185,22 @@ async def list_generations(
     """
     await context.policies.of(account)
     return await context.generations.list_by_account(account, before, limit)
+
+
+async def cancel_generation(context: GenerationContext, generation_id: str) -> Generation:
+    """Ask for a generation to be cancelled; return it, which may have ended otherwise.
+
+    It ends at once if it only waits. What is at work ends soon: a hold is given back, a call that
+    is under way is settled by how it ends, and what was made all the same is delivered. Repeating
+    is safe. Raises NotFound and Unavailable.
+    """
+    asked = await context.generations.cancel(generation_id)
+    if asked is None:
+        (asked,) = await get_generations(context, [generation_id])
+    elif asked.state is GenerationState.QUEUED:
+        # It waits with an attempt to settle, maybe for long: a new job sees to it now.
+        await context.jobs.enqueue(asked)
+    return asked
 
 
 async def get_artifact(context: GenerationContext, artifact_id: str) -> Artifact:

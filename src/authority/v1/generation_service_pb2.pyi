@@ -5,6 +5,7 @@ Generations: images, chat and video made by workers under a budget."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -30,6 +31,10 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """Not set; on submit it means KIND_IMAGE."""
     KIND_IMAGE: _Kind.ValueType  # 1
     """One or more images from a prompt."""
+    KIND_CHAT: _Kind.ValueType  # 2
+    """One or more answers to a prompt, as text."""
+    KIND_VIDEO: _Kind.ValueType  # 3
+    """One or more videos from a prompt."""
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """What is made. May grow."""
@@ -38,7 +43,63 @@ KIND_UNSPECIFIED: Kind.ValueType  # 0
 """Not set; on submit it means KIND_IMAGE."""
 KIND_IMAGE: Kind.ValueType  # 1
 """One or more images from a prompt."""
+KIND_CHAT: Kind.ValueType  # 2
+"""One or more answers to a prompt, as text."""
+KIND_VIDEO: Kind.ValueType  # 3
+"""One or more videos from a prompt."""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
+
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """Not set; on submit it means PRIORITY_NORMAL."""
+    PRIORITY_HIGH: _Priority.ValueType  # 1
+    """Before the others, by a minute."""
+    PRIORITY_NORMAL: _Priority.ValueType  # 2
+    """In the order of submission."""
+    PRIORITY_BATCH: _Priority.ValueType  # 3
+    """After the others, by five minutes."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Which of the generations that wait comes first. None waits for ever."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""Not set; on submit it means PRIORITY_NORMAL."""
+PRIORITY_HIGH: Priority.ValueType  # 1
+"""Before the others, by a minute."""
+PRIORITY_NORMAL: Priority.ValueType  # 2
+"""In the order of submission."""
+PRIORITY_BATCH: Priority.ValueType  # 3
+"""After the others, by five minutes."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
+
+class _Role:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLE_UNSPECIFIED: _Role.ValueType  # 0
+    """Not set."""
+    ROLE_USER: _Role.ValueType  # 1
+    """The user."""
+    ROLE_ASSISTANT: _Role.ValueType  # 2
+    """The model."""
+
+class Role(_Role, metaclass=_RoleEnumTypeWrapper):
+    """Who said a message of a chat."""
+
+ROLE_UNSPECIFIED: Role.ValueType  # 0
+"""Not set."""
+ROLE_USER: Role.ValueType  # 1
+"""The user."""
+ROLE_ASSISTANT: Role.ValueType  # 2
+"""The model."""
+Global___Role: _TypeAlias = Role  # noqa: Y015
 
 class _GenerationState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -81,6 +142,121 @@ GENERATION_STATE_CANCELLED: GenerationState.ValueType  # 6
 Global___GenerationState: _TypeAlias = GenerationState  # noqa: Y015
 
 @_typing.final
+class ChatMessage(_message.Message):
+    """What was said in a chat before the prompt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    role: Global___Role.ValueType
+    """Who said it."""
+    content: _builtins.str
+    """What was said: 1 to 32,000 characters."""
+    def __init__(
+        self,
+        *,
+        role: Global___Role.ValueType = ...,
+        content: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChatMessage: _TypeAlias = ChatMessage  # noqa: Y015
+
+@_typing.final
+class Settings(_message.Message):
+    """What a request may set besides its common fields. Each kind takes some, and a model may take fewer: Model has them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEGATIVE_PROMPT_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FORMAT_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    negative_prompt: _builtins.str
+    """Image, video: what shall not be shown; at most 2,000 characters."""
+    seed: _builtins.int
+    """Image, chat, video: the same seed makes the same again, as far as the model does; 0 to 2147483647."""
+    steps: _builtins.int
+    """Image: the steps of a diffusion model; 1 to 100."""
+    style: _builtins.str
+    """Image, video: a style preset, one of ListStyles."""
+    output_format: _builtins.str
+    """Image: `png`, `webp` or `jpeg`; the model's own if empty."""
+    mask: _builtins.str
+    """Image: the id of an image of the tenant, whose transparent parts are to be edited in the first reference."""
+    system: _builtins.str
+    """Chat: what the model is told to be; at most 32,000 characters."""
+    max_tokens: _builtins.int
+    """Chat: the most tokens of one answer, thoughts included; 1 to 32768, 1024 if not set."""
+    temperature: _builtins.float
+    """Chat: 0 for the likeliest answer, up to 2; the model's own if not set."""
+    seconds: _builtins.int
+    """Video: the length; 1 to 60, 5 if not set."""
+    @_builtins.property
+    def references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Image: the ids of up to 16 images of the tenant, which are edited or followed."""
+
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatMessage]:
+        """Chat: what was said before, at most 100; the prompt follows as the user's."""
+
+    def __init__(
+        self,
+        *,
+        negative_prompt: _builtins.str = ...,
+        seed: _builtins.int | None = ...,
+        steps: _builtins.int | None = ...,
+        style: _builtins.str = ...,
+        output_format: _builtins.str = ...,
+        references: _abc.Iterable[_builtins.str] | None = ...,
+        mask: _builtins.str = ...,
+        system: _builtins.str = ...,
+        messages: _abc.Iterable[Global___ChatMessage] | None = ...,
+        max_tokens: _builtins.int | None = ...,
+        temperature: _builtins.float | None = ...,
+        seconds: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_seconds", b"_seconds", "_seed", b"_seed", "_steps", b"_steps", "_temperature", b"_temperature", "max_tokens", b"max_tokens", "seconds", b"seconds", "seed", b"seed", "steps", b"steps", "temperature", b"temperature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_seconds", b"_seconds", "_seed", b"_seed", "_steps", b"_steps", "_temperature", b"_temperature", "mask", b"mask", "max_tokens", b"max_tokens", "messages", b"messages", "negative_prompt", b"negative_prompt", "output_format", b"output_format", "references", b"references", "seconds", b"seconds", "seed", b"seed", "steps", b"steps", "style", b"style", "system", b"system", "temperature", b"temperature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_tokens: _TypeAlias = _typing.Literal["max_tokens"]  # noqa: Y015
+    _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
+    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
+    _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens) -> _WhichOneofReturnType__max_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
+
+Global___Settings: _TypeAlias = Settings  # noqa: Y015
+
+@_typing.final
 class Generation(_message.Message):
     """A user's piece of work."""
 
@@ -108,6 +284,12 @@ class Generation(_message.Message):
     ARTIFACTS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    DEADLINE_TIME_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """The id, such as `acme/0199a0b2-...`; the part before the slash is the tenant."""
     account: _builtins.str
@@ -146,6 +328,14 @@ class Generation(_message.Message):
     """Why it failed or was denied, for people."""
     attempt_count: _builtins.int
     """How many attempts were made."""
+    priority: Global___Priority.ValueType
+    """Which of those that wait comes first."""
+    parent_id: _builtins.str
+    """The generation that this one was regenerated from, or is a variation of; empty if none."""
+    stage: _builtins.str
+    """What a running one has come to, as its provider calls it; may be empty."""
+    progress_percent: _builtins.int
+    """0 to 100 where its provider tells."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
         """What was made."""
@@ -157,6 +347,14 @@ class Generation(_message.Message):
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it reached a final state; not set before."""
+
+    @_builtins.property
+    def settings(self) -> Global___Settings:
+        """The settings, with their defaults."""
+
+    @_builtins.property
+    def deadline_time(self) -> _timestamp_pb2.Timestamp:
+        """It is not begun, nor tried anew, from then on; not set if there is no such time."""
 
     def __init__(
         self,
@@ -183,12 +381,20 @@ class Generation(_message.Message):
         artifacts: _abc.Iterable[Global___Artifact] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        settings: Global___Settings | None = ...,
+        priority: Global___Priority.ValueType = ...,
+        deadline_time: _timestamp_pb2.Timestamp | None = ...,
+        parent_id: _builtins.str = ...,
+        stage: _builtins.str = ...,
+        progress_percent: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "progress_percent", b"progress_percent", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "artifacts", b"artifacts", "attempt_count", b"attempt_count", "cached", b"cached", "cost", b"cost", "count", b"count", "create_time", b"create_time", "downgraded", b"downgraded", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "generation_id", b"generation_id", "kind", b"kind", "model", b"model", "prompt", b"prompt", "provider", b"provider", "quality", b"quality", "requested_model", b"requested_model", "reservation_id", b"reservation_id", "saved", b"saved", "size", b"size", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "account", b"account", "artifacts", b"artifacts", "attempt_count", b"attempt_count", "cached", b"cached", "cost", b"cost", "count", b"count", "create_time", b"create_time", "deadline_time", b"deadline_time", "downgraded", b"downgraded", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "generation_id", b"generation_id", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "progress_percent", b"progress_percent", "prompt", b"prompt", "provider", b"provider", "quality", b"quality", "requested_model", b"requested_model", "reservation_id", b"reservation_id", "saved", b"saved", "settings", b"settings", "size", b"size", "stage", b"stage", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__progress_percent: _TypeAlias = _typing.Literal["progress_percent"]  # noqa: Y015
+    _WhichOneofArgType__progress_percent: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__progress_percent) -> _WhichOneofReturnType__progress_percent | None: ...
 
 Global___Generation: _TypeAlias = Generation  # noqa: Y015
 
@@ -240,6 +446,10 @@ class SubmitGenerationRequest(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    EXPIRE_AFTER_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """1 to 128 printable characters, unique within the tenant."""
     account: _builtins.str
@@ -251,11 +461,25 @@ class SubmitGenerationRequest(_message.Message):
     model: _builtins.str
     """A model of the catalogue; if empty, the quality's default models are tried in order, downgrading where a soft cap says so."""
     size: _builtins.str
-    """The size, as in `1024x1024`, which is the default."""
+    """The size of an image, `1024x1024` if empty; the resolution of a video, `720p` if empty and the model has it, or `480p` for
+    a standard one. A chat has none.
+    """
     quality: _builtins.str
     """`premium` (the default) or `standard`; with a model, one of that model's qualities."""
     count: _builtins.int
     """How many: 1 to 10; 1 if not set."""
+    priority: Global___Priority.ValueType
+    """Which of those that wait comes first."""
+    parent_id: _builtins.str
+    """A generation of the tenant that this one is made from anew, or a variation of."""
+    @_builtins.property
+    def settings(self) -> Global___Settings:
+        """Everything else that steers it."""
+
+    @_builtins.property
+    def expire_after(self) -> _duration_pb2.Duration:
+        """It is not begun, nor tried anew, that long after it was submitted: 1 second to 30 days; no such time if not set."""
+
     def __init__(
         self,
         *,
@@ -267,10 +491,14 @@ class SubmitGenerationRequest(_message.Message):
         size: _builtins.str = ...,
         quality: _builtins.str = ...,
         count: _builtins.int = ...,
+        settings: Global___Settings | None = ...,
+        priority: Global___Priority.ValueType = ...,
+        expire_after: _duration_pb2.Duration | None = ...,
+        parent_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_after", b"expire_after", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "count", b"count", "idempotency_key", b"idempotency_key", "kind", b"kind", "model", b"model", "prompt", b"prompt", "quality", b"quality", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "count", b"count", "expire_after", b"expire_after", "idempotency_key", b"idempotency_key", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "prompt", b"prompt", "quality", b"quality", "settings", b"settings", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -284,8 +512,11 @@ class SubmitGenerationResponse(_message.Message):
 
     GENERATION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """True if this answers an earlier call with the same key; the generation is shown as it is now."""
+    warning: _builtins.str
+    """What its sender should know, such as that the model ends soon; empty if there is nothing."""
     @_builtins.property
     def generation(self) -> Global___Generation:
         """The generation, QUEUED."""
@@ -295,10 +526,11 @@ class SubmitGenerationResponse(_message.Message):
         *,
         generation: Global___Generation | None = ...,
         replayed: _builtins.bool = ...,
+        warning: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "replayed", b"replayed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "replayed", b"replayed", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -561,6 +793,8 @@ class Model(_message.Message):
     SIZES_FIELD_NUMBER: _builtins.int
     QUALITIES_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    OUTPUT_FORMATS_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Who runs it."""
     model: _builtins.str
@@ -583,6 +817,14 @@ class Model(_message.Message):
     def qualities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The qualities that have a price."""
 
+    @_builtins.property
+    def settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields of Settings that it takes, besides `style` and, for chat, `max_tokens`."""
+
+    @_builtins.property
+    def output_formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The formats that it can be told to make; none if it can't be told."""
+
     def __init__(
         self,
         *,
@@ -595,11 +837,88 @@ class Model(_message.Message):
         sizes: _abc.Iterable[_builtins.str] | None = ...,
         qualities: _abc.Iterable[_builtins.str] | None = ...,
         note: _builtins.str = ...,
+        settings: _abc.Iterable[_builtins.str] | None = ...,
+        output_formats: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "model", b"model", "note", b"note", "provider", b"provider", "qualities", b"qualities", "retire_date", b"retire_date", "sizes", b"sizes", "status", b"status", "substitute", b"substitute"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "model", b"model", "note", b"note", "output_formats", b"output_formats", "provider", b"provider", "qualities", b"qualities", "retire_date", b"retire_date", "settings", b"settings", "sizes", b"sizes", "status", b"status", "substitute", b"substitute"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ListStylesRequest(_message.Message):
+    """Asks for the style presets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStylesRequest: _TypeAlias = ListStylesRequest  # noqa: Y015
+
+@_typing.final
+class ListStylesResponse(_message.Message):
+    """The style presets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STYLES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def styles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Style]:
+        """The presets."""
+
+    def __init__(
+        self,
+        *,
+        styles: _abc.Iterable[Global___Style] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["styles", b"styles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStylesResponse: _TypeAlias = ListStylesResponse  # noqa: Y015
+
+@_typing.final
+class Style(_message.Message):
+    """A style preset: what is added to a prompt where it is sent to the provider."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUFFIX_FIELD_NUMBER: _builtins.int
+    NEGATIVE_PROMPT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, for Settings."""
+    suffix: _builtins.str
+    """What is added to the prompt."""
+    negative_prompt: _builtins.str
+    """What is added to the negative prompt, where the model takes one."""
+    note: _builtins.str
+    """What it is, for people."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        suffix: _builtins.str = ...,
+        negative_prompt: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "negative_prompt", b"negative_prompt", "note", b"note", "suffix", b"suffix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Style: _TypeAlias = Style  # noqa: Y015

@@ -65,6 +65,11 @@ class GenerationServiceStub(object):
                 request_serializer=authority_dot_v1_dot_generation__service__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_generation__service__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.ListStyles = channel.unary_unary(
+                '/authority.v1.GenerationService/ListStyles',
+                request_serializer=authority_dot_v1_dot_generation__service__pb2.ListStylesRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_generation__service__pb2.ListStylesResponse.FromString,
+                _registered_method=True)
 
 
 class GenerationServiceServicer(object):
@@ -114,6 +119,13 @@ class GenerationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStyles(self, request, context):
+        """Lists the style presets, which a request for an image or a video may name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +158,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=authority_dot_v1_dot_generation__service__pb2.ListModelsRequest.FromString,
                     response_serializer=authority_dot_v1_dot_generation__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'ListStyles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStyles,
+                    request_deserializer=authority_dot_v1_dot_generation__service__pb2.ListStylesRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_generation__service__pb2.ListStylesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -311,6 +328,33 @@ class GenerationService(object):
             '/authority.v1.GenerationService/ListModels',
             authority_dot_v1_dot_generation__service__pb2.ListModelsRequest.SerializeToString,
             authority_dot_v1_dot_generation__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStyles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.GenerationService/ListStyles',
+            authority_dot_v1_dot_generation__service__pb2.ListStylesRequest.SerializeToString,
+            authority_dot_v1_dot_generation__service__pb2.ListStylesResponse.FromString,
             options,
             channel_credentials,
             insecure,

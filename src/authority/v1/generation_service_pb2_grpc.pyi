@@ -47,6 +47,8 @@ class GenerationServiceStub:
     """Streams the bytes of an artifact. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListModelsRequest, _generation_service_pb2.ListModelsResponse]
     """Lists the models of the price catalogue with their status. Reasons: INVALID_FIELD."""
+    ListStyles: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListStylesRequest, _generation_service_pb2.ListStylesResponse]
+    """Lists the style presets, which a request for an image or a video may name."""
 
 @_typing.type_check_only
 class GenerationServiceAsyncStub(GenerationServiceStub):
@@ -67,6 +69,8 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Streams the bytes of an artifact. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListModels: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListModelsRequest, _generation_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models of the price catalogue with their status. Reasons: INVALID_FIELD."""
+    ListStyles: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListStylesRequest, _generation_service_pb2.ListStylesResponse]  # type: ignore[assignment]
+    """Lists the style presets, which a request for an image or a video may name."""
 
 class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
     """What submitters use. A generation is a durable row; a worker reserves, makes, commits and stores it."""
@@ -120,5 +124,13 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generation_service_pb2.ListModelsResponse, _abc.Awaitable[_generation_service_pb2.ListModelsResponse]]:
         """Lists the models of the price catalogue with their status. Reasons: INVALID_FIELD."""
+
+    @_abc_1.abstractmethod
+    def ListStyles(
+        self,
+        request: _generation_service_pb2.ListStylesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_service_pb2.ListStylesResponse, _abc.Awaitable[_generation_service_pb2.ListStylesResponse]]:
+        """Lists the style presets, which a request for an image or a video may name."""
 
 def add_GenerationServiceServicer_to_server(servicer: GenerationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,21 +1,36 @@
 # Generated from clients/generation_client.py by tools/sync_client.py; edit that one.
-"""Generations: images made by workers under a budget."""
+"""Generations: images, chat and video made by workers under a budget."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Unpack
 
 import grpc
 
 from authority.v1 import generation_service_pb2 as messages
 from authority.v1.generation_service_pb2_grpc import GenerationServiceStub
 from clients.connection import check_timeout
-from clients.convert import generation_from_proto, model_from_proto
+from clients.convert_generations import (
+    generation_from_proto,
+    model_from_proto,
+    style_from_proto,
+)
 from clients.files import PartialFile
-from clients.generation_types import Artifact, Generation, Kind, Model
-from clients.requests import kind_to_proto, message, new_key
+from clients.generation_requests import kind_to_proto, submission
+from clients.generation_types import (
+    Artifact,
+    Generation,
+    Kind,
+    Model,
+    Priority,
+    SettingsFields,
+    Style,
+)
+from clients.requests import message, new_key
 from clients.status import error_from_rpc
 from clients.sync.channel import SyncClient
 from clients.sync.concurrency import check_home, in_thread
@@ -43,23 +58,36 @@ class SyncGenerationClient(SyncClient):
         size: str = "",
         quality: str = "",
         count: int = 1,
+        priority: Priority | None = None,
+        expire_after: timedelta | None = None,
+        parent_id: str = "",
         idempotency_key: str | None = None,
+        **settings: Unpack[SettingsFields],
     ) -> Generation:
-        """Hand a generation in. The budget is asked when a worker starts it, not here."""
+        """Hand a generation in. The budget is asked when a worker starts it, not here.
+
+        It is not begun, nor tried anew, `expire_after` its submission. `settings` are the fields of
+        Settings that its kind takes, such as `seed=7`.
+        """
         key = idempotency_key or new_key()
-        request = message(
-            messages.SubmitGenerationRequest,
-            idempotency_key=key,
-            account=account,
-            prompt=prompt,
-            kind=kind_to_proto(kind),
+        request = submission(
+            account,
+            prompt,
+            kind=kind,
             model=model,
             size=size,
             quality=quality,
             count=count,
+            priority=priority,
+            expire_after=expire_after,
+            parent_id=parent_id,
+            idempotency_key=key,
+            settings=settings,
         )
         response = self._call(self._stub.SubmitGeneration, request, key=key)
-        return generation_from_proto(response.generation, replayed=response.replayed)
+        return generation_from_proto(
+            response.generation, replayed=response.replayed, warning=response.warning
+        )
 
     def get(self, generation_id: str) -> Generation:
         """Return a generation as it is now."""
@@ -156,3 +184,8 @@ class SyncGenerationClient(SyncClient):
         request = messages.ListModelsRequest(kind=kind_to_proto(kind))
         response = self._call(self._stub.ListModels, request)
         return [model_from_proto(model) for model in response.models]
+
+    def list_styles(self) -> list[Style]:
+        """Return the style presets, of which a request for an image or a video may name one."""
+        response = self._call(self._stub.ListStyles, messages.ListStylesRequest())
+        return [style_from_proto(style) for style in response.styles]

@@ -27,7 +27,7 @@ class _Entry(NamedTuple):
 _COMMANDS = {
     "dev": _Entry("dev", "Start the whole stack on this machine; Ctrl-C stops it."),
     "demo": _Entry("demo", "Tell the main job's story on a stack of its own, and audit it."),
-    "generate": _Entry("generate", "Make images from a prompt, or from a file of prompts."),
+    "generate": _Entry("generate", "Make images, answers or videos from a prompt or many."),
     "accounts": _Entry("accounts", "List, read, create and change accounts."),
     "budgets": _Entry("budgets", "List, read, create and change budgets."),
     "grants": _Entry("grants", "Give accounts prepaid or free amounts, list and void them."),
@@ -38,6 +38,7 @@ _COMMANDS = {
     "keys": _Entry("keys", "Make, list and revoke API keys."),
     "changes": _Entry("changes", "List who changed what, when and why, the latest first."),
     "models": _Entry("models", "List the models of the price catalogue."),
+    "styles": _Entry("models", "List the style presets for images and videos."),
     "status": _Entry("books", "Show how the authority, its stores and the workers are."),
     "audit": _Entry("books", "Check that ledger and hot state agree; exit 1 if not."),
     "ledger": _Entry("ledger", "Export the entries of the ledger."),

@@ -1,12 +1,13 @@
-"""`paymaster generate`: from a prompt, or a file of them, to files."""
+"""`paymaster generate`: from a prompt, or a file of them, to files and answers."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.console import Console
@@ -22,7 +23,16 @@ from paymaster.cli.exits import CommandFailed, ExitCode
 from paymaster.cli.money import format_usd
 from paymaster.cli.output import Column, Output, Table, count_of, minor, note, one_line, right, wide
 from paymaster.cli.prompts import check_prompt, read_prompts
-from paymaster.cli.runs import StillOpen, Wanted, fetch_all, follow, submit_all
+from paymaster.cli.runs import (
+    Steering,
+    StillOpen,
+    Wanted,
+    fetch_all,
+    fetch_texts,
+    follow,
+    submit_all,
+)
+from paymaster.cli.steering import steering_options
 
 _PROBLEMS_SHOWN_MAX = 10
 _NO_WORKER_SECONDS = 3.0
@@ -42,6 +52,13 @@ _SUMMARY_COLUMNS = tuple(
 )
 
 
+class Made(NamedTuple):
+    """What was fetched, by generation: paths of files written, and answers of chat."""
+
+    files: Mapping[str, list[str]]
+    texts: Mapping[str, list[str]]
+
+
 @command(name="generate")
 @click.argument("prompt", required=False)
 @click.option(
@@ -53,7 +70,12 @@ _SUMMARY_COLUMNS = tuple(
 @click.option("--account", required=True, metavar="ID", help="The account that pays.")
 @click.option("--kind", type=choice(Kind), default=Kind.IMAGE, show_default=True)
 @click.option("--model", default="", help="A model of `paymaster models`; else the quality's own.")
-@click.option("--size", default="", metavar="WxH", help="1024x1024 if not given.")
+@click.option(
+    "--size",
+    default="",
+    metavar="WORD",
+    help="Of an image such as 1024x1024, which is meant by none; of a video such as 720p.",
+)
 @click.option("--quality", default="", help="premium if not given, standard, or a model's own.")
 @click.option(
     "-n",
@@ -63,6 +85,7 @@ _SUMMARY_COLUMNS = tuple(
     show_default=True,
     help="How many of each: 1 to 10.",
 )
+@steering_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -95,14 +118,15 @@ async def generate(
     size: str,
     quality: str,
     count: int,
+    steering: Steering,
     out: Path | None,
     wait: bool,
     timeout: float,  # noqa: ASYNC109  # The option's value; it is kept by counting, not by cancelling.
     key: str | None,
 ) -> None:
-    """Make images from a prompt, or from a file of prompts.
+    """Make images, answers or videos from a prompt or many.
 
-    Exit code 3 if a budget denied any, else 1 if any failed.
+    Of chat the answer is printed. Exit code 3 if a budget denied any, else 1 if any failed.
     """
     if (prompt is None) == (file is None):
         raise click.UsageError("Give either PROMPT or --file.")
@@ -110,21 +134,28 @@ async def generate(
         raise click.UsageError("--out needs --wait: there is nothing to write yet.")
     run_key = key or new_key()
     prompts = _keyed(prompt, file, run_key)
-    wanted = Wanted(account, kind, model, size, quality, count)
+    wanted = Wanted(account, kind, model, size, quality, count, steering)
     async with connected(data_dir) as connection:
         try:
             with _progress(len(prompts), output) as advance:
                 generations = await submit_all(connection.generations, wanted, prompts)
+                for warning in dict.fromkeys(item.warning for item in generations if item.warning):
+                    note(f"warning: {warning}")
                 if wait:
                     generations = await _wait(connection, generations, timeout, advance)
         except (StillOpen, Unavailable, DeadlineExceeded, asyncio.CancelledError):
             note(f"What was submitted goes on. To take it up again, add: --key {run_key}")
             raise
-        files = await fetch_all(connection.generations, generations, out) if out else {}
+        made = Made(
+            files=await fetch_all(connection.generations, generations, out) if out else {},
+            texts=await fetch_texts(connection.generations, generations) if wait else {},
+        )
     if file is not None and wait:
-        _show_summary(output, generations, files)
+        _show_summary(output, generations, made)
+    elif made.texts and not output.as_json:
+        _show_texts(generations, made)
     else:
-        _show(output, generations, files)
+        _show(output, generations, made)
     _raise_for(generations)
 
 
@@ -178,7 +209,7 @@ def _progress(total: int, output: Output) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def _show(output: Output, generations: Sequence[Generation], files: dict[str, list[str]]) -> None:
+def _show(output: Output, generations: Sequence[Generation], made: Made) -> None:
     rows = [
         [
             item.generation_id,
@@ -189,23 +220,21 @@ def _show(output: Output, generations: Sequence[Generation], files: dict[str, li
             item.cached or "-",
             format_usd(item.cost),
             format_usd(item.saved),
-            one_line(files.get(item.generation_id, [])),
+            one_line(made.files.get(item.generation_id, [])),
         ]
         for item in generations
     ]
-    output.show(_document(generations, files), Table(_COLUMNS, rows))
+    output.show(_document(generations, made), Table(_COLUMNS, rows))
 
 
-def _show_summary(
-    output: Output, generations: Sequence[Generation], files: dict[str, list[str]]
-) -> None:
+def _show_summary(output: Output, generations: Sequence[Generation], made: Made) -> None:
     summary = summarise(generations)
     row = [
         format_usd(value) if name in ("cost", "saved") else str(value)
         for name, value in summary.items()
     ]
     output.show(
-        {"summary": summary, **_document(generations, files)}, Table(_SUMMARY_COLUMNS, [row])
+        {"summary": summary, **_document(generations, made)}, Table(_SUMMARY_COLUMNS, [row])
     )
 
 
@@ -226,10 +255,27 @@ def summarise(generations: Sequence[Generation]) -> dict[str, int]:
     }
 
 
-def _document(generations: Sequence[Generation], files: dict[str, list[str]]) -> dict[str, object]:
+def _show_texts(generations: Sequence[Generation], made: Made) -> None:
+    """Print the answers of a chat, and on standard error what they cost."""
+    for item in generations:
+        click.echo("\n\n".join(map(_for_terminal, made.texts.get(item.generation_id, []))))
+        paths = made.files.get(item.generation_id, [])
+        written = f"; written to {one_line(paths)}" if paths else ""
+        note(f"{item.generation_id} by {item.model} for {format_usd(item.cost)}{written}")
+
+
+def _for_terminal(text: str) -> str:
+    """Return a model's text without what a terminal would obey."""
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+def _document(generations: Sequence[Generation], made: Made) -> dict[str, object]:
     return {
         "generations": [
-            document_of(item) | {"files": files.get(item.generation_id, [])} for item in generations
+            document_of(item)
+            | {"files": made.files.get(item.generation_id, [])}
+            | {"texts": made.texts.get(item.generation_id, [])}
+            for item in generations
         ]
     }
 

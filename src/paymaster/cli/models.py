@@ -1,4 +1,4 @@
-"""`paymaster models`: what can be made, and by whom."""
+"""`paymaster models` and `paymaster styles`: what can be made, by whom, and in which styles."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _COLUMNS = (
     wide("substitute"),
     wide("sizes"),
     wide("qualities"),
+    wide("settings"),
     wide("note"),
 )
+_STYLE_COLUMNS = (Column("style"), Column("note"), wide("suffix"), wide("negative_prompt"))
 
 
 @command(name="models")
@@ -29,6 +31,15 @@ async def models(*, output: Output, data_dir: Path | None) -> None:
     async with connected(data_dir) as connection:
         found = await connection.generations.list_models()
     output.show({"models": document_of(found)}, Table(_COLUMNS, [_row(item) for item in found]))
+
+
+@command(name="styles")
+async def styles(*, output: Output, data_dir: Path | None) -> None:
+    """List the style presets for images and videos."""
+    async with connected(data_dir) as connection:
+        found = await connection.generations.list_styles()
+    rows = [[item.name, item.note, item.suffix, item.negative_prompt] for item in found]
+    output.show({"styles": document_of(found)}, Table(_STYLE_COLUMNS, rows))
 
 
 def _row(model: Model) -> list[str]:
@@ -41,5 +52,6 @@ def _row(model: Model) -> list[str]:
         model.substitute or "-",
         one_line(model.sizes),
         one_line(model.qualities),
+        one_line(model.settings),
         model.note,
     ]

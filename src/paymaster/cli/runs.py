@@ -8,11 +8,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from clients import GenerationClient
-from clients.generation_types import Artifact, Generation, Kind
+from clients.generation_types import Artifact, Generation, Kind, Priority, SettingsFields
 
 _SUBMITS_MAX = 16
 _DOWNLOADS_MAX = 4
@@ -35,6 +36,16 @@ class StillOpen(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Steering:
+    """How it shall become that, where not by the defaults."""
+
+    priority: Priority
+    expire_after: timedelta | None
+    parent_id: str
+    settings: SettingsFields
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What each prompt of a run shall become. What is empty is left to the authority's defaults."""
 
@@ -44,6 +55,7 @@ class Wanted:
     size: str
     quality: str
     count: int
+    steering: Steering
 
 
 async def submit_all(
@@ -65,7 +77,11 @@ async def submit_all(
             size=wanted.size,
             quality=wanted.quality,
             count=wanted.count,
+            priority=wanted.steering.priority,
+            expire_after=wanted.steering.expire_after,
+            parent_id=wanted.steering.parent_id,
             idempotency_key=key,
+            **wanted.steering.settings,
         )
 
     await _for_each(prompts, submit, at_once=_SUBMITS_MAX)
@@ -118,6 +134,25 @@ async def fetch_all(
     return paths
 
 
+async def fetch_texts(
+    client: GenerationClient, generations: Iterable[Generation]
+) -> dict[str, list[str]]:
+    """Return what was made as text, by generation; those that have none are left out."""
+    texts: dict[str, list[str]] = {}
+
+    async def fetch(generation: Generation) -> None:
+        said = [
+            (await client.download(artifact)).decode(errors="replace")
+            for artifact in generation.artifacts
+            if artifact.media_type.startswith("text/")
+        ]
+        if said:
+            texts[generation.generation_id] = said
+
+    await _for_each(generations, fetch, at_once=_DOWNLOADS_MAX)
+    return texts
+
+
 async def _for_each(
     items: Iterable[Item], action: Callable[[Item], Awaitable[None]], *, at_once: int
 ) -> None:
@@ -141,5 +176,5 @@ def _file_name(generation: Generation, number: int, artifact: Artifact) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", generation.prompt.casefold())[:_SLUG_LENGTH_MAX].strip("-")
     # The last digits of the id are its random ones.
     unique = generation.generation_id[-8:]
-    suffix = mimetypes.guess_extension(artifact.media_type) or ".bin"
+    suffix = mimetypes.guess_extension(artifact.media_type.partition(";")[0]) or ".bin"
     return "-".join(part for part in (slug, unique, str(number)) if part) + suffix

@@ -1,4 +1,4 @@
-"""OpenAI's images and fal's queue without OpenAI and fal, for tests and the demo.
+"""The providers without the providers, for tests and the demo.
 
 It speaks their wire formats over TCP, draws in place of generating, bills by the catalogue in its
 journal alone, and fails where it is told to.

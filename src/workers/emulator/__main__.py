@@ -18,7 +18,7 @@ from workers.emulator.server import PortInUse, running_emulator
     help="The port on loopback; 0, the default, takes a free one.",
 )
 def main(port: int) -> None:
-    """Emulate OpenAI's images and fal's queue until told to end by a signal."""
+    """Emulate the providers until told to end by a signal."""
     try:
         asyncio.run(_serve(port))
     except PortInUse as error:
@@ -31,10 +31,8 @@ async def _serve(port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with running_emulator(port) as emulator:
         click.echo(f"The emulator listens on {emulator.url}. Give a worker:")
-        click.echo(f"OPENAI_BASE_URL={emulator.openai_base_url}")
-        click.echo(f"OPENAI_API_KEY={emulator.openai_key}")
-        click.echo(f"FAL_QUEUE_URL={emulator.fal_queue_url}")
-        click.echo(f"FAL_KEY={emulator.fal_key}")
+        for variable, value in emulator.environment.items():
+            click.echo(f"{variable}={value}")
         await ended.wait()
 
 

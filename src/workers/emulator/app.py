@@ -1,4 +1,4 @@
-"""The emulator's routes: both providers, the orders and the journal."""
+"""The emulator's routes: the providers, the orders and the journal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,28 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from workers.emulator.chat_wire import ChatWire
 from workers.emulator.fal_wire import FalWire
+from workers.emulator.huggingface_wire import HuggingFaceWire
+from workers.emulator.novita_wire import NovitaWire
 from workers.emulator.openai_wire import OpenAIWire
 from workers.emulator.scenarios import Rule
-from workers.emulator.wire import FAL_PATH, FILES_PATH, OPENAI_PATH, Answered, Wire
+from workers.emulator.stability_wire import StabilityWire
+from workers.emulator.wire import (
+    FAL_PATH,
+    FILES_PATH,
+    GROQ_KEY,
+    GROQ_PATH,
+    HUGGINGFACE_PATH,
+    NOVITA_FILES_PATH,
+    NOVITA_KEY,
+    NOVITA_PATH,
+    OPENAI_KEY,
+    OPENAI_PATH,
+    STABILITY_PATH,
+    Answered,
+    Wire,
+)
 
 CONTROL_PATH = "/__ctl"
 CALLS_PATH = "/__calls"
@@ -20,6 +38,12 @@ CALLS_PATH = "/__calls"
 def build_app(wire: Wire) -> Starlette:
     """Return the application."""
     openai, fal = OpenAIWire(wire), FalWire(wire)
+    chats = (
+        (OPENAI_PATH, ChatWire(wire, "openai", OPENAI_KEY)),
+        (GROQ_PATH, ChatWire(wire, "groq", GROQ_KEY)),
+        (NOVITA_PATH + "/openai/v1", ChatWire(wire, "novita", NOVITA_KEY)),
+    )
+    huggingface, novita, stability = HuggingFaceWire(wire), NovitaWire(wire), StabilityWire(wire)
     job = FAL_PATH + "/{owner}/{alias}/requests/{job_id}"
 
     async def add_rule(request: Request) -> Response:
@@ -48,11 +72,29 @@ def build_app(wire: Wire) -> Starlette:
     return Starlette(
         exception_handlers={Answered: give_answer},
         routes=[
+            *(
+                Route(path + "/chat/completions", chat.complete, methods=["POST"])
+                for path, chat in chats
+            ),
             Route(OPENAI_PATH + "/images/generations", openai.generate, methods=["POST"]),
+            Route(OPENAI_PATH + "/images/edits", openai.edit, methods=["POST"]),
             Route(job + "/status", fal.status, methods=["GET"]),
+            Route(job + "/cancel", fal.cancel, methods=["PUT"]),
             Route(job, fal.result, methods=["GET"]),
             Route(FAL_PATH + "/{model:path}", fal.submit, methods=["POST"]),
-            Route(FILES_PATH + "/{job_id}/{index:int}.png", fal.file, methods=["GET"]),
+            Route(FILES_PATH + "/{job_id}/{index:int}.{form}", fal.file, methods=["GET"]),
+            Route(
+                HUGGINGFACE_PATH + "/models/{model:path}", huggingface.generate, methods=["POST"]
+            ),
+            Route(NOVITA_PATH + "/v3/async/txt2img", novita.submit, methods=["POST"]),
+            Route(NOVITA_PATH + "/v3/async/task-result", novita.result, methods=["GET"]),
+            Route(NOVITA_PATH + "/v3beta/flux-1-schnell", novita.flux, methods=["POST"]),
+            Route(NOVITA_FILES_PATH + "/{task_id}/{index:int}.{form}", novita.file),
+            Route(
+                STABILITY_PATH + "/v2beta/stable-image/generate/{endpoint}",
+                stability.generate,
+                methods=["POST"],
+            ),
             Route(CONTROL_PATH, add_rule, methods=["POST"]),
             Route(CONTROL_PATH, clear_rules, methods=["DELETE"]),
             Route(CALLS_PATH, list_calls, methods=["GET"]),

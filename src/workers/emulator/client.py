@@ -10,7 +10,20 @@ import httpx
 from workers.emulator.app import CALLS_PATH, CONTROL_PATH
 from workers.emulator.journal import Call
 from workers.emulator.scenarios import Rule, Scenario, Step
-from workers.emulator.wire import FAL_KEY, FAL_PATH, OPENAI_KEY, OPENAI_PATH
+from workers.emulator.wire import (
+    FAL_KEY,
+    FAL_PATH,
+    GROQ_KEY,
+    GROQ_PATH,
+    HUGGINGFACE_KEY,
+    HUGGINGFACE_PATH,
+    NOVITA_KEY,
+    NOVITA_PATH,
+    OPENAI_KEY,
+    OPENAI_PATH,
+    STABILITY_KEY,
+    STABILITY_PATH,
+)
 
 # Plain HTTP asks none, and to read the system's for each client takes tens of milliseconds.
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -23,7 +36,11 @@ class Emulator:
     url: str
 
     openai_key = OPENAI_KEY
+    groq_key = GROQ_KEY
     fal_key = FAL_KEY
+    huggingface_key = HUGGINGFACE_KEY
+    novita_key = NOVITA_KEY
+    stability_key = STABILITY_KEY
 
     @property
     def openai_base_url(self) -> str:
@@ -31,9 +48,47 @@ class Emulator:
         return self.url + OPENAI_PATH
 
     @property
+    def groq_base_url(self) -> str:
+        """What GROQ_BASE_URL has to be."""
+        return self.url + GROQ_PATH
+
+    @property
     def fal_queue_url(self) -> str:
         """What FAL_QUEUE_URL has to be."""
         return self.url + FAL_PATH
+
+    @property
+    def huggingface_base_url(self) -> str:
+        """What HUGGINGFACE_BASE_URL has to be."""
+        return self.url + HUGGINGFACE_PATH
+
+    @property
+    def novita_base_url(self) -> str:
+        """What NOVITA_BASE_URL has to be."""
+        return self.url + NOVITA_PATH
+
+    @property
+    def stability_base_url(self) -> str:
+        """What STABILITY_BASE_URL has to be."""
+        return self.url + STABILITY_PATH
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that make a worker use it for every provider."""
+        return {
+            "OPENAI_BASE_URL": self.openai_base_url,
+            "OPENAI_API_KEY": self.openai_key,
+            "GROQ_BASE_URL": self.groq_base_url,
+            "GROQ_API_KEY": self.groq_key,
+            "FAL_QUEUE_URL": self.fal_queue_url,
+            "FAL_KEY": self.fal_key,
+            "HUGGINGFACE_BASE_URL": self.huggingface_base_url,
+            "HF_TOKEN": self.huggingface_key,
+            "NOVITA_BASE_URL": self.novita_base_url,
+            "NOVITA_API_KEY": self.novita_key,
+            "STABILITY_BASE_URL": self.stability_base_url,
+            "STABILITY_API_KEY": self.stability_key,
+        }
 
     async def order(
         self,

@@ -9,12 +9,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from generations.models import Model
-from generations.pricing import Usage
+from generations.models import Kind, Model
 from workers.emulator.fal_jobs import Job, read_order, result_of
 from workers.emulator.journal import Call
-from workers.emulator.pictures import find_model
-from workers.emulator.scenarios import Rule, Scenario, Step
+from workers.emulator.pictures import film, find_model
+from workers.emulator.scenarios import OF_CALLS, OF_JOBS, Rule, Scenario, Step
 from workers.emulator.wire import (
     FAL_KEY,
     FAL_PATH,
@@ -29,6 +28,7 @@ from workers.emulator.wire import (
 PROVIDER = "fal"
 
 _FAILURE = {"detail": "The runner disconnected.", "error_type": "runner_disconnected"}
+_CANCELLED = {"detail": "The request was cancelled.", "error_type": "client_cancelled"}
 _REFUSALS = {
     Scenario.RATE_LIMITED: (429, "Too many requests."),
     Scenario.UNAVAILABLE: (503, "The service is unavailable."),
@@ -50,15 +50,16 @@ class FalWire:
         call = self._wire.open_call(request, PROVIDER, Step.SUBMIT)
         call.model = request.path_params["model"]
         _check_key(request, call)
-        model, body = find_model(PROVIDER, call.model), await read_object(request)
+        model = find_model(PROVIDER, call.model, (Kind.IMAGE, Kind.VIDEO))
+        body = await read_object(request)
         if model is None:
             return close_call(call, _detail(404, "Application not found"), "model_gone")
         if body is None:
             return close_call(call, _detail(400, "Invalid JSON."), "invalid")
         call.prompt = str(body.get("prompt", ""))
-        await self._wire.follow(request, call, Step.SUBMIT, _refusal)
+        await self._wire.follow(request, call, Step.SUBMIT, _refusal, OF_CALLS)
         job = self._queue(call, model, body)
-        await self._wire.follow(request, call, Step.ACCEPT, _refusal)
+        await self._wire.follow(request, call, Step.ACCEPT, _refusal, OF_CALLS)
         return close_call(call, JSONResponse(_links(request, job)), "queued")
 
     async def status(self, request: Request) -> Response:
@@ -69,10 +70,13 @@ class FalWire:
         answer: dict[str, Any] = {"status": status, **_links(request, job)}
         if status == "IN_QUEUE":
             answer["queue_position"] = 0
+        if status == "IN_PROGRESS" and request.query_params.get("logs") == "1":
+            answer["logs"] = [{"message": " 50%|#####     | 14/28", "level": "INFO"}]
         if status == "COMPLETED":
-            answer["metrics"] = {"inference_time": 0.5}
-            if job.scenario is Scenario.JOB_FAILED:
-                answer |= {"error": _FAILURE["detail"], "error_type": _FAILURE["error_type"]}
+            answer["metrics"] = {} if job.cancelled else {"inference_time": 0.5}
+            ended = _ending(job)
+            if ended is not None:
+                answer |= {"error": ended["detail"], "error_type": ended["error_type"]}
         code = 200 if status == "COMPLETED" else 202
         return close_call(call, JSONResponse(answer, code), status.lower())
 
@@ -82,9 +86,11 @@ class FalWire:
         headers = {"x-fal-request-id": job.job_id}
         if job.status(asyncio.get_running_loop().time()) != "COMPLETED":
             return close_call(call, _detail(400, "Request is still in progress"), "unfinished")
-        if job.scenario is Scenario.JOB_FAILED:
-            headers["x-fal-error-type"] = _FAILURE["error_type"]
-            return close_call(call, JSONResponse(_FAILURE, 503, headers), "failed")
+        ended = _ending(job)
+        if ended is not None:
+            headers["x-fal-error-type"] = ended["error_type"]
+            status = 499 if job.cancelled else 503
+            return close_call(call, JSONResponse(ended, status, headers), "failed")
         headers["x-fal-billable-units"] = f"{job.units:f}"
         refusal = job.refusal()
         if refusal or job.order is None:
@@ -92,27 +98,37 @@ class FalWire:
         answer = await result_of(job, job.order, str(request.base_url)[:-1] + FILES_PATH)
         return close_call(call, JSONResponse(answer, headers=headers), "made")
 
+    async def cancel(self, request: Request) -> Response:
+        """Stop a job that has not ended, unless the orders say that it can't be stopped."""
+        call, job = await self._find(request, Step.CANCEL)
+        if not job.cancel(asyncio.get_running_loop().time()):
+            return close_call(call, JSONResponse({"status": "ALREADY_COMPLETED"}, 400), "too_late")
+        answer = JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
+        return close_call(call, answer, "cancelled" if job.cancelled else "unstoppable")
+
     async def file(self, request: Request) -> Response:
-        """Return a picture. It needs no key, as on fal's own file hosts."""
+        """Return a picture or video. It needs no key, as on fal's own file hosts."""
         call, job = await self._find(request, Step.FILE)
         if job.order is None:
             return close_call(call, _detail(404, "Not found"), "unknown")
+        if job.model.kind is Kind.VIDEO:
+            content = await asyncio.to_thread(film, job.order)
+            return close_call(call, Response(content, media_type="video/mp4"), "sent")
         content = await job.order.draw(request.path_params["index"])
-        return close_call(call, Response(content, media_type="image/png"), "sent")
+        media_type = f"image/{job.order.output_format}"
+        return close_call(call, Response(content, media_type=media_type), "sent")
 
     def _queue(self, call: Call, model: Model, body: dict[str, Any]) -> Job:
-        """Put a job into the queue. Its bill is known at once: nobody can stop it."""
+        """Put a job into the queue. Its bill is known at once; to cancel it changes that."""
         rules = self._wire.rules
-        fate = rules.take(PROVIDER, Step.SUBMIT, call.prompt, fate=True)
-        fate = fate or rules.take(PROVIDER, Step.ACCEPT, call.prompt, fate=True)
+        fate = rules.take(PROVIDER, Step.SUBMIT, call.prompt, OF_JOBS)
+        fate = fate or rules.take(PROVIDER, Step.ACCEPT, call.prompt, OF_JOBS)
         order, faults = read_order(model, body)
         late = fate.seconds if fate and fate.scenario is Scenario.LATENCY else None
         ready = asyncio.get_running_loop().time() + (late or 0)
         job = Job(str(uuid.uuid4()), model, order, faults, fate, call, ready)
         self._jobs[job.job_id] = job
-        call.billed_units = f"{job.units:f}"
-        if order is not None and job.units:
-            call.billed_micros = order.bill(Usage(images=order.count, billable_units=job.units))
+        job.write_bill()
         return job
 
     async def _find(self, request: Request, step: Step) -> tuple[Call, Job]:
@@ -130,6 +146,13 @@ class FalWire:
         call.model, call.prompt = job.call.model, job.call.prompt
         await self._wire.follow(request, call, step, _refusal)
         return call, job
+
+
+def _ending(job: Job) -> dict[str, str] | None:
+    """Return the error that a job has ended with; None if it has none."""
+    if job.cancelled:
+        return _CANCELLED
+    return _FAILURE if job.scenario is Scenario.JOB_FAILED else None
 
 
 def _refusal(rule: Rule) -> Response | None:

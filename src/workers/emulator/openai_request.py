@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from generations.models import AUTO, Model
+from workers.emulator.forms import Part
 from workers.emulator.pictures import Order, find_model
-from workers.providers.pictures import pixels
+from workers.providers.pictures import NotAPicture, pixels, read_picture
 
 PROVIDER = "openai"
 
@@ -17,6 +19,9 @@ _SIZE_STEP = 16
 _ASPECT_MAX = 3
 _AUTO_SIZE = "1024x1024"
 _AUTO_QUALITY = "medium"
+_FORMATS = ("png", "webp", "jpeg")
+_REFERENCES_MAX = 16
+_REFERENCE_TYPES = ("image/png", "image/jpeg", "image/webp")
 _PARAMETERS = {
     "background",
     "complexity",
@@ -50,13 +55,42 @@ def read_order(body: dict[str, Any] | None) -> Order:
     for name in body:
         if name not in _PARAMETERS:
             raise BadParameter(name, "unknown_parameter", f"Unknown parameter: '{name}'.")
-    if body.get("output_format", "png") != "png":
-        raise BadParameter("output_format", "invalid_value", "The emulator makes PNG alone.")
     prompt = _prompt(body.get("prompt"))
     model = _model(body.get("model"))
     size = _size(body.get("size", AUTO))
     quality = _quality(model, body.get("quality", AUTO))
-    return Order(model, prompt, size, quality, _count(body.get("n", 1)))
+    output_format = body.get("output_format", "png")
+    if output_format not in _FORMATS:
+        message = f"Invalid value: '{output_format}'. The emulator makes: {', '.join(_FORMATS)}."
+        raise BadParameter("output_format", "invalid_value", message)
+    return Order(model, prompt, size, quality, _count(body.get("n", 1)), output_format)
+
+
+def read_edit(form: dict[str, list[Part]] | None) -> Order:
+    """Return which edits are asked for. Raises BadParameter."""
+    if form is None:
+        message = "The request must be multipart/form-data."
+        raise BadParameter("body", "invalid_multipart_form_data", message)
+    images = form.pop("image[]", []) + form.pop("image", [])
+    masks = form.pop("mask", [])
+    if not 1 <= len(images) <= _REFERENCES_MAX or len(masks) > 1:
+        raise BadParameter("image", "invalid_value", "Invalid 'image': 1 to 16 files, one mask.")
+    for part in (*images, *masks):
+        if part.media_type not in _REFERENCE_TYPES or not _is_picture(part.content):
+            raise BadParameter("image", "invalid_image_file", "Invalid image file or mode.")
+    body: dict[str, Any] = {name: parts[0].text for name, parts in form.items()}
+    if "n" in body:
+        body["n"] = int(body["n"]) if body["n"].isdecimal() else body["n"]
+    order = read_order(body)
+    return dataclasses.replace(order, given=tuple(part.content for part in (*images, *masks)))
+
+
+def _is_picture(content: bytes) -> bool:
+    try:
+        read_picture(content)
+    except NotAPicture:
+        return False
+    return True
 
 
 def _prompt(prompt: object) -> str:

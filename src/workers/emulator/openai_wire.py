@@ -1,21 +1,26 @@
-"""OpenAI's side: POST /images/generations."""
+"""OpenAI's images: POST /images/generations and /images/edits."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from generations.pricing import Usage
+from workers.emulator.forms import read_parts
 from workers.emulator.journal import Call
-from workers.emulator.openai_request import PROVIDER, BadParameter, read_order
+from workers.emulator.openai_request import PROVIDER, BadParameter, read_edit, read_order
 from workers.emulator.pictures import TOKENS_PER_RATE, Order, price_of_one
 from workers.emulator.scenarios import Rule, Scenario, Step
 from workers.emulator.wire import OPENAI_KEY, Answered, Wire, close_call, read_object, retry_after
 
 CREATED = 1_763_700_000
+
+# What the emulator counts for each image that it is given.
+TOKENS_PER_REFERENCE = 400
 
 # Status, code, type and message of what the real API says.
 _REFUSALS: dict[Scenario, tuple[int, str | None, str, str]] = {
@@ -48,6 +53,9 @@ _REFUSALS: dict[Scenario, tuple[int, str | None, str, str]] = {
 }
 
 
+ReadOrder = Callable[[Request], Awaitable[Order]]
+
+
 class OpenAIWire:
     """Answers as OpenAI does."""
 
@@ -56,23 +64,36 @@ class OpenAIWire:
 
     async def generate(self, request: Request) -> Response:
         """Make images, or do what the orders say."""
+        return await self._answer(request, self._read_generation)
+
+    async def edit(self, request: Request) -> Response:
+        """Edit images, or do what the orders say."""
+        return await self._answer(request, self._read_edit)
+
+    async def _answer(self, request: Request, read: ReadOrder) -> Response:
         call = self._wire.open_call(request, PROVIDER, Step.SUBMIT)
         call.attempt = request.headers.get("x-client-request-id", "")
         try:
-            response = await self._generate(request, call)
+            response = await self._make(request, call, read)
         except Answered as answered:
             response = answered.response
         response.headers["x-request-id"] = f"req_{call.number:032x}"
         return response
 
-    async def _generate(self, request: Request, call: Call) -> Response:
+    async def _read_generation(self, request: Request) -> Order:
+        return read_order(await read_object(request))
+
+    async def _read_edit(self, request: Request) -> Order:
+        return read_edit(await read_parts(request))
+
+    async def _make(self, request: Request, call: Call, read: ReadOrder) -> Response:
         if request.headers.get("authorization") != f"Bearer {OPENAI_KEY}":
             refusal = _error(
                 401, "invalid_api_key", "invalid_request_error", "Incorrect API key provided."
             )
             return close_call(call, refusal, "unauthorized")
         try:
-            order = read_order(await read_object(request))
+            order = await read(request)
         except BadParameter as error:
             refusal = _error(
                 error.status, error.code, "invalid_request_error", str(error), error.parameter
@@ -123,7 +144,7 @@ def _usage(order: Order) -> Usage:
     return Usage(
         images=order.count,
         text_input_tokens=text * order.count,
-        image_input_tokens=0,
+        image_input_tokens=len(order.given) * TOKENS_PER_REFERENCE * order.count,
         image_output_tokens=image * order.count,
         text_output_tokens=0,
     )
@@ -132,18 +153,19 @@ def _usage(order: Order) -> Usage:
 async def _answer(order: Order, usage: Usage) -> dict[str, Any]:
     contents = [await order.draw(index) for index in range(order.count)]
     text, image = usage.text_input_tokens or 0, usage.image_output_tokens or 0
+    given = usage.image_input_tokens or 0
     return {
         "created": CREATED,
         "background": "opaque",
         "data": [{"b64_json": base64.b64encode(content).decode()} for content in contents],
-        "output_format": "png",
+        "output_format": order.output_format,
         "quality": order.quality,
         "size": order.size,
         "usage": {
-            "input_tokens": text,
-            "input_tokens_details": {"text_tokens": text, "image_tokens": 0},
+            "input_tokens": text + given,
+            "input_tokens_details": {"text_tokens": text, "image_tokens": given},
             "output_tokens": image,
             "output_tokens_details": {"text_tokens": 0, "image_tokens": image},
-            "total_tokens": text + image,
+            "total_tokens": text + given + image,
         },
     }

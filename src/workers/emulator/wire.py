@@ -1,10 +1,10 @@
-"""What both wires share: the orders, the journal, and faults of the connection."""
+"""What the wires share: the orders, the journal, and faults of the connection."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from starlette.requests import Request
@@ -16,9 +16,18 @@ from workers.emulator.scenarios import Rule, Rules, Scenario, Step
 
 OPENAI_PATH = "/openai/v1"
 FAL_PATH = "/fal"
+GROQ_PATH = "/groq/openai/v1"
+NOVITA_PATH = "/novita"
 FILES_PATH = "/fal-files"
+HUGGINGFACE_PATH = "/huggingface"
+NOVITA_FILES_PATH = "/novita-files"
+STABILITY_PATH = "/stability"
 OPENAI_KEY = "sk-emulated"
+GROQ_KEY = "gsk_emulated"
+NOVITA_KEY = "sk_emulated"
 FAL_KEY = "emulated:emulated"
+HUGGINGFACE_KEY = "hf_emulated"
+STABILITY_KEY = "sk-emulated"
 
 _GARBAGE = "<html><body>It works!</body></html>"
 # The status of the answer to a caller who has left, which goes nowhere.
@@ -42,6 +51,10 @@ class Wire:
         self._cut = cut
         self._start = asyncio.get_running_loop().time()
 
+    def cut(self, request: Request) -> None:
+        """Cut the connection that a call came by."""
+        self._cut(request.scope)
+
     def open_call(self, request: Request, provider: str, step: Step) -> Call:
         """Note a call in the journal."""
         call = Call(
@@ -57,13 +70,19 @@ class Wire:
         return call
 
     async def follow(
-        self, request: Request, call: Call, step: Step, refuse: Callable[[Rule], Response | None]
+        self,
+        request: Request,
+        call: Call,
+        step: Step,
+        refuse: Callable[[Rule], Response | None],
+        scenarios: Collection[Scenario] | None = None,
     ) -> None:
         """Do what the orders say about a call. Raises Answered unless it is to go on.
 
-        `refuse` gives the provider's own answers to the scenarios that have one.
+        `refuse` gives the provider's own answers to the scenarios that have one. With `scenarios`,
+        orders of other ones are left alone.
         """
-        rule = self.rules.take(call.provider, step, call.prompt)
+        rule = self.rules.take(call.provider, step, call.prompt, scenarios)
         if rule is None:
             return
         if rule.scenario is Scenario.LATENCY:
@@ -76,10 +95,15 @@ class Wire:
             raise Answered(close_call(call, response, rule.scenario))
         call.outcome = rule.scenario
         if rule.scenario is Scenario.DROP:
-            self._cut(request.scope)
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
+            self.cut(request)
+        await wait_for_caller(request)
         raise Answered(Response(status_code=_CLIENT_CLOSED_REQUEST))
+
+
+async def wait_for_caller(request: Request) -> None:
+    """Wait until the caller has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def close_call(call: Call, response: Response, outcome: str) -> Response:

@@ -56,12 +56,14 @@ class ProviderResult:
     """What was made, which may be fewer files than were asked for, and what to bill.
 
     `remote_id` is the provider's id of the job, `request_id` that of the call, for its support.
+    `usage_estimated` is set where the provider did not tell the usage, and what came was counted.
     """
 
     files: tuple[ProducedFile, ...]
     usage: Usage
     remote_id: str | None
     request_id: str | None
+    usage_estimated: bool = False
 
 
 class Provider(Protocol):

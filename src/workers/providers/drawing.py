@@ -30,15 +30,25 @@ _DOTS = "…"
 
 
 def draw_picture(
-    prompt: str, *, width: int, height: int, quality: str, index: int, rich: bool, band: str
+    prompt: str,
+    *,
+    width: int,
+    height: int,
+    quality: str,
+    index: int,
+    rich: bool,
+    band: str,
+    variant: str = "",
 ) -> bytes:
     """Return a PNG of that size in pixels, the same for the same arguments.
 
-    `index` counts the pictures of one request from 0. `band` is written along the lower edge. This
-    takes tens of milliseconds of a processor.
+    `index` counts the pictures of one request from 0. `band` is written along the lower edge.
+    `variant` stands for all else that makes a request another one, and is not written. This takes
+    tens of milliseconds of a processor.
     """
     size = f"{width}x{height}"
-    seed = hashlib.sha256("\n".join((size, quality, str(index), prompt)).encode(errors="replace"))
+    parts = [size, quality, str(index), prompt, *([variant] if variant else ())]
+    seed = hashlib.sha256("\n".join(parts).encode(errors="replace"))
     # It guards no secret: the same seed has to give the same picture.
     random = Random(seed.digest())  # noqa: S311
     canvas = Canvas(width, height, rich=rich)

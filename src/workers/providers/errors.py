@@ -1,26 +1,43 @@
 """What can go wrong at a provider, what it costs and whether trying again may help.
 
-    ProviderError        reason             dispatched  retryable
-    ├── InvalidRequest   invalid_request    no          no   the provider can't make this
-    ├── ContentRefused   content_refused    unknown     no   prompt or picture against its rules
-    ├── AuthOrBilling    auth_or_billing    no          no   stop using the provider, and alert
-    ├── RateLimited      rate_limited       no          yes  after `retry_after_seconds`
-    ├── Unavailable      unavailable        no          yes  after `retry_after_seconds`
-    ├── ModelGone        model_gone         no          no   another model may do
-    ├── ConnectFailed    connect_failed     no          yes  nothing was sent
-    ├── TimeoutUnknown   timeout_unknown    unknown     yes  sent, and no answer came
-    └── ProviderFailed   provider_failed    unknown     yes  its fault, or an unusable answer
+    ProviderError        reason            dispatched  retry    breaker
+    ├── InvalidRequest   invalid_request   no          no       ignores  the provider can't make it
+    ├── ContentRefused   content_refused   unknown     no       ignores  against the rules
+    ├── AuthOrBilling    auth_or_billing   no          no       opens    key or money is missing
+    ├── RateLimited      rate_limited      no          told     ignores  too many requests
+    ├── Unavailable      unavailable       no          told     counts   takes no work now
+    ├── ModelLoading     model_loading     no          told     ignores  makes itself ready
+    ├── ModelGone        model_gone        no          no       ignores  another model may do
+    ├── ConnectFailed    connect_failed    no          backoff  counts   nothing was sent
+    ├── TimeoutUnknown   timeout_unknown   unknown     backoff  counts   sent, and no answer came
+    ├── ProviderFailed   provider_failed   unknown     backoff  counts   its fault, or no sense
+    └── JobCancelled     job_cancelled     no          no       ignores  it was asked to stop
 
-These are what each class means if nothing more is known; an error may say otherwise, and what it
-says itself counts. `dispatched` is whether the provider may have done the work and bill it:
+These are what each class means if nothing more is known; an error may say otherwise of its
+`dispatched`, and what it says itself counts. `dispatched` is whether the provider may have done the
+work and bill it:
 
     no       It did not. Release what was held.
     yes      It did. Commit the price of `usage` where the error carries it, else the estimate.
+             With `usage_estimated` the usage is ours, by what came: flag it to be reconciled.
     unknown  Nobody knows. Ask the provider by the remote id if there is one; else commit the
              estimate as presumed spent, and flag it to be reconciled.
 
-`retryable` says that the same request may succeed later. A retry is a new attempt with a hold of
-its own, whatever became of this one.
+`retry` is whether and when the same request may succeed:
+
+    no       Never.
+    told     After `retry_after_seconds`; where the provider has not said it, as backoff.
+    backoff  After a time that grows with every attempt.
+
+A retry is a new attempt with a hold of its own, whatever became of this one.
+
+`breaker` is what the error says about the provider to the circuit breaker in front of it:
+
+    counts   It has failed. Enough of these in a row, and it is left alone for a while.
+    opens    It is of no use until somebody does something: leave it alone at once, and alert.
+    ignores  Nothing: the request or the model has the fault, or it is only to be slower.
+
+This is the one table; docs/providers.md shows it too, and tests see that both are true.
 """
 
 from __future__ import annotations
@@ -32,6 +49,8 @@ from typing import ClassVar, Literal
 from generations.pricing import Usage
 
 Dispatched = Literal["no", "yes", "unknown"]
+Retry = Literal["no", "told", "backoff"]
+Breaker = Literal["counts", "opens", "ignores"]
 
 MESSAGE_LENGTH_MAX = 300
 RETRY_AFTER_SECONDS_MAX = 3600.0
@@ -46,7 +65,8 @@ class ProviderError(Exception):
 
     reason: ClassVar[str]
     dispatched: Dispatched
-    retryable: bool
+    retry: ClassVar[Retry]
+    breaker: ClassVar[Breaker]
 
     def __init__(
         self,
@@ -56,6 +76,7 @@ class ProviderError(Exception):
         dispatched: Dispatched | None = None,
         retry_after_seconds: float | None = None,
         usage: Usage | None = None,
+        usage_estimated: bool = False,
         request_id: str | None = None,
     ) -> None:
         self.provider = provider
@@ -65,7 +86,13 @@ class ProviderError(Exception):
             self.dispatched = dispatched
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
+        self.usage_estimated = usage_estimated
         self.request_id = request_id
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.retry != "no"
 
 
 class InvalidRequest(ProviderError):
@@ -73,7 +100,8 @@ class InvalidRequest(ProviderError):
 
     reason = "invalid_request"
     dispatched = "no"
-    retryable = False
+    retry = "no"
+    breaker = "ignores"
 
 
 class ContentRefused(ProviderError):
@@ -81,7 +109,8 @@ class ContentRefused(ProviderError):
 
     reason = "content_refused"
     dispatched = "unknown"
-    retryable = False
+    retry = "no"
+    breaker = "ignores"
 
 
 class AuthOrBilling(ProviderError):
@@ -89,7 +118,8 @@ class AuthOrBilling(ProviderError):
 
     reason = "auth_or_billing"
     dispatched = "no"
-    retryable = False
+    retry = "no"
+    breaker = "opens"
 
 
 class RateLimited(ProviderError):
@@ -97,7 +127,8 @@ class RateLimited(ProviderError):
 
     reason = "rate_limited"
     dispatched = "no"
-    retryable = True
+    retry = "told"
+    breaker = "ignores"
 
 
 class Unavailable(ProviderError):
@@ -105,7 +136,17 @@ class Unavailable(ProviderError):
 
     reason = "unavailable"
     dispatched = "no"
-    retryable = True
+    retry = "told"
+    breaker = "counts"
+
+
+class ModelLoading(ProviderError):
+    """The provider makes the model ready, which costs nothing; `retry_after_seconds` says when."""
+
+    reason = "model_loading"
+    dispatched = "no"
+    retry = "told"
+    breaker = "ignores"
 
 
 class ModelGone(ProviderError):
@@ -113,7 +154,8 @@ class ModelGone(ProviderError):
 
     reason = "model_gone"
     dispatched = "no"
-    retryable = False
+    retry = "no"
+    breaker = "ignores"
 
 
 class ConnectFailed(ProviderError):
@@ -121,7 +163,8 @@ class ConnectFailed(ProviderError):
 
     reason = "connect_failed"
     dispatched = "no"
-    retryable = True
+    retry = "backoff"
+    breaker = "counts"
 
 
 class TimeoutUnknown(ProviderError):
@@ -129,7 +172,8 @@ class TimeoutUnknown(ProviderError):
 
     reason = "timeout_unknown"
     dispatched = "unknown"
-    retryable = True
+    retry = "backoff"
+    breaker = "counts"
 
 
 class ProviderFailed(ProviderError):
@@ -137,7 +181,17 @@ class ProviderFailed(ProviderError):
 
     reason = "provider_failed"
     dispatched = "unknown"
-    retryable = True
+    retry = "backoff"
+    breaker = "counts"
+
+
+class JobCancelled(ProviderError):
+    """The job was stopped because somebody asked the provider to."""
+
+    reason = "job_cancelled"
+    dispatched = "no"
+    retry = "no"
+    breaker = "ignores"
 
 
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
@@ -149,6 +203,8 @@ _BY_STATUS: Mapping[int, type[ProviderError]] = {
     409: Unavailable,
     410: ModelGone,
     429: RateLimited,
+    498: Unavailable,  # Groq has no capacity left in its flexible tier
+    499: TimeoutUnknown,  # somebody on the way has hung up
     503: Unavailable,
 }
 

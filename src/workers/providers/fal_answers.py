@@ -1,11 +1,13 @@
-"""Reads what fal's queue answers: jobs, their results, their bills and their errors.
+"""Reads what fal's queue answers: jobs, how far they are, their results, bills and errors.
 
 fal bills no job that ended with a server error, and one that the model rejected (HTTP 422) only if
-a runner had worked on it; the header with the billable units tells.
+a runner had worked on it; the header with the billable units tells. A job that was cancelled while
+it waited is not billed either; where one had begun, the same header tells.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from typing import Any
@@ -13,22 +15,27 @@ from typing import Any
 import httpx
 import structlog
 
+from generations.models import Kind
 from generations.pricing import Usage
+from workers.providers.base import OnProgress
 from workers.providers.errors import (
     AuthOrBilling,
     ContentRefused,
     Dispatched,
     InvalidRequest,
+    JobCancelled,
     ProviderError,
     ProviderFailed,
     error_for_status,
 )
-
-NAME = "fal"
+from workers.providers.fal_models import NAME
+from workers.providers.http import is_passing_status, json_object
 
 _REFUSED = "content_policy_violation"
-_PASSING_STATUSES = {408, 429}
+_CANCELLED = "client_cancelled"
 _SERVER_ERROR = 500
+# The models' logs are those of a progress bar, such as " 25%|##5       | 7/28".
+_PERCENT = re.compile(r"\b(\d{1,3})%")
 
 _log = structlog.get_logger(__name__)
 
@@ -42,15 +49,6 @@ class Job:
     request_id: str | None
 
 
-def json_object(response: httpx.Response) -> dict[str, Any]:
-    """Return the answer's object; an empty one where there is none."""
-    try:
-        body = response.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
 def request_id_of(response: httpx.Response) -> str | None:
     """Return fal's id of the request, which its support asks for."""
     request_id: str | None = response.headers.get("x-fal-request-id")
@@ -60,11 +58,6 @@ def request_id_of(response: httpx.Response) -> str | None:
 def is_passing(response: httpx.Response) -> bool:
     """Say whether the queue, not the job, has a fault, so that asking again may help."""
     return is_passing_status(response.status_code) and not _is_fals_own(response)
-
-
-def is_passing_status(status: int) -> bool:
-    """Say whether a status may be another one soon."""
-    return status in _PASSING_STATUSES or status >= _SERVER_ERROR
 
 
 def submit_error(response: httpx.Response) -> ProviderError:
@@ -81,6 +74,8 @@ def job_error(response: httpx.Response) -> ProviderError:
     """Return the error of a job that was accepted: `response` has its result, or should have."""
     status, request_id = response.status_code, request_id_of(response)
     message = f"{_message(response)} (HTTP {status})"
+    if _CANCELLED in _types(response):
+        return cancelled(response)
     if status >= _SERVER_ERROR:
         return ProviderFailed(NAME, message, dispatched="no", request_id=request_id)
     if status in (401, 402, 403):
@@ -99,9 +94,40 @@ def job_error(response: httpx.Response) -> ProviderError:
     )
 
 
-def read_job(response: httpx.Response) -> Job:
+def cancelled(response: httpx.Response) -> JobCancelled:
+    """Return the error of a job that was stopped, with what it is billed all the same."""
+    units = _units(response)
+    return JobCancelled(
+        NAME,
+        "The job was cancelled.",
+        dispatched="yes" if units else "no",
+        usage=Usage(billable_units=units) if units else None,
+        request_id=request_id_of(response),
+    )
+
+
+def report_progress(status: dict[str, Any], on_progress: OnProgress) -> None:
+    """Tell how far a job is that has not ended: its place in the queue, or what its logs say."""
+    if status.get("status") == "IN_QUEUE":
+        ahead = status.get("queue_position")
+        on_progress(f"queued behind {ahead}" if type(ahead) is int and ahead else "queued", None)
+        return
+    logs = status.get("logs")
+    said = [str(log.get("message")) for log in logs or () if isinstance(log, dict)]
+    percents = [int(found) for line in said for found in _PERCENT.findall(line)]
+    on_progress("running", min(percents[-1], 100) if percents else None)
+
+
+def is_cancelled(status: dict[str, Any]) -> bool:
+    """Say whether a job has ended because it was cancelled."""
+    return status.get("error_type") == _CANCELLED
+
+
+def read_job(response: httpx.Response, kind: str) -> Job:
     """Return what the result of a job says. Raises ProviderFailed, with the bill."""
     body, request_id = json_object(response), request_id_of(response)
+    if kind == Kind.VIDEO:
+        return _read_video(response, body.get("video"))
     images = body.get("images")
     images = images if isinstance(images, list) else []
     usage = Usage(images=len(images) or None, billable_units=_units(response))
@@ -118,6 +144,20 @@ def read_job(response: httpx.Response) -> Job:
     flags = flags if isinstance(flags, list) and len(flags) == len(urls) else [False] * len(urls)
     shown = tuple(str(url) for url, flag in zip(urls, flags, strict=True) if not flag)
     return Job(shown, usage, request_id)
+
+
+def _read_video(response: httpx.Response, video: object) -> Job:
+    usage, request_id = Usage(billable_units=_units(response)), request_id_of(response)
+    url = video.get("url") if isinstance(video, dict) else None
+    if not isinstance(url, str):
+        raise ProviderFailed(
+            NAME,
+            "The result has no video that can be read.",
+            dispatched="yes",
+            usage=usage,
+            request_id=request_id,
+        )
+    return Job((url,), usage, request_id)
 
 
 def _is_fals_own(response: httpx.Response) -> bool:

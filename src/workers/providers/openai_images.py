@@ -1,4 +1,4 @@
-"""OpenAI's images, through its SDK with every retry of the SDK switched off.
+"""OpenAI's images, made or edited, through its SDK with every retry of the SDK switched off.
 
 A request that was sent is never sent again: OpenAI has no idempotency key, so that each POST is an
 image that is paid for.
@@ -9,52 +9,35 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from typing import Any, cast
+from typing import Any
 
-import httpx2
 import openai
 import structlog
 from openai.types import ImagesResponse
 
 from generations.pricing import Usage
-from workers.providers.base import OnSubmitted, ProviderRequest, ProviderResult
-from workers.providers.errors import (
-    AuthOrBilling,
-    ConnectFailed,
-    ContentRefused,
-    Dispatched,
-    ModelGone,
-    ProviderError,
-    ProviderFailed,
-    TimeoutUnknown,
-    error_for_status,
-)
+from workers.providers.base import OnSubmitted, ProducedFile, ProviderRequest, ProviderResult
+from workers.providers.capabilities import refuse_settings
+from workers.providers.errors import InvalidRequest, ProviderFailed
+from workers.providers.openai_client import connection_error, open_client, status_error
 from workers.providers.pictures import NotAPicture, read_picture
 
-CONNECT_SECONDS_MAX = 5
-WRITE_SECONDS_MAX = 30
+REFERENCES_MAX = 16
+REFERENCE_BYTES_MAX = 50_000_000
 
-_REFUSED = {"moderation_blocked", "content_policy_violation"}
-_NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+# It has no parameter for a seed, steps or a negative prompt, and refuses parameters unknown to it.
+_SETTINGS = {"output_format", "references", "mask"}
 
 _log = structlog.get_logger(__name__)
 
 
 class OpenAIImages:
-    """Makes images at OpenAI, or at what speaks like it."""
+    """Makes images at OpenAI, or at what speaks like it; with references it edits them."""
 
     name = "openai"
 
     def __init__(self, key: str, base_url: str, *, seconds_max: float) -> None:
-        self._client = openai.AsyncOpenAI(
-            api_key=key,
-            base_url=base_url,
-            max_retries=0,
-            timeout=openai.Timeout(
-                seconds_max, connect=CONNECT_SECONDS_MAX, write=WRITE_SECONDS_MAX
-            ),
-        )
+        self._client = open_client(key, base_url, read_seconds_max=seconds_max)
 
     async def generate(
         self,
@@ -63,21 +46,16 @@ class OpenAIImages:
         on_submitted: OnSubmitted,  # noqa: ARG002 - one call does it all, there is no remote id
     ) -> ProviderResult:
         """Make the images in one call of up to minutes. Raises ProviderError."""
+        body = self._body(request)
+        images = self._client.images.with_raw_response
+        send: Any = images.edit if request.references else images.generate
         try:
-            response = await self._client.images.with_raw_response.generate(
-                model=request.model,
-                prompt=request.prompt,
-                n=request.count,
-                size=request.size,
-                quality=cast("Any", request.quality),  # the catalogue has the provider's words
-                safety_identifier=request.user or openai.omit,
-                # OpenAI logs it, so that an attempt without an answer can be asked about.
-                extra_headers={"X-Client-Request-Id": request.attempt_id},
-            )
+            # OpenAI logs the header, so that an attempt without an answer can be asked about.
+            response = await send(**body, extra_headers={"X-Client-Request-Id": request.attempt_id})
         except openai.APIStatusError as error:
-            raise self._refusal(error) from None
+            raise status_error(self.name, error, refused="unknown") from None
         except openai.APIConnectionError as error:
-            raise self._broken(error) from error
+            raise connection_error(self.name, error) from error
         request_id = response.headers.get("x-request-id")
         # Some megabytes of JSON and base64.
         return await asyncio.to_thread(self._read, response, request_id)
@@ -85,6 +63,38 @@ class OpenAIImages:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    def _body(self, request: ProviderRequest) -> dict[str, Any]:
+        """Return what to ask for. Raises InvalidRequest."""
+        refuse_settings(self.name, request, _SETTINGS)
+        body: dict[str, Any] = {
+            "model": request.model,
+            "prompt": request.prompt,
+            "n": request.count,
+            "size": request.size,
+            "quality": request.quality,  # the catalogue has the provider's words
+            "output_format": request.settings.output_format or openai.omit,
+            "safety_identifier": request.user or openai.omit,
+        }
+        if request.mask is not None and not request.references:
+            raise InvalidRequest(self.name, "A mask needs a reference, in which it says where.")
+        if len(request.references) > REFERENCES_MAX:
+            raise InvalidRequest(self.name, f"It takes at most {REFERENCES_MAX} references.")
+        if request.references:
+            files = enumerate(request.references, 1)
+            body["image"] = [self._upload(f"reference-{number}", file) for number, file in files]
+        if request.mask is not None:
+            body["mask"] = self._upload("mask", request.mask)
+        return body
+
+    def _upload(self, name: str, file: ProducedFile) -> tuple[str, bytes, str]:
+        """Return a file as the SDK sends it; its name has to end as its type does."""
+        kind, _, extension = file.media_type.partition("/")
+        if kind != "image" or len(file.content) >= REFERENCE_BYTES_MAX:
+            raise InvalidRequest(
+                self.name, f"The {name} must be an image of less than {REFERENCE_BYTES_MAX} bytes."
+            )
+        return f"{name}.{extension}", file.content, file.media_type
 
     def _read(self, response: Any, request_id: str | None) -> ProviderResult:
         """Return what a good answer holds. Its cost is told even if its images can't be read."""
@@ -114,37 +124,6 @@ class OpenAIImages:
                 request_id=request_id,
             )
         return ProviderResult(files=files, usage=usage, remote_id=None, request_id=request_id)
-
-    def _refusal(self, error: openai.APIStatusError) -> ProviderError:
-        """Return our error for an answer that is none."""
-        body: dict[str, Any] = error.body if isinstance(error.body, dict) else {}
-        message, request_id = str(body.get("message") or "no message"), error.request_id
-        if error.code in _REFUSED:
-            return ContentRefused(
-                self.name, message, dispatched=_was_drawn(body), request_id=request_id
-            )
-        if error.code in _NO_MONEY:
-            # A 429 too, but no waiting helps.
-            return AuthOrBilling(self.name, message, request_id=request_id)
-        if error.code == "model_not_found" or (error.status_code == 400 and error.param == "model"):
-            return ModelGone(self.name, message, request_id=request_id)
-        return error_for_status(
-            self.name, error.status_code, message, error.response.headers, request_id
-        )
-
-    def _broken(self, error: openai.APIConnectionError) -> ProviderError:
-        """Return our error for an answer that did not come."""
-        cause = error.__cause__
-        if isinstance(cause, _NEVER_SENT):
-            return ConnectFailed(self.name, f"No connection: {type(cause).__name__}.")
-        return TimeoutUnknown(self.name, f"Sent, but no answer: {type(cause or error).__name__}.")
-
-
-def _was_drawn(body: dict[str, Any]) -> Dispatched:
-    """Say whether an image may have been made before the content was refused."""
-    details = body.get("moderation_details")
-    stage = details.get("moderation_stage") if isinstance(details, dict) else None
-    return "no" if stage == "input" else "unknown"
 
 
 def _usage(answer: ImagesResponse) -> Usage:

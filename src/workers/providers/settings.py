@@ -59,6 +59,62 @@ class ProviderSettings(BaseSettings):
     openai_seconds_max: float = Field(
         default=360, gt=0, le=1800, description="How long OpenAI may take for an answer."
     )
+    groq_api_key: _Key | None = Field(
+        default=None,
+        validation_alias="GROQ_API_KEY",
+        description="The key of Groq, which is used if it is given.",
+    )
+    groq_base_url: _Url = Field(
+        default="https://api.groq.com/openai/v1",
+        validation_alias="GROQ_BASE_URL",
+        description="Where Groq's API is, or what speaks like it.",
+    )
+    groq_seconds_max: float = Field(
+        default=180, gt=0, le=1800, description="How long Groq may take for an answer."
+    )
+    novita_api_key: _Key | None = Field(
+        default=None,
+        validation_alias="NOVITA_API_KEY",
+        description="The key of Novita, which is used if it is given.",
+    )
+    novita_base_url: _Url = Field(
+        default="https://api.novita.ai",
+        validation_alias="NOVITA_BASE_URL",
+        description="Where all of Novita's APIs are, or what speaks like them.",
+    )
+    novita_seconds_max: float = Field(
+        default=300, gt=0, le=1800, description="How long Novita may take for an answer or a job."
+    )
+    hf_token: _Key | None = Field(
+        default=None,
+        validation_alias="HF_TOKEN",
+        description="The key of Hugging Face, which is used if it is given.",
+    )
+    huggingface_base_url: _Url = Field(
+        default="https://router.huggingface.co/hf-inference",
+        validation_alias="HUGGINGFACE_BASE_URL",
+        description="Where Hugging Face's own inference is, or what speaks like it.",
+    )
+    huggingface_seconds_max: float = Field(
+        # Its seconds are billed, and an estimate counts so many.
+        default=120,
+        gt=0,
+        le=120,
+        description="How long Hugging Face may take for an image.",
+    )
+    stability_api_key: _Key | None = Field(
+        default=None,
+        validation_alias="STABILITY_API_KEY",
+        description="The key of Stability, which is used if it is given.",
+    )
+    stability_base_url: _Url = Field(
+        default="https://api.stability.ai",
+        validation_alias="STABILITY_BASE_URL",
+        description="Where Stability's API is, or what speaks like it.",
+    )
+    stability_seconds_max: float = Field(
+        default=90, gt=0, le=1800, description="How long Stability may take for an image."
+    )
     fal_key: _Key | None = Field(
         default=None,
         validation_alias="FAL_KEY",

@@ -1,0 +1,94 @@
+"""Reads what submitters ask for. What the fields may be, `generations.requests` says."""
+
+from __future__ import annotations
+
+from authority.domain.ids import is_owned_id, tenant_of
+from authority.rpc.generation_convert import KINDS, ROLES
+from authority.rpc.requests import Reader, enum_name
+from authority.usecases.generations import Submission
+from authority.v1 import generation_service_pb2 as messages
+from generations.models import Kind
+from generations.settings import Message, Priority, Role, Settings
+
+EXPIRE_AFTER_MS_MIN = 1_000
+EXPIRE_AFTER_MS_MAX = 30 * 86_400_000
+
+_ROLES = {value: role for role, value in ROLES.items()}
+
+
+def read_submission(reader: Reader, request: messages.SubmitGenerationRequest) -> Submission:
+    """Read a submission; what is wrong with its own fields is noted, not raised."""
+    key, account = reader.key(request.idempotency_key), reader.account(request.account)
+    priority = enum_name(messages.Priority, request.priority)
+    return Submission(
+        idempotency_key=key,
+        account=account,
+        kind=read_kind(reader, request.kind) or "",
+        prompt=request.prompt,
+        model=request.model,
+        size=request.size,
+        quality=request.quality,
+        # 0 is how the wire says that it was not set.
+        count=request.count or 1,
+        settings=_read_settings(reader, request.settings),
+        priority=reader.word("priority", "PRIORITY", priority, Priority, Priority.NORMAL),
+        expire_after_ms=_read_expire_after(reader, request),
+        parent_id=_read_parent(reader, request.parent_id, account),
+    )
+
+
+def read_kind(reader: Reader, number: int) -> Kind | None:
+    """Read a kind; None if it is not set."""
+    for kind, value in KINDS.items():
+        if value == number:
+            return kind
+    if number:
+        names = ", ".join(f"KIND_{kind.name}" for kind in KINDS)
+        reader.wrong("kind", f"must be one of {names}")
+    return None
+
+
+def _read_settings(reader: Reader, settings: messages.Settings) -> Settings:
+    said = tuple(
+        Message(
+            _read_role(reader, f"settings.messages[{index}].role", message.role), message.content
+        )
+        for index, message in enumerate(settings.messages)
+    )
+    return Settings(
+        negative_prompt=settings.negative_prompt,
+        seed=settings.seed if settings.HasField("seed") else None,
+        steps=settings.steps if settings.HasField("steps") else None,
+        style=settings.style,
+        output_format=settings.output_format,
+        references=tuple(settings.references),
+        mask=settings.mask,
+        system=settings.system,
+        messages=said,
+        max_tokens=settings.max_tokens if settings.HasField("max_tokens") else None,
+        temperature=settings.temperature if settings.HasField("temperature") else None,
+        seconds=settings.seconds if settings.HasField("seconds") else None,
+    )
+
+
+def _read_role(reader: Reader, field: str, number: messages.Role.ValueType) -> Role:
+    if number in _ROLES:
+        return _ROLES[number]
+    reader.wrong(field, f"must be one of {', '.join(f'ROLE_{role.name}' for role in ROLES)}")
+    return Role.USER
+
+
+def _read_expire_after(reader: Reader, request: messages.SubmitGenerationRequest) -> int | None:
+    if not request.HasField("expire_after"):
+        return None
+    span = request.expire_after
+    span_ms = span.seconds * 1_000 + span.nanos // 1_000_000
+    if not EXPIRE_AFTER_MS_MIN <= span_ms <= EXPIRE_AFTER_MS_MAX:
+        reader.wrong("expire_after", "must be from 1 second to 30 days")
+    return span_ms
+
+
+def _read_parent(reader: Reader, parent_id: str, account: str) -> str:
+    if parent_id and not (is_owned_id(parent_id) and tenant_of(parent_id) == tenant_of(account)):
+        reader.wrong("parent_id", "must be the id of a generation of the tenant: `tenant/uuid`")
+    return parent_id

@@ -1,0 +1,115 @@
+"""From the messages of GenerationService to the values that callers see."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from authority.v1 import generation_service_pb2
+from clients import generation_types
+from clients.convert import time_from_proto, word
+
+
+def generation_from_proto(
+    message: generation_service_pb2.Generation, *, replayed: bool = False, warning: str = ""
+) -> generation_types.Generation:
+    """Return the generation."""
+    return generation_types.Generation(
+        generation_id=message.generation_id,
+        account=message.account,
+        kind=_kind(message.kind),
+        state=word(
+            generation_types.GenerationState,
+            generation_service_pb2.GenerationState,
+            "GENERATION_STATE_",
+            message.state,
+        ),
+        prompt=message.prompt,
+        requested_model=message.requested_model,
+        size=message.size,
+        quality=message.quality,
+        count=message.count,
+        provider=message.provider,
+        model=message.model,
+        downgraded=message.downgraded,
+        cached=message.cached,
+        cost=message.cost,
+        saved=message.saved,
+        reservation_id=message.reservation_id,
+        error_reason=message.error_reason,
+        error_message=message.error_message,
+        attempt_count=message.attempt_count,
+        artifacts=tuple(
+            generation_types.Artifact(
+                artifact_id=artifact.artifact_id,
+                media_type=artifact.media_type,
+                size_bytes=artifact.size_bytes,
+                sha256=artifact.sha256,
+            )
+            for artifact in message.artifacts
+        ),
+        create_time=time_from_proto(message.create_time),
+        end_time=time_from_proto(message.end_time),
+        settings=_settings(message.settings),
+        priority=word(
+            generation_types.Priority,
+            generation_service_pb2.Priority,
+            "PRIORITY_",
+            message.priority,
+        ),
+        deadline_time=time_from_proto(message.deadline_time),
+        parent_id=message.parent_id,
+        stage=message.stage,
+        progress_percent=message.progress_percent if message.HasField("progress_percent") else None,
+        replayed=replayed,
+        warning=warning,
+    )
+
+
+def model_from_proto(message: generation_service_pb2.Model) -> generation_types.Model:
+    """Return the model."""
+    return generation_types.Model(
+        provider=message.provider,
+        model=message.model,
+        kind=_kind(message.kind),
+        status=message.status,
+        retire_date=date.fromisoformat(message.retire_date) if message.retire_date else None,
+        substitute=message.substitute,
+        sizes=tuple(message.sizes),
+        qualities=tuple(message.qualities),
+        note=message.note,
+        settings=tuple(message.settings),
+        output_formats=tuple(message.output_formats),
+    )
+
+
+def style_from_proto(message: generation_service_pb2.Style) -> generation_types.Style:
+    """Return the style."""
+    return generation_types.Style(
+        message.name, message.suffix, message.negative_prompt, message.note
+    )
+
+
+def _kind(number: int) -> generation_types.Kind:
+    return word(generation_types.Kind, generation_service_pb2.Kind, "KIND_", number)
+
+
+def _settings(message: generation_service_pb2.Settings) -> generation_types.Settings:
+    return generation_types.Settings(
+        negative_prompt=message.negative_prompt,
+        seed=message.seed if message.HasField("seed") else None,
+        steps=message.steps if message.HasField("steps") else None,
+        style=message.style,
+        output_format=message.output_format,
+        references=tuple(message.references),
+        mask=message.mask,
+        system=message.system,
+        messages=tuple(map(_chat_message, message.messages)),
+        max_tokens=message.max_tokens if message.HasField("max_tokens") else None,
+        temperature=message.temperature if message.HasField("temperature") else None,
+        seconds=message.seconds if message.HasField("seconds") else None,
+    )
+
+
+def _chat_message(message: generation_service_pb2.ChatMessage) -> generation_types.ChatMessage:
+    role = word(generation_types.Role, generation_service_pb2.Role, "ROLE_", message.role)
+    return generation_types.ChatMessage(role, message.content)

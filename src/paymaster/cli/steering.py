@@ -1,0 +1,112 @@
+"""The options of `paymaster generate` that steer it.
+
+Which of them a kind takes, and within which bounds, is for the authority to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from functools import wraps
+from typing import Any, cast
+
+import click
+
+from clients.generation_types import ChatMessage, Priority, Role, SettingsFields
+from paymaster.cli.base import choice
+from paymaster.cli.runs import Steering
+
+_SPAN = re.compile(r"(\d{1,7})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def steering_options(
+    function: Callable[..., Coroutine[Any, Any, None]],
+) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Declare the options; the function gets them as `steering`."""
+
+    @wraps(function)
+    async def collected(
+        *, priority: Priority, deadline: timedelta | None, parent: str, **others: Any
+    ) -> None:
+        given = {name: others.pop(name) for name in SettingsFields.__annotations__}
+        # What was not given stays away, so that the authority can tell.
+        settings = {name: value for name, value in given.items() if value not in (None, "", ())}
+        steering = Steering(priority, deadline, parent, cast("SettingsFields", settings))
+        await function(steering=steering, **others)
+
+    for option in reversed(_OPTIONS):
+        collected = option(collected)
+    return collected
+
+
+def _parse_span(text: str) -> timedelta:
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a span of time; write 90s, 10m, 2h or 1d.")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _parse_message(text: str) -> ChatMessage:
+    role, parted, content = text.partition("=")
+    if not parted or role.upper() not in (Role.USER, Role.ASSISTANT):
+        raise click.BadParameter("must look like user=TEXT or assistant=TEXT.")
+    return ChatMessage(Role(role.upper()), content)
+
+
+_OPTIONS = (
+    click.option(
+        "--priority",
+        type=choice(Priority),
+        default=Priority.NORMAL,
+        show_default=True,
+        help="Which of those that wait comes first; none waits for ever.",
+    ),
+    click.option(
+        "--deadline",
+        type=_parse_span,
+        metavar="SPAN",
+        help="Not begun, nor tried anew, that long after it was submitted: 90s, 10m, 2h, 1d.",
+    ),
+    click.option(
+        "--parent",
+        default="",
+        metavar="ID",
+        help="The generation that this one is made from anew, or a variation of.",
+    ),
+    click.option("--style", default="", metavar="NAME", help="A preset of `paymaster styles`."),
+    click.option("--negative-prompt", default="", metavar="TEXT", help="What shall not be shown."),
+    click.option(
+        "--seed", type=int, help="The same seed makes the same again, as far as the model does."
+    ),
+    click.option("--steps", type=int, help="Image: the steps of a diffusion model."),
+    click.option("--output-format", default="", metavar="WORD", help="Image: png, webp or jpeg."),
+    click.option(
+        "--reference",
+        "references",
+        multiple=True,
+        metavar="ID",
+        help="Image: an image made before, by its artifact's id; more than once for more.",
+    ),
+    click.option(
+        "--mask",
+        default="",
+        metavar="ID",
+        help="Image: an image made before, transparent where the first reference is to change.",
+    ),
+    click.option("--seconds", type=int, help="Video: the length; 5 if not given."),
+    click.option("--system", default="", metavar="TEXT", help="Chat: what the model shall be."),
+    click.option(
+        "--message",
+        "messages",
+        type=_parse_message,
+        multiple=True,
+        metavar="ROLE=TEXT",
+        help="Chat: what the user or the assistant said before; more than once, in order.",
+    ),
+    click.option(
+        "--max-tokens", type=int, help="Chat: the most tokens of an answer; 1024 if not given."
+    ),
+    click.option("--temperature", type=float, help="Chat: 0 for the likeliest answer, up to 2."),
+)

@@ -1,0 +1,75 @@
+"""Which provider is asked next: one that failed is left out while another one may do better."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+from enum import Enum
+
+from generations.catalogue import Catalogue
+from workers.options import NoOption, priced_options
+from workers.providers.facts import unknown_outcome
+from workers.rows import Claim, Option
+
+# No time helps these: the provider needs an operator, or has the model no more.
+LASTING = frozenset({"auth_or_billing", "model_gone"})
+
+
+class Turn(Enum):
+    """Whose turn it is once a provider has failed, other than its own again."""
+
+    OTHER = "other"  # of one that was not asked in this round
+    ANEW = "anew"  # of all whose fault may have passed
+    NONE = "none"
+
+
+def left_out(claim: Claim) -> set[str]:
+    """Return the providers that the next attempt is not for, by how the earlier ones ended.
+
+    An attempt that failed with nobody left to turn to ends a round: after it, all are asked again
+    whose fault may have passed.
+    """
+    passing = set[str]()
+    for attempt in claim.counted_attempts:
+        if attempt.failure is None or attempt.option_index is None:
+            continue
+        if attempt.failure.elsewhere:
+            passing.add(attempt.option.provider)
+        else:
+            passing.clear()
+    return passing | _lasting(claim)
+
+
+def next_turn(
+    catalogue: Catalogue, claim: Claim, failed: str, providers: Collection[str], today: date
+) -> Turn:
+    """Return whose turn it is after `failed` has failed."""
+    left = set(providers) - {failed}
+    if options_of(catalogue, claim, left - left_out(claim), today):
+        return Turn.OTHER
+    return Turn.ANEW if options_of(catalogue, claim, left - _lasting(claim), today) else Turn.NONE
+
+
+def _lasting(claim: Claim) -> set[str]:
+    """Return the providers that this generation is not for any more."""
+    return {
+        attempt.option.provider
+        for attempt in claim.counted_attempts
+        if attempt.failure is not None
+        and attempt.option_index is not None
+        and (
+            attempt.failure.reason in LASTING
+            # It may have the job: submitted again, it would do the work twice.
+            or (attempt.presumed_spent and unknown_outcome(attempt.option.provider) == "resume")
+        )
+    }
+
+
+def options_of(
+    catalogue: Catalogue, claim: Claim, providers: Collection[str], today: date
+) -> list[Option]:
+    """Return what these providers can make of a request, best first; none if they can't."""
+    try:
+        return priced_options(catalogue, claim.request, providers, today)
+    except NoOption:
+        return []

@@ -1,0 +1,90 @@
+"""What is to be known about each provider before it is used; docs/providers.md shows it.
+
+resume         A job has an id at the provider, which is asked for it. A call that ended before
+               the id was written down is presumed to be spent.
+presume_spent  Nobody can be asked. Commit the estimate, flagged to be reconciled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from generations.models import Kind
+
+# What becomes of an attempt whose worker ended during the call.
+UnknownOutcome = Literal["resume", "presume_spent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A provider by the catalogue's name for it.
+
+    `variable` holds its key. `cost` says how the cost of a call is known.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    variable: str
+    unknown_outcome: UnknownOutcome
+    cost: str
+
+
+FACTS = (
+    Facts(
+        "openai",
+        (Kind.IMAGE, Kind.CHAT),
+        "OPENAI_API_KEY",
+        "presume_spent",
+        "by the tokens that the answer reports",
+    ),
+    Facts(
+        "groq",
+        (Kind.CHAT,),
+        "GROQ_API_KEY",
+        "presume_spent",
+        "by the tokens that the answer reports",
+    ),
+    Facts(
+        "fal",
+        (Kind.IMAGE, Kind.VIDEO),
+        "FAL_KEY",
+        "resume",
+        "by the billable units that the result reports; videos by the seconds of the file",
+    ),
+    Facts(
+        "huggingface",
+        (Kind.IMAGE,),
+        "HF_TOKEN",
+        "presume_spent",
+        "by the compute time that the answer reports, or else by the time that it took",
+    ),
+    Facts(
+        "novita",
+        (Kind.IMAGE, Kind.CHAT),
+        "NOVITA_API_KEY",
+        "resume",
+        "images by the formula of the model; chat by the tokens that the answer reports",
+    ),
+    Facts(
+        "stability",
+        (Kind.IMAGE,),
+        "STABILITY_API_KEY",
+        "presume_spent",
+        "by the credits of each image that was made",
+    ),
+    Facts(
+        "sandbox",
+        (Kind.IMAGE, Kind.CHAT, Kind.VIDEO),
+        "WORKERS_SANDBOX",
+        "presume_spent",
+        "by the catalogue's examples; nothing is really spent",
+    ),
+)
+_BY_NAME = {facts.name: facts for facts in FACTS}
+
+
+def unknown_outcome(provider: str) -> UnknownOutcome:
+    """Return the policy of a provider; the careful one for a provider that is not known."""
+    facts = _BY_NAME.get(provider)
+    return "presume_spent" if facts is None else facts.unknown_outcome

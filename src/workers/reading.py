@@ -1,0 +1,94 @@
+"""What the rows of Postgres say, as the types of workers/rows.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from psycopg.rows import DictRow
+
+from generations.models import Kind
+from generations.requests import GenerationRequest
+from generations.settings import Priority, Settings
+from workers.rows import Artifact, Attempt, AttemptState, Claim, Failure, Hit, Option
+from workers.steering import Steering
+
+
+def read_claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
+    """Return the claim on a generation that has just been claimed."""
+    request = GenerationRequest(
+        account=row["account"],
+        kind=Kind(row["kind"]),
+        prompt=row["prompt"],
+        model=row["requested_model"],
+        size=row["size"],
+        quality=row["quality"],
+        count=row["count"],
+        settings=Settings.decode(row["settings"]),
+    )
+    deadline, lifetime = None, None
+    if row["deadline_time"] is not None:
+        deadline = asyncio.get_running_loop().time() + row["deadline_s"]
+        lifetime = row["deadline_time"] - row["create_time"]
+    steering = Steering(deadline)
+    if row["cancel_time"] is not None:
+        steering.cancel()
+    return Claim(
+        row["generation_id"],
+        row["fence"],
+        request,
+        row["create_time"],
+        row["crash_count"],
+        tuple(read_attempt(attempt) for attempt in attempts),
+        forgiven_count=row["forgiven_count"],
+        leads=row["join_key"] is not None,
+        priority=Priority(row["priority"]),
+        lifetime=lifetime,
+        steering=steering,
+    )
+
+
+def read_attempt(row: DictRow) -> Attempt:
+    """Return an attempt."""
+    return Attempt(
+        number=row["attempt"],
+        state=AttemptState(row["state"]),
+        options=tuple(Option(**option) for option in row["options"]),
+        option_index=row["option_index"],
+        reservation_id=row["reservation_id"] or "",
+        remote_id=row["remote_id"] or "",
+        dispatch_age_s=row["dispatch_age_s"] or 0.0,
+        actual_micros=row["actual_micros"],
+        actual_images=row["actual_images"],
+        presumed_spent=row["presumed_spent"],
+        failure=_read_failure(row),
+    )
+
+
+def read_hit(row: DictRow) -> Hit:
+    """Return what the cache has."""
+    return Hit(
+        generation_id=row["generation_id"],
+        match="exact" if row["exact"] else "normalised",
+        cost_micros=row["cost_micros"],
+        provider=row["provider"],
+        model=row["model"],
+        artifacts=tuple(
+            Artifact(*(artifact[name] for name in Artifact._fields))
+            for artifact in row["artifacts"]
+        ),
+    )
+
+
+def _read_failure(row: DictRow) -> Failure | None:
+    if not row["error_reason"]:
+        return None
+    return Failure(
+        row["error_reason"],
+        row["error_message"],
+        None if row["retry_time"] is None else max(0.0, row["retry_s"]),
+        row["elsewhere"],
+        row["error_class"],
+        row["error_body"],
+        row["request_id"],
+    )

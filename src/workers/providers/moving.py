@@ -71,13 +71,13 @@ def draw_video(
         variant=variant,
     )
     with Image.open(io.BytesIO(content)) as picture:
-        first, *rest = _frames(picture.convert("RGB"), seconds * FRAMES_PER_SECOND)
-    file = io.BytesIO()
-    first.save(
+        background = picture.convert("RGB")
+    count, file = seconds * FRAMES_PER_SECOND, io.BytesIO()
+    _frame(background, 0, count).save(
         file,
         "AVIF",
         save_all=True,
-        append_images=rest,
+        append_images=[_Film(background, count)],
         duration=1000 // FRAMES_PER_SECOND,
         quality=_QUALITY,
         speed=_SPEED_MAX,
@@ -87,14 +87,38 @@ def draw_video(
     return _as_mp4(file.getvalue())
 
 
-def _frames(picture: Image.Image, count: int) -> Iterator[Image.Image]:
+class _Film:
+    """All frames but the first, each drawn when it is its turn: at once they fill the memory.
+
+    It has what Pillow asks of an animated picture that is to be saved.
+    """
+
+    mode = "RGB"
+
+    def __init__(self, picture: Image.Image, count: int) -> None:
+        self.size = picture.size
+        self._picture = picture
+        self._count = count
+        self._frame = picture
+
+    def seek(self, place: int) -> None:
+        """Go to a frame, counted from 0. Raises EOFError after the last."""
+        if place + 1 >= self._count:
+            raise EOFError
+        self._frame = _frame(self._picture, place + 1, self._count)
+
+    def tobytes(self, *form: str) -> bytes:
+        """Return the pixels of the frame."""
+        return self._frame.tobytes(*form)
+
+
+def _frame(picture: Image.Image, place: int, count: int) -> Image.Image:
     width, height = picture.size
     top, thickness = height - height // 18, max(2, height // 180)
-    for number in range(1, count + 1):
-        frame = picture.copy()
-        box = (0, top - thickness, width * number // count, top)
-        ImageDraw.Draw(frame).rectangle(box, fill="white")
-        yield frame
+    frame = picture.copy()
+    box = (0, top - thickness, width * (place + 1) // count, top)
+    ImageDraw.Draw(frame).rectangle(box, fill="white")
+    return frame
 
 
 def _as_mp4(avif: bytes) -> bytes:

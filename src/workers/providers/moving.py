@@ -126,12 +126,12 @@ def _as_mp4(avif: bytes) -> bytes:
     data = bytearray(avif)
     top = dict(_boxes(data, 0, len(data)))
     _brand(data, *top[b"ftyp"])
-    _rename(data, top[b"meta"], _FREE)
+    _drop(data, top[b"meta"])
     movie = dict(_boxes(data, *top[b"moov"]))
     track = dict(_boxes(data, *movie[b"trak"]))
     media = dict(_boxes(data, *track[b"mdia"]))
     # It says that the sequence is repeated for ever, and so has no length.
-    _rename(data, track[b"edts"], _FREE)
+    _drop(data, track[b"edts"])
     struct.pack_into("4s", data, media[b"hdlr"][0] + 8, b"vide")
     headers = (movie[b"mvhd"][0], 24), (track[b"tkhd"][0], 28), (media[b"mdhd"][0], 24)
     length = data[headers[-1][0] + 24 : headers[-1][0] + 32]
@@ -151,8 +151,10 @@ def _boxes(data: bytearray, start: int, end: int) -> Iterator[tuple[bytes, tuple
         start += size
 
 
-def _rename(data: bytearray, box: tuple[int, int], name: bytes) -> None:
-    data[box[0] - 4 : box[0]] = name
+def _drop(data: bytearray, box: tuple[int, int]) -> None:
+    """Leave room in place of a box: others are found by where they are."""
+    start, end = box
+    data[start - 4 : end] = _FREE + bytes(end - start)
 
 
 def _brand(data: bytearray, start: int, end: int) -> None:

@@ -264,7 +264,7 @@ def test_a_token_without_a_rate_has_that_of_its_stand_in(small: Catalogue):
         ("cached_text_input = 1_", "cached_text_input = 6_", "must not be above text_input"),
         ("output = 300_000", "output = 300_000\nthought = 1", "thought: is no kind of token"),
         ("output = 300_000\n", "output = 300_000\n[model.micros_per_second]\nany = 1\n", "is no"),
-        ('"system", ', '"sytem", ', "accepts: settings: has 'sytem'; may have: messages, seed"),
+        ('"system", ', '"tools", ', "accepts: settings: has 'tools'; may have: messages, seed"),
         ('["png"]', '["gif"]', "accepts: output_formats: has 'gif'; may have: jpeg, png, webp"),
         ("references_max", "references", "accepts: references: is no key of this table"),
         ("steps_max = 4", "steps_max = -4", "accepts: steps_max: is -4; must be an integer"),

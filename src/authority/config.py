@@ -71,6 +71,11 @@ class AuthoritySettings(BaseSettings):
         validation_alias="PAYMASTER_ARTIFACTS",
         description="Where workers store what was made: a folder, or a file:// URL.",
     )
+    catalogue: Path | None = Field(
+        default=None,
+        validation_alias="PAYMASTER_CATALOGUE",
+        description="A file of models and prices that go before ours; the same for all processes.",
+    )
     reuse_port: bool = Field(
         default=False, description="Let several authority processes share the port."
     )

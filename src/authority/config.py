@@ -66,15 +66,15 @@ class AuthoritySettings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=7460, ge=0, le=65535, description="The port; 0 chooses a free one.")
-    artifacts: str = Field(
-        default="artifacts",
-        validation_alias="PAYMASTER_ARTIFACTS",
-        description="Where workers store what was made: a folder, or a file:// URL.",
-    )
     catalogue: Path | None = Field(
         default=None,
         validation_alias="PAYMASTER_CATALOGUE",
         description="A file of models and prices that go before ours; the same for all processes.",
+    )
+    artifacts: str = Field(
+        default="artifacts",
+        validation_alias="PAYMASTER_ARTIFACTS",
+        description="Where workers store what was made: a folder, or a file:// URL.",
     )
     reuse_port: bool = Field(
         default=False, description="Let several authority processes share the port."

@@ -67,15 +67,15 @@ class WorkerSettings(BaseSettings):
         validation_alias="PAYMASTER_TLS_KEY",
         description="The private key of PAYMASTER_TLS_CERTIFICATE, in PEM.",
     )
-    artifacts: str = Field(
-        default="artifacts",
-        validation_alias="PAYMASTER_ARTIFACTS",
-        description="Where to store what was made: a folder, or a file:// URL.",
-    )
     catalogue: Path | None = Field(
         default=None,
         validation_alias="PAYMASTER_CATALOGUE",
         description="A file of models and prices that go before ours; the same for all processes.",
+    )
+    artifacts: str = Field(
+        default="artifacts",
+        validation_alias="PAYMASTER_ARTIFACTS",
+        description="Where to store what was made: a folder, or a file:// URL.",
     )
     slots: int = Field(default=8, ge=1, le=200, description="How many generations to run at once.")
     lease_s: float = Field(

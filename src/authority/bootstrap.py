@@ -59,7 +59,8 @@ from authority.v1 import (
     budget_service_pb2_grpc,
     generation_service_pb2_grpc,
 )
-from generations.artifacts import ArtifactStore, BadLocation
+from generations.artifact_locations import BadLocation
+from generations.artifacts import ArtifactStore
 from generations.catalogue import Catalogue
 
 _START_SECONDS = 15.0
@@ -228,7 +229,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
     """
     shield, draining = Shield(), asyncio.Event()
     try:
-        artifacts = await asyncio.to_thread(ArtifactStore, settings.artifacts)
+        artifacts = await ArtifactStore.open(settings.artifacts)
     except BadLocation as error:
         raise StartError(f"PAYMASTER_ARTIFACTS: {error}") from None
     async with running_core(settings) as core:

@@ -69,7 +69,7 @@ class AuthoritySettings(BaseSettings):
     artifacts: str = Field(
         default="artifacts",
         validation_alias="PAYMASTER_ARTIFACTS",
-        description="Where workers store what was made: a folder, or a file:// URL.",
+        description="Where workers store what was made: a folder, file:// or s3://bucket/prefix.",
     )
     reuse_port: bool = Field(
         default=False, description="Let several authority processes share the port."

@@ -70,7 +70,7 @@ class WorkerSettings(BaseSettings):
     artifacts: str = Field(
         default="artifacts",
         validation_alias="PAYMASTER_ARTIFACTS",
-        description="Where to store what was made: a folder, or a file:// URL.",
+        description="Where to store what was made: a folder, file:// or s3://bucket/prefix.",
     )
     slots: int = Field(default=8, ge=1, le=200, description="How many generations to run at once.")
     lease_s: float = Field(

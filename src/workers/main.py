@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from clients import AuthorityClient, tls_credentials
-from generations.artifacts import ArtifactStore, BadLocation
+from generations.artifact_locations import BadLocation
+from generations.artifacts import ArtifactStore
 from generations.catalogue import Catalogue
 from generations.models import Kind
 from generations.queue import (
@@ -115,7 +116,7 @@ async def open_worker(
                 "No provider is switched on; set OPENAI_API_KEY, FAL_KEY or WORKERS_SANDBOX."
             )
         try:
-            artifacts = ArtifactStore(settings.artifacts)
+            artifacts = await ArtifactStore.open(settings.artifacts)
         except BadLocation as error:
             raise StartError(f"PAYMASTER_ARTIFACTS: {error}") from None
         pool = await _open_database(settings)

@@ -12,7 +12,7 @@ from workers.providers.base import ProducedFile
 PIXELS_MAX = 16_777_216
 
 # The formats that are looked for, which keeps Pillow's rarer readers away from foreign bytes.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
 
 class NotAPicture(ValueError):
@@ -25,7 +25,7 @@ def read_picture(content: bytes) -> ProducedFile:
     The pixels are not decoded.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
             media_type, (width, height) = image.get_format_mimetype(), image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise NotAPicture("it is no PNG, JPEG, WebP or GIF") from None

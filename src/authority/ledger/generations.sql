@@ -35,8 +35,8 @@ WHERE account = %(account)s AND (%(before)s = '' OR generation_id < %(before)s)
 ORDER BY generation_id DESC LIMIT %(limit)s;
 
 -- name: find_artifact
-SELECT artifact.* FROM artifact JOIN generation USING (generation_id)
-WHERE artifact_id = %(artifact_id)s AND state = 'SUCCEEDED';
+SELECT artifact.*, visibility FROM artifact JOIN generation USING (generation_id)
+WHERE artifact_id = %(artifact_id)s AND state = 'SUCCEEDED' AND delete_time IS NULL;
 
 -- name: find_artifacts
 SELECT artifact.* FROM artifact JOIN generation USING (generation_id)

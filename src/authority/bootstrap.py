@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
+from typing import NamedTuple
 
 import grpc
 from redis.asyncio import Redis
@@ -47,6 +48,7 @@ from authority.rpc.server import RpcServer
 from authority.rpc.shield import Shield
 from authority.rpc.tls import BadCertificate, TlsFiles
 from authority.usecases.api_keys import ApiKeys
+from authority.usecases.artifact_urls import ArtifactUrls
 from authority.usecases.context import Context
 from authority.usecases.credentials import Credentials
 from authority.usecases.generations import GenerationContext
@@ -59,6 +61,8 @@ from authority.v1 import (
     budget_service_pb2_grpc,
     generation_service_pb2_grpc,
 )
+from authority.web.artifacts import ArtifactPages
+from authority.web.server import WebPortInUse, listen, serving
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 from generations.catalogue import Catalogue
@@ -216,6 +220,7 @@ class RunningAuthority:
     server: RpcServer
     port: int
     draining: asyncio.Event
+    web_port: int | None
 
 
 @asynccontextmanager
@@ -232,7 +237,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
         artifacts = await ArtifactStore.open(settings.artifacts)
     except BadLocation as error:
         raise StartError(f"PAYMASTER_ARTIFACTS: {error}") from None
-    async with running_core(settings) as core:
+    async with running_core(settings) as core, _web(settings, core, artifacts) as web:
         store = PostgresApiKeys(core.database)
         root_token = settings.token.get_secret_value()
         if Token.parse(root_token):
@@ -276,13 +281,41 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             asyncio.create_task(_report_health(core, server), name="health"),
         ]
         try:
-            yield RunningAuthority(core, server, port, draining)
+            yield RunningAuthority(core, server, port, draining, web.port)
         finally:
             draining.set()
             await server.stop(settings.drain_seconds)
             await shield.drain()
             for task in tasks:
                 await _cancelled(task)
+
+
+class _Web(NamedTuple):
+    """What there is for browsers; `urls` is None where artifacts have no web address."""
+
+    port: int | None
+    urls: ArtifactUrls | None
+
+
+@asynccontextmanager
+async def _web(
+    settings: AuthoritySettings, core: Core, artifacts: ArtifactStore
+) -> AsyncIterator[_Web]:
+    """Serve artifacts by HTTP, if there is a port for it. Raises StartError."""
+    if settings.web_port is None:
+        yield _Web(None, None)
+        return
+    try:
+        listener = listen(settings.host, settings.web_port)
+    except WebPortInUse as error:
+        raise StartError(f"AUTHORITY_WEB_PORT: {error}") from None
+    port = listener.getsockname()[1]
+    scheme = "https" if settings.tls_certificate else "http"
+    url = settings.web_url or f"{scheme}://{settings.host}:{port}"
+    urls = ArtifactUrls(settings.token.get_secret_value(), url, core.context.clock.now_ms)
+    pages = ArtifactPages(core.generations.generations, artifacts, urls)
+    async with serving(listener, pages, certificate=settings.tls_certificate, key=settings.tls_key):
+        yield _Web(port, urls)
 
 
 def _tls_files(settings: AuthoritySettings) -> TlsFiles | None:

@@ -19,13 +19,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
 from generations.artifact_locations import FOLDER_MODE, BadLocation, open_store, problem_of
+
+if TYPE_CHECKING:
+    from obstore import GetOptions  # It is in the stubs alone.
 
 CHUNK_BYTES = 256 * 1024
 
@@ -116,15 +119,16 @@ class ArtifactStore:
             raise StoreFailed(f"{path} could not be written: {problem_of(error)}.") from error
         return stored
 
-    async def get(self, path: str) -> AsyncIterator[bytes]:
-        """Read a file in pieces of up to about CHUNK_BYTES.
+    async def get(self, path: str, part: tuple[int, int] | None = None) -> AsyncIterator[bytes]:
+        """Read a file in pieces of up to about CHUNK_BYTES, or a part of it, `[first, end)`.
 
         Raises ArtifactMissing, before the first piece, and StoreFailed.
         """
         if not all(_PART.fullmatch(part) for part in path.split("/")):
             raise ArtifactMissing(f"There is no artifact {path!r}.")
         try:
-            found = await obstore.get_async(self._store, path)
+            options: GetOptions | None = {"range": part} if part else None
+            found = await obstore.get_async(self._store, path, options=options)
             async for chunk in found.stream(CHUNK_BYTES):
                 yield bytes(chunk)
         except FileNotFoundError:

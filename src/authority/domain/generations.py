@@ -29,6 +29,7 @@ class Artifact:
     media_type: str
     size_bytes: int
     sha256: str
+    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class GenerationStore(Protocol):
         ...
 
     async def artifact(self, artifact_id: str) -> Artifact | None:
-        """Return an artifact of a generation that SUCCEEDED."""
+        """Return an artifact of a generation that SUCCEEDED, if it was not deleted since."""
         ...
 
     async def find_artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -55,9 +56,12 @@ class PostgresGenerations:
         return [_generation(row) for row in rows]
 
     async def artifact(self, artifact_id: str) -> Artifact | None:
-        """Return an artifact of a generation that SUCCEEDED."""
+        """Return an artifact of a generation that SUCCEEDED, if it was not deleted since."""
         rows = await self._rows("find_artifact", artifact_id=artifact_id)
-        return _artifact(rows[0]) if rows else None
+        if not rows:
+            return None
+        is_public = rows[0]["visibility"] == "PUBLIC"
+        return replace(_artifact(rows[0]), is_public=is_public)
 
     async def find_artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:
         """Return those that generations which SUCCEEDED have, by id."""

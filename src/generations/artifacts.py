@@ -120,7 +120,7 @@ class ArtifactStore:
         return stored
 
     async def get(self, path: str, part: tuple[int, int] | None = None) -> AsyncIterator[bytes]:
-        """Read a file in pieces of up to about CHUNK_BYTES, or a part of it, `[first, end)`.
+        """Read a file in pieces of up to CHUNK_BYTES, or a part of it, `[first, end)`.
 
         Raises ArtifactMissing, before the first piece, and StoreFailed.
         """
@@ -130,7 +130,10 @@ class ArtifactStore:
             options: GetOptions | None = {"range": part} if part else None
             found = await obstore.get_async(self._store, path, options=options)
             async for chunk in found.stream(CHUNK_BYTES):
-                yield bytes(chunk)
+                # What a bucket sends at once is of any length.
+                piece = memoryview(chunk)
+                for start in range(0, len(piece), CHUNK_BYTES):
+                    yield bytes(piece[start : start + CHUNK_BYTES])
         except FileNotFoundError:
             raise ArtifactMissing(f"There is no artifact {path!r}.") from None
         except (OSError, BaseError) as error:

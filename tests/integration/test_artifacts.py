@@ -106,7 +106,7 @@ async def test_a_large_file_comes_in_pieces(store):
     chunks = [chunk async for chunk in store.get(stored.path)]
     assert b"".join(chunks) == content
     assert len(chunks) > 20
-    assert max(map(len, chunks)) <= 2 * CHUNK_BYTES
+    assert max(map(len, chunks)) <= CHUNK_BYTES
 
 
 async def test_an_empty_file_is_a_file(store):

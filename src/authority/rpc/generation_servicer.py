@@ -34,7 +34,6 @@ from generations.artifacts import ArtifactMissing, ArtifactStore, StoreFailed
 from generations.styles import styles
 
 BATCH_MAX = 500
-CHUNK_BYTES_MAX = 256 * 1024
 _ARTIFACT = re.compile(r"(.+)/\d{1,3}")
 
 Call = grpc.aio.ServicerContext[Any, Any]
@@ -108,9 +107,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         artifact = await get_artifact(self._context, request.artifact_id)
         try:
             async for piece in self._artifacts.get(artifact.object_key):
-                for start in range(0, len(piece), CHUNK_BYTES_MAX):
-                    chunk = piece[start : start + CHUNK_BYTES_MAX]
-                    yield messages.DownloadArtifactResponse(chunk=chunk)
+                yield messages.DownloadArtifactResponse(chunk=piece)
         except ArtifactMissing:
             raise NotFound("artifact", request.artifact_id) from None
         except StoreFailed as error:

@@ -27,6 +27,7 @@ from authority.hotstate.store import HotStore, connect
 from authority.ledger.api_keys import PostgresApiKeys
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool, wait_for_postgres
+from authority.ledger.feed import PostgresFeed
 from authority.ledger.generations import PostgresGenerations
 from authority.ledger.history import PostgresHistory
 from authority.ledger.journal import Journal
@@ -91,6 +92,7 @@ class Core:
     sweeper: Sweeper
     auditor: Auditor
     generations: GenerationContext
+    feed: PostgresFeed
     jobs: QueuedJobs
 
     async def audit(self, tenant: str) -> Report:
@@ -137,7 +139,7 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         clock = HotClock(offset_ms=settings.clock_offset_ms)
         jobs = QueuedJobs(settings.redis_url.get_secret_value())
         stack.push_async_callback(jobs.aclose)
-        core = _wire(Database(pool), HotStore(redis, clock), jobs)
+        core = _wire(Database(pool), HotStore(redis, clock), jobs, PostgresFeed(database_url))
         await _check_schema(core.database)
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(_cancelled, journal)
@@ -149,7 +151,7 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         yield core
 
 
-def _wire(database: Database, hot: HotStore, jobs: QueuedJobs) -> Core:
+def _wire(database: Database, hot: HotStore, jobs: QueuedJobs, feed: PostgresFeed) -> Core:
     ledger = LedgerStore(database, hot.clock)
     outbox = Outbox(hot)
     journal = Journal(database, outbox.trim, outbox.waiting)
@@ -162,7 +164,7 @@ def _wire(database: Database, hot: HotStore, jobs: QueuedJobs) -> Core:
         return datetime.fromtimestamp(hot.clock.now_ms() / 1000, UTC).date()
 
     generations = GenerationContext(
-        PostgresGenerations(database), jobs, policies, Catalogue.load(), today
+        PostgresGenerations(database), feed, jobs, policies, Catalogue.load(), today
     )
     locator = Locator()
     sweeper = Sweeper(
@@ -188,6 +190,7 @@ def _wire(database: Database, hot: HotStore, jobs: QueuedJobs) -> Core:
         sweeper,
         auditor,
         generations,
+        feed,
         jobs,
     )
 
@@ -264,7 +267,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             )
             budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
-            makes = GenerationServicer(core.generations, artifacts)
+            makes = GenerationServicer(core.generations, artifacts, web.urls, draining)
             generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
 
         server = RpcServer(
@@ -278,6 +281,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             raise StartError(str(error)) from None
         tasks = [
             asyncio.create_task(core.sweeper.run(), name="sweeper"),
+            asyncio.create_task(core.feed.run(), name="feed"),
             asyncio.create_task(_report_health(core, server), name="health"),
         ]
         try:
@@ -291,10 +295,10 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
 
 
 class _Web(NamedTuple):
-    """What there is for browsers; `urls` is None where artifacts have no web address."""
+    """What there is for browsers."""
 
     port: int | None
-    urls: ArtifactUrls | None
+    urls: ArtifactUrls
 
 
 @asynccontextmanager
@@ -302,8 +306,9 @@ async def _web(
     settings: AuthoritySettings, core: Core, artifacts: ArtifactStore
 ) -> AsyncIterator[_Web]:
     """Serve artifacts by HTTP, if there is a port for it. Raises StartError."""
+    token, now_ms = settings.token.get_secret_value(), core.context.clock.now_ms
     if settings.web_port is None:
-        yield _Web(None, None)
+        yield _Web(None, ArtifactUrls(token, settings.web_url, now_ms))
         return
     try:
         listener = listen(settings.host, settings.web_port)
@@ -312,7 +317,7 @@ async def _web(
     port = listener.getsockname()[1]
     scheme = "https" if settings.tls_certificate else "http"
     url = settings.web_url or f"{scheme}://{settings.host}:{port}"
-    urls = ArtifactUrls(settings.token.get_secret_value(), url, core.context.clock.now_ms)
+    urls = ArtifactUrls(token, url, now_ms)
     pages = ArtifactPages(core.generations.generations, artifacts, urls)
     async with serving(listener, pages, certificate=settings.tls_certificate, key=settings.tls_key):
         yield _Web(port, urls)

@@ -9,8 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
+
+from authority.domain.errors import NoWebAddress, Unavailable
+from authority.domain.generations import Artifact
+from generations.artifacts import ArtifactStore, StoreFailed
 
 LIFE_SECONDS_MAX = 7 * 86_400  # as S3 has it
 LIFE_SECONDS_DEFAULT = 3_600
@@ -26,12 +31,34 @@ class SignedUrl(NamedTuple):
 
 
 class ArtifactUrls:
-    """Makes and checks the URLs of artifacts at a web address such as `https://host:7461`."""
+    """Makes and checks the URLs of artifacts at a web address such as `https://host:7461`.
+
+    `web_url` is empty where nothing serves artifacts to browsers.
+    """
 
     def __init__(self, root_token: str, web_url: str, now_ms: Callable[[], int]) -> None:
         self._key = hmac.digest(root_token.encode(), _PURPOSE, "sha256")
         self._web_url = web_url.rstrip("/")
         self._now_ms = now_ms
+
+    async def create(
+        self, artifacts: ArtifactStore, artifact: Artifact, life_seconds: int
+    ) -> SignedUrl:
+        """Return a URL of an artifact: the web address's own, else one that its bucket signs.
+
+        Raises NoWebAddress, and Unavailable if a bucket can't sign.
+        """
+        if self._web_url and artifact.is_public:
+            return self.public(artifact.artifact_id)
+        if self._web_url:
+            return self.signed(artifact.artifact_id, life_seconds)
+        try:
+            url = await artifacts.sign(artifact.object_key, timedelta(seconds=life_seconds))
+        except StoreFailed as error:
+            raise Unavailable(str(error)) from error
+        if url is None:
+            raise NoWebAddress
+        return SignedUrl(url, self._now_ms() // 1000 + life_seconds)
 
     def public(self, artifact_id: str) -> SignedUrl:
         """Return the URL of a public artifact, which anybody may read for as long as it is one."""

@@ -65,7 +65,7 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
     "GenerationService": {
         "SubmitGeneration": (Scope.SUBMIT,),
         "BatchSubmitGenerations": (Scope.SUBMIT,),
-        "UpdateGeneration": (Scope.SUBMIT,),
+        "UpdateGeneration": (Scope.SUBMIT, Scope.ADMIN),
         "WatchGeneration": _FOLLOW,
         "GetGeneration": _FOLLOW,
         "BatchGetGenerations": _FOLLOW,

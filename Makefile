@@ -13,7 +13,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo dev test planted-faults chaos test-redis soak fuzz bench bench-full lint format proto \
+.PHONY: help demo dev test planted-faults chaos chaos-workers test-redis soak fuzz bench bench-full lint format proto \
   constraints clean
 .DEFAULT_GOAL := help
 
@@ -55,6 +55,9 @@ planted-faults: $(VENV)/.dev  ## Plant deliberate defects one at a time; each mu
 DURATION ?= 60
 chaos: $(VENV)/.dev  ## Break everything under load for DURATION seconds, then count (SEED=...)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))
+
+chaos-workers: $(VENV)/.dev  ## Break workers and stores while generations are made, then count the money (SEED=...)
+	@PYTHONPATH=tests $(BIN)/python -m chaos_workers --duration $(DURATION) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.bench  ## Measure the hot path beside its limits and peers, in 5 minutes (ARGS=...)
 	@$(BIN)/python -m bench $(ARGS)

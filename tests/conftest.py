@@ -25,6 +25,7 @@ import pytest
 from redis.asyncio import Redis
 
 from authority.embedded import DataDirectory, DataDirectoryError, EmbeddedPostgres, processes
+from buckets import Bucket, make_bucket, s3_server
 from hot_servers import ClusterNode, HotServer, check_program, described
 from support import eventually
 
@@ -159,6 +160,22 @@ async def cluster_url(cluster: ClusterNode) -> str:
     async with Redis.from_url(cluster.url) as client:
         await client.flushall()
     return cluster.url
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """A server that speaks S3."""
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+async def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket, which this process and its children find by their environment."""
+    made = await make_bucket(s3_url, f"bucket-{uuid.uuid4().hex}")
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
 
 
 def _left_homes() -> list[Path]:

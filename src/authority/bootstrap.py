@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
+from typing import NamedTuple
 
 import grpc
 from redis.asyncio import Redis
@@ -26,6 +27,7 @@ from authority.hotstate.store import HotStore, connect
 from authority.ledger.api_keys import PostgresApiKeys
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool, wait_for_postgres
+from authority.ledger.feed import PostgresFeed
 from authority.ledger.generations import PostgresGenerations
 from authority.ledger.history import PostgresHistory
 from authority.ledger.journal import Journal
@@ -47,6 +49,7 @@ from authority.rpc.server import RpcServer
 from authority.rpc.shield import Shield
 from authority.rpc.tls import BadCertificate, TlsFiles
 from authority.usecases.api_keys import ApiKeys
+from authority.usecases.artifact_urls import ArtifactUrls
 from authority.usecases.context import Context
 from authority.usecases.credentials import Credentials
 from authority.usecases.generations import GenerationContext
@@ -59,7 +62,10 @@ from authority.v1 import (
     budget_service_pb2_grpc,
     generation_service_pb2_grpc,
 )
-from generations.artifacts import ArtifactStore, BadLocation
+from authority.web.artifacts import ArtifactPages
+from authority.web.server import WebPortInUse, listen, serving
+from generations.artifact_locations import BadLocation
+from generations.artifacts import ArtifactStore
 from generations.catalogue import BadCatalogue, Catalogue
 
 _START_SECONDS = 15.0
@@ -86,6 +92,7 @@ class Core:
     sweeper: Sweeper
     auditor: Auditor
     generations: GenerationContext
+    feed: PostgresFeed
     jobs: QueuedJobs
 
     async def audit(self, tenant: str) -> Report:
@@ -136,7 +143,8 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         clock = HotClock(offset_ms=settings.clock_offset_ms)
         jobs = QueuedJobs(settings.redis_url.get_secret_value())
         stack.push_async_callback(jobs.aclose)
-        core = _wire(Database(pool), HotStore(redis, clock), jobs, catalogue)
+        feed = PostgresFeed(database_url)
+        core = _wire(Database(pool), HotStore(redis, clock), jobs, feed, catalogue)
         await _check_schema(core.database)
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(_cancelled, journal)
@@ -148,7 +156,13 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         yield core
 
 
-def _wire(database: Database, hot: HotStore, jobs: QueuedJobs, catalogue: Catalogue) -> Core:
+def _wire(
+    database: Database,
+    hot: HotStore,
+    jobs: QueuedJobs,
+    feed: PostgresFeed,
+    catalogue: Catalogue,
+) -> Core:
     ledger = LedgerStore(database, hot.clock)
     outbox = Outbox(hot)
     journal = Journal(database, outbox.trim, outbox.waiting)
@@ -160,7 +174,9 @@ def _wire(database: Database, hot: HotStore, jobs: QueuedJobs, catalogue: Catalo
     def today() -> date:
         return datetime.fromtimestamp(hot.clock.now_ms() / 1000, UTC).date()
 
-    generations = GenerationContext(PostgresGenerations(database), jobs, policies, catalogue, today)
+    generations = GenerationContext(
+        PostgresGenerations(database), feed, jobs, policies, catalogue, today
+    )
     locator = Locator()
     sweeper = Sweeper(
         context=context,
@@ -185,6 +201,7 @@ def _wire(database: Database, hot: HotStore, jobs: QueuedJobs, catalogue: Catalo
         sweeper,
         auditor,
         generations,
+        feed,
         jobs,
     )
 
@@ -217,6 +234,7 @@ class RunningAuthority:
     server: RpcServer
     port: int
     draining: asyncio.Event
+    web_port: int | None
 
 
 @asynccontextmanager
@@ -230,10 +248,10 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
     """
     shield, draining = Shield(), asyncio.Event()
     try:
-        artifacts = await asyncio.to_thread(ArtifactStore, settings.artifacts)
+        artifacts = await ArtifactStore.open(settings.artifacts)
     except BadLocation as error:
         raise StartError(f"PAYMASTER_ARTIFACTS: {error}") from None
-    async with running_core(settings) as core:
+    async with running_core(settings) as core, _web(settings, core, artifacts) as web:
         store = PostgresApiKeys(core.database)
         root_token = settings.token.get_secret_value()
         if Token.parse(root_token):
@@ -260,7 +278,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             )
             budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
-            makes = GenerationServicer(core.generations, artifacts)
+            makes = GenerationServicer(core.generations, artifacts, web.urls, draining)
             generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
 
         server = RpcServer(
@@ -274,16 +292,46 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             raise StartError(str(error)) from None
         tasks = [
             asyncio.create_task(core.sweeper.run(), name="sweeper"),
+            asyncio.create_task(core.feed.run(), name="feed"),
             asyncio.create_task(_report_health(core, server), name="health"),
         ]
         try:
-            yield RunningAuthority(core, server, port, draining)
+            yield RunningAuthority(core, server, port, draining, web.port)
         finally:
             draining.set()
             await server.stop(settings.drain_seconds)
             await shield.drain()
             for task in tasks:
                 await _cancelled(task)
+
+
+class _Web(NamedTuple):
+    """What there is for browsers."""
+
+    port: int | None
+    urls: ArtifactUrls
+
+
+@asynccontextmanager
+async def _web(
+    settings: AuthoritySettings, core: Core, artifacts: ArtifactStore
+) -> AsyncIterator[_Web]:
+    """Serve artifacts by HTTP, if there is a port for it. Raises StartError."""
+    token, now_ms = settings.token.get_secret_value(), core.context.clock.now_ms
+    if settings.web_port is None:
+        yield _Web(None, ArtifactUrls(token, settings.web_url, now_ms))
+        return
+    try:
+        listener = listen(settings.host, settings.web_port)
+    except WebPortInUse as error:
+        raise StartError(f"AUTHORITY_WEB_PORT: {error}") from None
+    port = listener.getsockname()[1]
+    scheme = "https" if settings.tls_certificate else "http"
+    url = settings.web_url or f"{scheme}://{settings.host}:{port}"
+    urls = ArtifactUrls(token, url, now_ms)
+    pages = ArtifactPages(core.generations.generations, artifacts, urls)
+    async with serving(listener, pages, certificate=settings.tls_certificate, key=settings.tls_key):
+        yield _Web(port, urls)
 
 
 def _tls_files(settings: AuthoritySettings) -> TlsFiles | None:

@@ -30,6 +30,15 @@ def _url_of(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _check_web_url(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("must be a URL such as https://images.example.com")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with its path, without ? or #")
+    return url.rstrip("/")
+
+
 class AuthoritySettings(BaseSettings):
     """Every setting of the authority, with its variable, default and meaning."""
 
@@ -74,7 +83,17 @@ class AuthoritySettings(BaseSettings):
     artifacts: str = Field(
         default="artifacts",
         validation_alias="PAYMASTER_ARTIFACTS",
-        description="Where workers store what was made: a folder, or a file:// URL.",
+        description="Where workers store what was made: a folder, file:// or s3://bucket/prefix.",
+    )
+    web_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="The port to serve artifacts to browsers on, by HTTP; none if it is not set.",
+    )
+    web_url: Annotated[str, AfterValidator(_check_web_url)] = Field(
+        default="",
+        description="Where browsers reach AUTHORITY_WEB_PORT; by default its own host and port.",
     )
     reuse_port: bool = Field(
         default=False, description="Let several authority processes share the port."

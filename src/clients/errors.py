@@ -15,6 +15,7 @@
     ├── BudgetDenied               the budget does not allow it; do not retry with the same key
     ├── Unavailable                a store is away, or the authority can't be reached
     ├── DeadlineExceeded           no answer in time
+    ├── NoWebAddress               nothing serves artifacts to browsers
     ├── InternalError              a fault of Paymaster's own
     └── ArtifactDamaged            the bytes received are not those that were stored
 
@@ -108,6 +109,13 @@ class Unpriced(InvalidRequest):
     def substitute(self) -> str:
         """A model that has a price; empty if none is known."""
         return self.metadata.get("substitute", "")
+
+
+class NoWebAddress(PaymasterError):
+    """Artifacts have no URL, as nothing serves them to browsers; their bytes can be downloaded."""
+
+    reason = "NO_WEB_ADDRESS"
+    code = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class NotSignedIn(PaymasterError):

@@ -34,6 +34,7 @@ _BY_REASON: dict[str, type[errors.PaymasterError]] = {
         errors.BudgetDenied,
         errors.Unavailable,
         errors.DeadlineExceeded,
+        errors.NoWebAddress,
         errors.InternalError,
     )
 }

@@ -5,7 +5,6 @@ it was created, so that storing again after a crash finds what is there. Files a
 at all. What they are and their hash is the database's to remember.
 
     ArtifactError
-    ├── BadLocation       the store can't be there; a setting is wrong
     ├── ArtifactMissing   nothing has that path
     ├── ArtifactConflict  something else is stored there already
     └── StoreFailed       the store could not read or write; trying again may help
@@ -18,18 +17,21 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Self
 
+import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore
+from obstore.store import LocalStore, S3Store
+
+from generations.artifact_locations import FOLDER_MODE, BadLocation, open_store, problem_of
+
+if TYPE_CHECKING:
+    from obstore import GetOptions  # It is in the stubs alone.
 
 CHUNK_BYTES = 256 * 1024
 
-# Only the owner may enter the folders, and so nobody else can reach the files in them.
-_FOLDER_MODE = 0o700
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _EXTENSIONS = {
     "image/png": "png",
@@ -45,10 +47,6 @@ _EXTENSIONS = {
 
 class ArtifactError(Exception):
     """The root of the tree."""
-
-
-class BadLocation(ArtifactError):
-    """The store can't be where the settings say."""
 
 
 class ArtifactMissing(ArtifactError):
@@ -73,19 +71,19 @@ class StoredArtifact:
 
 
 class ArtifactStore:
-    """Files in a folder of the local file system, which is made if it is missing."""
+    """Files in a folder of the local file system, or in a bucket."""
 
     def __init__(self, location: str) -> None:
-        """Open the store at a folder's path or `file://` URL. Raises BadLocation."""
-        self._folder = _folder(location)
-        try:
-            self._folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-            self._store = LocalStore(self._folder)
-        except (OSError, BaseError) as error:
-            raise BadLocation(
-                f"Artifacts can't be stored in {self._folder}: {_problem(error)}. "
-                "Choose a folder that this process may write to."
-            ) from None
+        """Open the store at a location, as `open_store` reads it. Raises BadLocation."""
+        self._store = open_store(location)
+
+    @classmethod
+    async def open(cls, location: str) -> Self:
+        """Open the store, and find out whether a bucket is there. Raises BadLocation."""
+        store = await asyncio.to_thread(cls, location)
+        if not isinstance(store._store, LocalStore):  # noqa: SLF001  # It is of this class.
+            await _check_bucket(store._store)  # noqa: SLF001
+        return store
 
     async def put(
         self,
@@ -105,39 +103,72 @@ class ArtifactStore:
         path = _path(tenant, generation_id, index, media_type, created)
         sha256 = await asyncio.to_thread(self._prepare, tenant, content)
         stored = StoredArtifact(path, len(content), sha256)
+        # Who is given a signed URL gets the type from the bucket; a file system keeps none.
+        is_local = isinstance(self._store, LocalStore)
+        attributes = None if is_local else {"Content-Type": media_type}
         try:
-            await self._store.put_async(path, content, mode="create")
+            await obstore.put_async(
+                self._store, path, content, mode="create", attributes=attributes
+            )
         except AlreadyExistsError:
             if await self._sha256(path) != sha256:
                 raise ArtifactConflict(
                     f"Another file is stored as {path} already, and files are never replaced."
                 ) from None
         except (OSError, BaseError) as error:
-            raise StoreFailed(f"{path} could not be written: {_problem(error)}.") from error
+            raise StoreFailed(f"{path} could not be written: {problem_of(error)}.") from error
         return stored
 
-    async def get(self, path: str) -> AsyncIterator[bytes]:
-        """Read a file in pieces of up to about CHUNK_BYTES.
+    async def get(self, path: str, part: tuple[int, int] | None = None) -> AsyncIterator[bytes]:
+        """Read a file in pieces of up to CHUNK_BYTES, or a part of it, `[first, end)`.
 
         Raises ArtifactMissing, before the first piece, and StoreFailed.
         """
         if not all(_PART.fullmatch(part) for part in path.split("/")):
             raise ArtifactMissing(f"There is no artifact {path!r}.")
         try:
-            found = await self._store.get_async(path)
+            options: GetOptions | None = {"range": part} if part else None
+            found = await obstore.get_async(self._store, path, options=options)
             async for chunk in found.stream(CHUNK_BYTES):
-                yield bytes(chunk)
+                # What a bucket sends at once is of any length.
+                piece = memoryview(chunk)
+                for start in range(0, len(piece), CHUNK_BYTES):
+                    yield bytes(piece[start : start + CHUNK_BYTES])
         except FileNotFoundError:
             raise ArtifactMissing(f"There is no artifact {path!r}.") from None
         except (OSError, BaseError) as error:
-            raise StoreFailed(f"{path} could not be read: {_problem(error)}.") from error
+            raise StoreFailed(f"{path} could not be read: {problem_of(error)}.") from error
+
+    async def sign(self, path: str, life: timedelta) -> str | None:
+        """Return a URL by which anybody may read a file for some time; None in a folder.
+
+        Raises StoreFailed. Nothing is asked of the bucket: the file may be missing.
+        """
+        if isinstance(self._store, LocalStore):
+            return None
+        try:
+            return await obstore.sign_async(self._store, "GET", path, life)
+        except BaseError as error:
+            raise StoreFailed(f"{path} could not be signed: {problem_of(error)}.") from error
+
+    async def delete(self, path: str) -> None:
+        """Delete a file; one that is not there is deleted already. Raises StoreFailed."""
+        try:
+            await obstore.delete_async(self._store, path)
+        except FileNotFoundError:
+            pass
+        except (OSError, BaseError) as error:
+            raise StoreFailed(f"{path} could not be deleted: {problem_of(error)}.") from error
 
     def _prepare(self, tenant: str, content: bytes) -> str:
         """Make the tenant's folder, which nobody else may enter, and return the hash."""
-        try:
-            (self._folder / tenant).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreFailed(f"No folder for {tenant}: {_problem(error)}.") from error
+        if isinstance(self._store, LocalStore):
+            assert self._store.prefix is not None, "the folder that it was opened at"
+            folder = Path(self._store.prefix) / tenant
+            try:
+                folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreFailed(f"No folder for {tenant}: {problem_of(error)}.") from error
         return hashlib.sha256(content).hexdigest()
 
     async def _sha256(self, path: str) -> str:
@@ -147,21 +178,16 @@ class ArtifactStore:
         return digest.hexdigest()
 
 
-def _folder(location: str) -> Path:
-    """Return the folder that a setting means, as an absolute path. Raises BadLocation."""
-    scheme = _SCHEME.match(location)
-    if scheme is None:
-        if not location.strip() or "\0" in location:
-            raise BadLocation("The location of artifacts is empty; give a folder.")
-        return Path(location).expanduser().absolute()
-    if scheme[1].lower() != "file":
+async def _check_bucket(bucket: S3Store) -> None:
+    """Find out whether it is there and may be read. Raises BadLocation."""
+    try:
+        async for _ in obstore.list(bucket, chunk_size=1):
+            break
+    except (OSError, BaseError) as error:
         raise BadLocation(
-            f"Artifacts can't be stored by {scheme[1]}: yet; give a folder, or file:///its/path."
-        )
-    parts = urlsplit(location)
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise BadLocation("The URL of artifacts names no local folder; it looks like file:///path.")
-    return Path(unquote(parts.path))
+            f"The bucket of artifacts can't be read: {problem_of(error)}. Check that it exists, "
+            "AWS_ENDPOINT_URL, AWS_REGION, and what AWS_ACCESS_KEY_ID may do."
+        ) from None
 
 
 def _path(tenant: str, generation_id: str, index: int, media_type: str, created: datetime) -> str:
@@ -171,10 +197,3 @@ def _path(tenant: str, generation_id: str, index: int, media_type: str, created:
     assert index >= 0, "files are counted from 0"
     extension = _EXTENSIONS.get(media_type.partition(";")[0].strip().lower(), "bin")
     return f"{tenant}/{created:%Y/%m}/{name}/{index}.{extension}"
-
-
-def _problem(error: BaseException) -> str:
-    """Return what the system says, without what obstore adds for those who debug it."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).partition("\n")[0]

@@ -78,7 +78,7 @@ class WorkerSettings(LimitSettings):
     artifacts: str = Field(
         default="artifacts",
         validation_alias="PAYMASTER_ARTIFACTS",
-        description="Where to store what was made: a folder, or a file:// URL.",
+        description="Where to store what was made: a folder, file:// or s3://bucket/prefix.",
     )
     image_slots: int = Field(
         default=8, ge=0, le=200, description="How many images to make at once; 0 leaves them."

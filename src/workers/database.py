@@ -60,9 +60,9 @@ async def transaction(pool: Pool) -> AsyncIterator[AsyncConnection[DictRow]]:
 
 
 @cache
-def statements() -> dict[str, LiteralString]:
-    """Return the statements of queries.sql by their names."""
-    text = (files("workers") / "queries.sql").read_text()
+def statements(file: str = "queries.sql") -> dict[str, LiteralString]:
+    """Return the statements of a file by their names."""
+    text = (files("workers") / file).read_text()
     parsed = (block.partition("\n") for block in text.split(_MARK)[1:])
     return {name.strip(): body.strip() for name, _, body in parsed}
 

@@ -20,7 +20,8 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from clients import AuthorityClient, tls_credentials
-from generations.artifacts import ArtifactStore, BadLocation
+from generations.artifact_locations import BadLocation
+from generations.artifacts import ArtifactStore
 from generations.catalogue import BadCatalogue, Catalogue
 from generations.queue import open_pool
 from workers.config import WorkerSettings, describe
@@ -67,7 +68,7 @@ async def open_worker(
                 "or WORKERS_SANDBOX."
             )
         try:
-            artifacts = ArtifactStore(settings.artifacts)
+            artifacts = await ArtifactStore.open(settings.artifacts)
         except BadLocation as error:
             raise StartError(f"PAYMASTER_ARTIFACTS: {error}") from None
         try:

@@ -12,8 +12,9 @@ from generating import insert_artifact
 
 
 @pytest.fixture
-async def process(make_authority_process, ledger_url, redis_url):
-    """An authority as a process of its own, with an artifact to download."""
+async def process(make_authority_process, ledger_url, redis_url, monkeypatch):
+    """An authority as a process of its own, with a web port to show artifacts by."""
+    monkeypatch.setenv("AUTHORITY_WEB_PORT", "0")
     return await make_authority_process(ledger_url, redis_url)
 
 

@@ -50,6 +50,7 @@ HARMLESS = {
     "ListApiKeysRequest.page_token",
     "ListBudgetsRequest.page_token",
     "ListChangesRequest.page_token",
+    "ListGenerationsRequest.model",
     "ListGenerationsRequest.page_token",
     "ListGrantsRequest.page_token",
     "ListLedgerEntriesRequest.order_by",

@@ -45,6 +45,7 @@ _NEEDED = {
     "Plan": {"plan"},
     "PlanBudget": {"unit", "window", "limit"},
     "PlanGrant": {"unit", "amount"},
+    "SubmitGenerationRequest": {"prompt"},
 }
 _MASKS = {
     "UpdateAccountRequest": [
@@ -52,6 +53,7 @@ _MASKS = {
         *("per_request_limits", "reserves_per_minute", "plan"),
     ],
     "UpdateBudgetRequest": ["limit", "enforcement"],
+    "UpdateGenerationRequest": ["favourite", "visibility"],
     "UpdatePlanRequest": ["budgets", "grants", "per_request_limits", "reserves_per_minute"],
 }
 _ORDERS = {
@@ -122,8 +124,6 @@ class Valid:
             made.order_by = self._choice.choice(_ORDERS[descriptor.name])
         if descriptor.name == "CreateAccountRequest":
             self._new_account(made.account)
-        if descriptor.name == "SubmitGenerationRequest":
-            self._steer(made)
         if descriptor.name == "CreatePlanRequest":
             made.plan.plan = f"p{self._names.new_uuid()[:8]}"
         return made
@@ -141,9 +141,18 @@ class Valid:
         for oneof in descriptor.oneofs:
             if oneof.name[0] != "_":  # proto3's `optional` is a oneof of one, named so.
                 self._fill(made, self._choice.choice(oneof.fields))
+        self._adapt(made)
+        return made
+
+    def _adapt(self, made: Any) -> None:
+        """Mend what the fields can't know of one another."""
         match made:
             case budget_service_pb2.ExtendRequest() if not made.legs:
                 made.ttl.seconds = self._choice.randint(1, _HOUR)
+            case generation_service_pb2.SubmitGenerationRequest():
+                self._steer(made)
+            case generation_service_pb2.ListGenerationsRequest():
+                made.ClearField("start_time")
             case admin_service_pb2.ApiKey():
                 made.ClearField("api_key_id")
             case resources_pb2.PlanBudget():
@@ -151,7 +160,6 @@ class Valid:
             case resources_pb2.Grant() | resources_pb2.PlanGrant():
                 made.unit = self._choice.choice(_LEG_UNITS)
                 made.amount = 10**9
-        return made
 
     def _steer(self, made: generation_service_pb2.SubmitGenerationRequest) -> None:
         """Give a submission what its kind takes."""
@@ -224,8 +232,10 @@ class Valid:
         return [resources_pb2.Leg(unit=n, amount=self._choice.randint(1, 1_000)) for n in units]
 
     def _mask(self, request: Any, path: str) -> None:
-        """Change one field of an account, a budget or a plan."""
+        """Change one field of an account, a budget or a plan; or of a generation, by itself."""
         resource = getattr(request, request.DESCRIPTOR.fields[0].name)
+        if not isinstance(resource, Message):
+            resource = request
         request.update_mask.paths[:] = [path]
         resource.ClearField(path)
         if "budget" in resource.DESCRIPTOR.fields_by_name:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import stat
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
+from buckets import Bucket
+from generations.artifact_locations import BadLocation
 from generations.artifacts import (
     CHUNK_BYTES,
     ArtifactConflict,
     ArtifactMissing,
     ArtifactStore,
-    BadLocation,
     StoredArtifact,
     StoreFailed,
 )
@@ -25,9 +27,19 @@ ID = "acme/0199a0b2-0000-7000-8000-000000000001"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    """An empty store."""
+def folder(tmp_path: Path) -> ArtifactStore:
+    """An empty folder."""
     return ArtifactStore(str(tmp_path / "artifacts"))
+
+
+@pytest.fixture(params=["folder", "bucket"])
+async def store(
+    request: pytest.FixtureRequest, folder: ArtifactStore, bucket: Bucket
+) -> ArtifactStore:
+    """An empty store of each sort."""
+    if request.param == "folder":
+        return folder
+    return await ArtifactStore.open(f"s3://{bucket.name}/some/prefix")
 
 
 async def put(store: ArtifactStore, content: bytes, **changed: object) -> StoredArtifact:
@@ -94,7 +106,7 @@ async def test_a_large_file_comes_in_pieces(store):
     chunks = [chunk async for chunk in store.get(stored.path)]
     assert b"".join(chunks) == content
     assert len(chunks) > 20
-    assert max(map(len, chunks)) <= 2 * CHUNK_BYTES
+    assert max(map(len, chunks)) <= CHUNK_BYTES
 
 
 async def test_an_empty_file_is_a_file(store):
@@ -117,10 +129,10 @@ async def test_an_id_that_is_not_the_tenants_is_refused(store, identity):
         await put(store, b"x", generation_id=identity)
 
 
-async def test_nobody_but_the_owner_may_enter(store, tmp_path):
-    await put(store, b"x")
-    for folder in (tmp_path / "artifacts", tmp_path / "artifacts" / "acme"):
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+async def test_nobody_but_the_owner_may_enter(folder, tmp_path):
+    await put(folder, b"x")
+    for path in (tmp_path / "artifacts", tmp_path / "artifacts" / "acme"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
 async def test_a_url_and_a_path_mean_the_same_folder(tmp_path):
@@ -132,8 +144,11 @@ async def test_a_url_and_a_path_mean_the_same_folder(tmp_path):
 @pytest.mark.parametrize(
     ("location", "problem"),
     [
-        ("s3://bucket/prefix", "s3: yet"),
-        ("memory:", "memory: yet"),
+        ("memory:", "by memory: give"),
+        ("s3://", "no bucket"),
+        ("s3:bucket", "no bucket"),
+        ("s3://Bucket/prefix", "no bucket"),
+        ("s3://bucket/prefix?key=secret", "without"),
         ("file://elsewhere/folder", "no local folder"),
         ("file:relative", "no local folder"),
         (" ", "empty"),
@@ -146,9 +161,47 @@ def test_a_location_that_can_not_be_says_why(location, problem):
         ArtifactStore(location)
 
 
-async def test_a_store_that_fails_says_so(store, tmp_path):
-    await put(store, b"x")
+async def test_a_store_that_fails_says_so(folder, tmp_path):
+    await put(folder, b"x")
     blocked = tmp_path / "artifacts" / "acme" / "2026" / "11" / "blocked"
     blocked.write_text("a file where a folder has to be")
     with pytest.raises(StoreFailed, match="could not be written"):
-        await put(store, b"x", generation_id="acme/blocked")
+        await put(folder, b"x", generation_id="acme/blocked")
+
+
+async def test_what_is_deleted_is_gone_and_may_be_deleted_again(store):
+    stored = await put(store, b"picture")
+    for _ in range(2):
+        await store.delete(stored.path)
+    with pytest.raises(ArtifactMissing):
+        await read(store, stored.path)
+    assert await put(store, b"another picture")
+
+
+async def test_a_bucket_signs_urls_for_a_while_and_says_the_type(bucket, folder):
+    store = await ArtifactStore.open(f"s3://{bucket.name}")
+    stored = await put(store, b"picture")
+    url = await store.sign(stored.path, timedelta(minutes=1))
+    assert url.startswith(f"{bucket.environment['AWS_ENDPOINT_URL']}/{bucket.name}/acme/")
+    assert "X-Amz-Expires=60" in url
+    assert bucket.environment["AWS_SECRET_ACCESS_KEY"] not in url
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(url)
+    assert (answer.content, answer.headers["content-type"]) == (b"picture", "image/png")
+    assert await folder.sign(stored.path, timedelta(minutes=1)) is None
+
+
+async def test_a_bucket_that_is_not_there_is_told_at_the_start(bucket):
+    with pytest.raises(BadLocation, match="Check that it exists") as told:
+        await ArtifactStore.open(f"s3://{bucket.name}-of-nobody")
+    assert bucket.environment["AWS_SECRET_ACCESS_KEY"] not in str(told.value)
+
+
+async def test_a_bucket_that_goes_away_says_so(bucket):
+    store = await ArtifactStore.open(f"s3://{bucket.name}")
+    stored = await put(store, b"picture")
+    await store.delete(stored.path)
+    async with httpx.AsyncClient() as client:
+        await client.delete(f"{bucket.environment['AWS_ENDPOINT_URL']}/{bucket.name}")
+    with pytest.raises(StoreFailed, match="could not be written"):
+        await put(store, b"picture", index=1)

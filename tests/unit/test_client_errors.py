@@ -34,6 +34,7 @@ REASONS = {
     "DEADLINE": ("DEADLINE_EXCEEDED", errors.DeadlineExceeded),
     "MODEL_RETIRED": ("INVALID_ARGUMENT", errors.ModelRetired),
     "UNPRICED": ("INVALID_ARGUMENT", errors.Unpriced),
+    "NO_WEB_ADDRESS": ("FAILED_PRECONDITION", errors.NoWebAddress),
     "INTERNAL": ("INTERNAL", errors.InternalError),
 }
 

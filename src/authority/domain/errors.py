@@ -14,7 +14,8 @@
     ├── Unavailable           a store is away; the outcome may be unknown, the same key is safe
     ├── OutOfTime             the call took too long; the same key is safe
     ├── ModelRetired          the model has a substitute
-    └── ModelUnpriced         the catalogue has no price for it
+    ├── ModelUnpriced         the catalogue has no price for it
+    └── NoWebAddress          artifacts have no URL, as nothing serves them to browsers
 
 `reason` is the name in the proto's ErrorReason; `metadata` holds every changing part of the
 message.
@@ -199,3 +200,15 @@ class ModelUnpriced(PaymasterError):
     """The catalogue has no price for the model at that size and quality."""
 
     reason = "UNPRICED"
+
+
+class NoWebAddress(PaymasterError):
+    """Artifacts have no URL, as nothing serves them to browsers."""
+
+    reason = "NO_WEB_ADDRESS"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Artifacts have no web address: set AUTHORITY_WEB_PORT, or keep them in a bucket. "
+            "DownloadArtifact gives the bytes."
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -20,15 +22,27 @@ class GenerationState(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class Visibility(StrEnum):
+    """Who may see what was made: callers of the tenant, or everybody who knows its URL."""
+
+    PRIVATE = "PRIVATE"
+    PUBLIC = "PUBLIC"
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One file made. `object_key` is where the artifact store has its bytes."""
+    """One file made. `object_key` is where the artifact store has its bytes.
+
+    Since `delete_time` it can be had no more.
+    """
 
     artifact_id: str
     object_key: str
     media_type: str
     size_bytes: int
     sha256: str
+    delete_time: datetime | None = None
+    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,30 @@ class Generation:
     deadline_time: datetime | None
     stage: str
     progress_percent: int | None
+    favourite: bool
+    visibility: Visibility
+
+    @property
+    def is_final(self) -> bool:
+        """Whether its state changes no more by itself."""
+        return self.state not in (GenerationState.QUEUED, GenerationState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationFilter:
+    """Which generations of an account to list; what is empty or 0 leaves none out.
+
+    `start_ms` and `end_ms` bound the time of submission, the latter from above.
+    """
+
+    account: str
+    kind: str = ""
+    state: str = ""
+    model: str = ""
+    favourites_only: bool = False
+    parent_id: str = ""
+    start_ms: int = 0
+    end_ms: int = 0
 
 
 class OpenCounts(NamedTuple):
@@ -85,7 +123,9 @@ class GenerationStore(Protocol):
         """Return those that exist, by id."""
         ...
 
-    async def list_by_account(self, account: str, before: str, limit: int) -> list[Generation]:
+    async def list_generations(
+        self, wanted: GenerationFilter, before: str, limit: int
+    ) -> list[Generation]:
         """Return a page, the latest first, of those older than the id `before`; all if ''."""
         ...
 
@@ -96,8 +136,14 @@ class GenerationStore(Protocol):
         """
         ...
 
+    async def update(
+        self, generation_id: str, *, favourite: bool | None, visibility: Visibility | None
+    ) -> Generation | None:
+        """Change what is not None, and return the generation; None if there is no such one."""
+        ...
+
     async def artifact(self, artifact_id: str) -> Artifact | None:
-        """Return an artifact of a generation that SUCCEEDED."""
+        """Return an artifact of a generation that SUCCEEDED, if it was not deleted since."""
         ...
 
     async def find_artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:
@@ -106,6 +152,14 @@ class GenerationStore(Protocol):
 
     async def count_open(self) -> OpenCounts:
         """Return how many wait and how many run."""
+        ...
+
+
+class GenerationFeed(Protocol):
+    """Says when generations change."""
+
+    def watch(self, generation_id: str) -> AbstractContextManager[asyncio.Event]:
+        """Give an event that is set at each change, and when changes may have been missed."""
         ...
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from authority.domain.generations import Artifact, Generation, GenerationState, OpenCounts
+from authority.domain.generations import (
+    Artifact,
+    Generation,
+    GenerationFilter,
+    GenerationState,
+    OpenCounts,
+    Visibility,
+)
 from authority.domain.ids import tenant_of
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
@@ -49,9 +57,11 @@ class PostgresGenerations:
         rows = await self._rows("find_generations", generation_ids=list(generation_ids))
         return {row["generation_id"]: read_generation(row) for row in rows}
 
-    async def list_by_account(self, account: str, before: str, limit: int) -> list[Generation]:
+    async def list_generations(
+        self, wanted: GenerationFilter, before: str, limit: int
+    ) -> list[Generation]:
         """Return a page, the latest first, of those older than the id `before`; all if ''."""
-        rows = await self._rows("list_generations", account=account, before=before, limit=limit)
+        rows = await self._rows("list_generations", **asdict(wanted), before=before, limit=limit)
         return [read_generation(row) for row in rows]
 
     async def cancel(self, generation_id: str) -> Generation | None:
@@ -62,10 +72,25 @@ class PostgresGenerations:
         rows = await self._rows("cancel_generation", generation_id=generation_id)
         return read_generation(rows[0]) if rows else None
 
+    async def update(
+        self, generation_id: str, *, favourite: bool | None, visibility: Visibility | None
+    ) -> Generation | None:
+        """Change what is not None, and return the generation; None if there is no such one."""
+        rows = await self._rows(
+            "update_generation",
+            generation_id=generation_id,
+            favourite=favourite,
+            visibility=visibility,
+        )
+        return read_generation(rows[0]) if rows else None
+
     async def artifact(self, artifact_id: str) -> Artifact | None:
-        """Return an artifact of a generation that SUCCEEDED."""
+        """Return an artifact of a generation that SUCCEEDED, if it was not deleted since."""
         rows = await self._rows("find_artifact", artifact_id=artifact_id)
-        return _artifact(rows[0]) if rows else None
+        if not rows:
+            return None
+        is_public = rows[0]["visibility"] == "PUBLIC"
+        return replace(_artifact(rows[0]), is_public=is_public)
 
     async def find_artifacts(self, artifact_ids: Sequence[str]) -> dict[str, Artifact]:
         """Return those that generations which SUCCEEDED have, by id."""
@@ -117,6 +142,8 @@ def read_generation(row: DictRow) -> Generation:
         deadline_time=row["deadline_time"],
         stage=row["stage"],
         progress_percent=row["progress_percent"],
+        favourite=row["favourite"],
+        visibility=Visibility(row["visibility"]),
     )
 
 
@@ -133,6 +160,14 @@ def _expire_after_ms(row: DictRow) -> int | None:
 
 
 def _artifact(row: Mapping[str, Any]) -> Artifact:
+    delete_time = row["delete_time"]
+    if isinstance(delete_time, str):  # in a list, which comes as JSON
+        delete_time = datetime.fromisoformat(delete_time)
     return Artifact(
-        row["artifact_id"], row["object_key"], row["media_type"], row["size_bytes"], row["sha256"]
+        row["artifact_id"],
+        row["object_key"],
+        row["media_type"],
+        row["size_bytes"],
+        row["sha256"],
+        delete_time,
     )

@@ -32,6 +32,11 @@ CROSS JOIN LATERAL (
     FROM artifact WHERE artifact.generation_id = generation.generation_id
 ) AS made
 WHERE account = %(account)s AND (%(before)s = '' OR generation_id < %(before)s)
+  AND (%(kind)s = '' OR kind = %(kind)s) AND (%(state)s = '' OR state = %(state)s)
+  AND (%(model)s = '' OR model = %(model)s) AND (NOT %(favourites_only)s OR favourite)
+  AND (%(parent_id)s = '' OR parent_id = %(parent_id)s)
+  AND (%(start_ms)s = 0 OR create_time >= to_timestamp(%(start_ms)s / 1000.0))
+  AND (%(end_ms)s = 0 OR create_time < to_timestamp(%(end_ms)s / 1000.0))
 ORDER BY generation_id DESC LIMIT %(limit)s;
 
 -- name: cancel_generation
@@ -54,13 +59,25 @@ FROM unsettled
 WHERE generation_id = %(generation_id)s AND state IN ('QUEUED', 'RUNNING')
 RETURNING generation.*, '[]'::json AS artifacts;
 
+-- name: update_generation
+WITH changed AS (
+    UPDATE generation SET favourite = coalesce(%(favourite)s, favourite),
+                          visibility = coalesce(%(visibility)s, visibility)
+    WHERE generation_id = %(generation_id)s RETURNING *
+)
+SELECT changed.*, made.artifacts FROM changed
+CROSS JOIN LATERAL (
+    SELECT coalesce(json_agg(artifact ORDER BY position), '[]') AS artifacts
+    FROM artifact WHERE artifact.generation_id = changed.generation_id
+) AS made;
+
 -- name: find_artifact
-SELECT artifact.* FROM artifact JOIN generation USING (generation_id)
-WHERE artifact_id = %(artifact_id)s AND state = 'SUCCEEDED';
+SELECT artifact.*, visibility FROM artifact JOIN generation USING (generation_id)
+WHERE artifact_id = %(artifact_id)s AND state = 'SUCCEEDED' AND delete_time IS NULL;
 
 -- name: find_artifacts
 SELECT artifact.* FROM artifact JOIN generation USING (generation_id)
-WHERE artifact_id = ANY(%(artifact_ids)s) AND state = 'SUCCEEDED';
+WHERE artifact_id = ANY(%(artifact_ids)s) AND state = 'SUCCEEDED' AND delete_time IS NULL;
 
 -- name: count_open_generations
 SELECT count(*) FILTER (WHERE state = 'QUEUED') AS queued,

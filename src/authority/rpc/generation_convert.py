@@ -48,6 +48,8 @@ def generation_to_proto(generation: Generation) -> messages.Generation:
         parent_id=str(request["parent_id"]),
         stage=generation.stage,
         progress_percent=generation.progress_percent,
+        favourite=generation.favourite,
+        visibility=messages.Visibility.Value(f"VISIBILITY_{generation.visibility}"),
     )
     message.create_time.FromDatetime(generation.create_time)
     if generation.deadline_time is not None:
@@ -106,9 +108,12 @@ def _settings(settings: Settings) -> messages.Settings:
 
 
 def _artifact(artifact: Artifact) -> messages.Artifact:
-    return messages.Artifact(
+    message = messages.Artifact(
         artifact_id=artifact.artifact_id,
         media_type=artifact.media_type,
         size_bytes=artifact.size_bytes,
         sha256=artifact.sha256,
     )
+    if artifact.delete_time is not None:
+        message.delete_time.FromDatetime(artifact.delete_time)
+    return message

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from authority.domain.generations import GenerationFilter, GenerationState, Visibility
 from authority.domain.ids import is_owned_id, tenant_of
 from authority.rpc.generation_convert import KINDS, ROLES
 from authority.rpc.requests import Reader, enum_name
+from authority.usecases.artifact_urls import LIFE_SECONDS_DEFAULT, LIFE_SECONDS_MAX
 from authority.usecases.generations import Submission
 from authority.v1 import generation_service_pb2 as messages
+from generations.catalogue import MODEL_NAME_LENGTH_MAX
 from generations.models import Kind
 from generations.settings import Message, Priority, Role, Settings
 
@@ -28,13 +31,48 @@ def read_submission(reader: Reader, request: messages.SubmitGenerationRequest) -
         model=request.model,
         size=request.size,
         quality=request.quality,
-        # 0 is how the wire says that it was not set.
-        count=request.count or 1,
+        count=request.count,
         settings=_read_settings(reader, request.settings),
         priority=reader.word("priority", "PRIORITY", priority, Priority, Priority.NORMAL),
         expire_after_ms=_read_expire_after(reader, request),
         parent_id=_read_parent(reader, request.parent_id, account),
     )
+
+
+def read_filter(reader: Reader, request: messages.ListGenerationsRequest) -> GenerationFilter:
+    """Read which generations to list."""
+    state = enum_name(messages.GenerationState, request.state)
+    account = reader.account(request.account)
+    wanted = GenerationFilter(
+        account=account,
+        kind=read_kind(reader, request.kind) or "",
+        state=reader.word("state", "GENERATION_STATE", state, GenerationState, None)
+        if request.state
+        else "",
+        model=reader.text("model", request.model, MODEL_NAME_LENGTH_MAX),
+        favourites_only=request.favourites_only,
+        parent_id=_read_parent(reader, request.parent_id, account),
+        start_ms=reader.time("start_time", request),
+        end_ms=reader.time("end_time", request),
+    )
+    if wanted.end_ms and wanted.start_ms >= wanted.end_ms:
+        reader.wrong("end_time", "must be later than start_time")
+    return wanted
+
+
+def read_ttl_seconds(reader: Reader, request: messages.CreateArtifactUrlRequest) -> int:
+    """Read how long a URL is to last, in whole seconds."""
+    if not request.HasField("ttl"):
+        return LIFE_SECONDS_DEFAULT
+    if not 1 <= request.ttl.seconds <= LIFE_SECONDS_MAX:
+        reader.wrong("ttl", "must be from 1 second to 7 days")
+    return request.ttl.seconds
+
+
+def read_visibility(reader: Reader, number: messages.Visibility.ValueType) -> Visibility:
+    """Read a visibility."""
+    name = enum_name(messages.Visibility, number)
+    return reader.word("visibility", "VISIBILITY", name, Visibility, None)
 
 
 def read_kind(reader: Reader, number: int) -> Kind | None:

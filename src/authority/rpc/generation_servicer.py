@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import astuple
 from typing import Any
 
 import grpc
+from google.rpc import status_pb2
 
 from authority.domain.errors import InvalidRequest, NotFound, PaymasterError, Unavailable
 from authority.domain.ids import is_owned_id
@@ -16,9 +20,17 @@ from authority.rpc.generation_convert import (
     model_to_proto,
     style_to_proto,
 )
-from authority.rpc.generation_requests import read_kind, read_submission
+from authority.rpc.generation_requests import (
+    read_filter,
+    read_kind,
+    read_submission,
+    read_ttl_seconds,
+    read_visibility,
+)
+from authority.rpc.outcomes import outcome_of
 from authority.rpc.pages import make_page_token, read_page_token
 from authority.rpc.requests import Reader
+from authority.usecases.artifact_urls import ArtifactUrls
 from authority.usecases.generations import (
     GenerationContext,
     Submission,
@@ -27,6 +39,8 @@ from authority.usecases.generations import (
     get_generations,
     list_generations,
     submit,
+    update_generation,
+    watch_generation,
 )
 from authority.v1 import generation_service_pb2 as messages
 from authority.v1 import generation_service_pb2_grpc
@@ -34,7 +48,11 @@ from generations.artifacts import ArtifactMissing, ArtifactStore, StoreFailed
 from generations.styles import styles
 
 BATCH_MAX = 500
-CHUNK_BYTES_MAX = 256 * 1024
+SUBMISSIONS_MAX = 1_000
+# Each waits for a connection to Postgres in turn; more would only wait longer.
+_SUBMISSIONS_AT_ONCE = 8
+# They cost next to nothing while nothing changes.
+WATCHERS_MAX = 1_000
 _ARTIFACT = re.compile(r"(.+)/\d{1,3}")
 
 Call = grpc.aio.ServicerContext[Any, Any]
@@ -43,20 +61,44 @@ Call = grpc.aio.ServicerContext[Any, Any]
 class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
     """What submitters use. Errors are turned into statuses by rpc/interceptors.py."""
 
-    def __init__(self, context: GenerationContext, artifacts: ArtifactStore) -> None:
+    def __init__(
+        self,
+        context: GenerationContext,
+        artifacts: ArtifactStore,
+        urls: ArtifactUrls,
+        draining: asyncio.Event,
+    ) -> None:
         self._context = context
         self._artifacts = artifacts
+        self._urls = urls
+        self._draining = draining
+        self._watcher_count = 0
 
     async def SubmitGeneration(
         self, request: messages.SubmitGenerationRequest, context: Call
     ) -> messages.SubmitGenerationResponse:
         # A caller may leave halfway: the row is written at once, and should its job not be enqueued
         # any more, the workers' reconciler does it.
-        made = await submit(self._context, self._read_submission(request))
-        return messages.SubmitGenerationResponse(
-            generation=generation_to_proto(made.generation),
-            replayed=made.replayed,
-            warning=made.warning,
+        return await self._submit(request)
+
+    async def BatchSubmitGenerations(
+        self, request: messages.BatchSubmitGenerationsRequest, context: Call
+    ) -> messages.BatchSubmitGenerationsResponse:
+        count = len(request.requests)
+        if not 1 <= count <= SUBMISSIONS_MAX:
+            raise InvalidRequest.of(
+                "requests", f"must have 1 to {SUBMISSIONS_MAX} requests, not {count}"
+            )
+        places = asyncio.Semaphore(_SUBMISSIONS_AT_ONCE)
+
+        async def take_in(item: messages.SubmitGenerationRequest) -> object:
+            async with places:
+                return await outcome_of(self._submit, item)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(take_in(item)) for item in request.requests]
+        return messages.BatchSubmitGenerationsResponse(
+            results=[_submission_result(task.result()) for task in tasks]
         )
 
     async def GetGeneration(
@@ -67,6 +109,44 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         reader.finish()
         (found,) = await get_generations(self._context, [request.generation_id])
         return messages.GetGenerationResponse(generation=generation_to_proto(found))
+
+    async def WatchGeneration(
+        self, request: messages.WatchGenerationRequest, context: Call
+    ) -> AsyncIterator[messages.WatchGenerationResponse]:
+        reader = Reader()
+        _check_generation_id(reader, "generation_id", request.generation_id)
+        reader.finish()
+        if self._watcher_count >= WATCHERS_MAX:
+            raise Unavailable(
+                f"This process has {WATCHERS_MAX} watchers already; try again, or GetGeneration."
+            )
+        self._watcher_count += 1
+        try:
+            async with aclosing(
+                watch_generation(self._context, request.generation_id, self._draining)
+            ) as shown:
+                async for generation in shown:
+                    yield messages.WatchGenerationResponse(
+                        generation=generation_to_proto(generation)
+                    )
+        finally:
+            self._watcher_count -= 1
+
+    async def UpdateGeneration(
+        self, request: messages.UpdateGenerationRequest, context: Call
+    ) -> messages.UpdateGenerationResponse:
+        reader = Reader()
+        _check_generation_id(reader, "generation_id", request.generation_id)
+        mask = reader.mask(request.update_mask, ("favourite", "visibility"))
+        visibility = read_visibility(reader, request.visibility) if "visibility" in mask else None
+        reader.finish()
+        changed = await update_generation(
+            self._context,
+            request.generation_id,
+            favourite=request.favourite if "favourite" in mask else None,
+            visibility=visibility,
+        )
+        return messages.UpdateGenerationResponse(generation=generation_to_proto(changed))
 
     async def BatchGetGenerations(
         self, request: messages.BatchGetGenerationsRequest, context: Call
@@ -85,12 +165,12 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self, request: messages.ListGenerationsRequest, context: Call
     ) -> messages.ListGenerationsResponse:
         reader = Reader()
-        account = reader.account(request.account)
+        wanted = read_filter(reader, request)
         size = reader.page_size(request.page_size)
         reader.finish()
-        scope = ["generations", account]
+        scope = ["generations", *map(str, astuple(wanted))]
         (before,) = read_page_token(request.page_token, scope, [""])
-        rows = await list_generations(self._context, account, before, size + 1)
+        rows = await list_generations(self._context, wanted, before, size + 1)
         page = rows[:size]
         more = make_page_token(scope, [page[-1].generation_id]) if len(rows) > size else ""
         return messages.ListGenerationsResponse(
@@ -101,20 +181,30 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self, request: messages.DownloadArtifactRequest, context: Call
     ) -> AsyncIterator[messages.DownloadArtifactResponse]:
         reader = Reader()
-        named = _ARTIFACT.fullmatch(request.artifact_id)
-        if named is None or not is_owned_id(named[1]):
-            reader.wrong("artifact_id", "must be the id of an artifact that a generation has")
+        _check_artifact_id(reader, request.artifact_id)
         reader.finish()
         artifact = await get_artifact(self._context, request.artifact_id)
         try:
             async for piece in self._artifacts.get(artifact.object_key):
-                for start in range(0, len(piece), CHUNK_BYTES_MAX):
-                    chunk = piece[start : start + CHUNK_BYTES_MAX]
-                    yield messages.DownloadArtifactResponse(chunk=chunk)
+                yield messages.DownloadArtifactResponse(chunk=piece)
         except ArtifactMissing:
             raise NotFound("artifact", request.artifact_id) from None
         except StoreFailed as error:
             raise Unavailable(str(error)) from error
+
+    async def CreateArtifactUrl(
+        self, request: messages.CreateArtifactUrlRequest, context: Call
+    ) -> messages.CreateArtifactUrlResponse:
+        reader = Reader()
+        _check_artifact_id(reader, request.artifact_id)
+        seconds = read_ttl_seconds(reader, request)
+        reader.finish()
+        artifact = await get_artifact(self._context, request.artifact_id)
+        made = await self._urls.create(self._artifacts, artifact, seconds)
+        response = messages.CreateArtifactUrlResponse(url=made.url)
+        if made.expire_s is not None:
+            response.expire_time.FromSeconds(made.expire_s)
+        return response
 
     async def ListModels(
         self, request: messages.ListModelsRequest, context: Call
@@ -136,6 +226,16 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
     ) -> messages.ListStylesResponse:
         return messages.ListStylesResponse(styles=map(style_to_proto, styles().values()))
 
+    async def _submit(
+        self, request: messages.SubmitGenerationRequest
+    ) -> messages.SubmitGenerationResponse:
+        made = await submit(self._context, self._read_submission(request))
+        return messages.SubmitGenerationResponse(
+            generation=generation_to_proto(made.generation),
+            replayed=made.replayed,
+            warning=made.warning,
+        )
+
     def _read_submission(self, request: messages.SubmitGenerationRequest) -> Submission:
         reader = Reader()
         submission = read_submission(reader, request)
@@ -154,3 +254,16 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
 def _check_generation_id(reader: Reader, field: str, generation_id: str) -> None:
     if not is_owned_id(generation_id):
         reader.wrong(field, "must be the id that SubmitGeneration answered: `tenant/uuid`")
+
+
+def _check_artifact_id(reader: Reader, artifact_id: str) -> None:
+    named = _ARTIFACT.fullmatch(artifact_id)
+    if named is None or not is_owned_id(named[1]):
+        reader.wrong("artifact_id", "must be the id of an artifact that a generation has")
+
+
+def _submission_result(outcome: object) -> messages.SubmitGenerationResult:
+    if isinstance(outcome, status_pb2.Status):
+        return messages.SubmitGenerationResult(error=outcome)
+    assert isinstance(outcome, messages.SubmitGenerationResponse), outcome
+    return messages.SubmitGenerationResult(response=outcome)

@@ -6,8 +6,9 @@ between loses nothing: the workers' reconciler enqueues rows that no queue holds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
@@ -17,14 +18,18 @@ from authority.domain.errors import (
     ModelRetired,
     ModelUnpriced,
     NotFound,
+    Unavailable,
     Violation,
 )
 from authority.domain.generations import (
     Artifact,
     Generation,
+    GenerationFeed,
+    GenerationFilter,
     GenerationState,
     GenerationStore,
     Jobs,
+    Visibility,
 )
 from authority.domain.ids import tenant_of
 from authority.usecases.decide import new_id
@@ -34,12 +39,15 @@ from generations.catalogue import Catalogue, RetiredModel
 from generations.pricing import Unpriced
 from generations.settings import NO_SETTINGS, Priority, Settings
 
+_LOOK_SECONDS = 15.0
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationContext:
     """What these use cases work with, wired by `authority.bootstrap`."""
 
     generations: GenerationStore
+    feed: GenerationFeed
     jobs: Jobs
     policies: Policies
     catalogue: Catalogue
@@ -48,7 +56,7 @@ class GenerationContext:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a caller asks for; what is empty was not set."""
+    """What a caller asks for; what is empty or 0 was not set."""
 
     idempotency_key: str
     account: str
@@ -88,6 +96,7 @@ async def submit(context: GenerationContext, submission: Submission) -> Submitte
     """
     key = submission.idempotency_key
     tenant = tenant_of(submission.account)
+    submission = await _inherit(context, submission)
     first = await context.generations.find_by_key(tenant, key)
     # A model that was retired since its generation was taken in does not change what a replay is
     # told.
@@ -127,7 +136,7 @@ def check(
             model=submission.model,
             size=submission.size,
             quality=submission.quality,
-            count=submission.count,
+            count=submission.count or 1,
             settings=submission.settings,
             catalogue=context.catalogue,
             today=day,
@@ -140,6 +149,30 @@ def check(
         raise ModelUnpriced(
             str(error), model=error.model, substitute=error.substitute or ""
         ) from error
+
+
+async def _inherit(context: GenerationContext, submission: Submission) -> Submission:
+    """Take from the parent what is not set: the prompt, and all else where nothing else is set."""
+    if submission.prompt or not submission.parent_id:
+        return submission
+    parent = (await context.generations.find([submission.parent_id])).get(submission.parent_id)
+    if parent is None:
+        return submission  # which is refused as one that names no generation
+    request = parent.request
+    submission = replace(submission, prompt=str(request["prompt"]))
+    if (
+        submission.kind or submission.model or submission.size or submission.quality
+    ) or submission.settings != NO_SETTINGS:
+        return submission
+    return replace(
+        submission,
+        kind=str(request["kind"]),
+        model=str(request["model"]),
+        size=str(request["size"]),
+        quality=str(request["quality"]),
+        count=submission.count or int(request["count"]),
+        settings=Settings.decode(request["settings"]),
+    )
 
 
 async def _check_named(context: GenerationContext, submission: Submission) -> None:
@@ -177,14 +210,61 @@ async def get_generations(
 
 
 async def list_generations(
-    context: GenerationContext, account: str, before: str, limit: int
+    context: GenerationContext, wanted: GenerationFilter, before: str, limit: int
 ) -> list[Generation]:
     """Return a page of an account's generations, the latest first, of those older than `before`.
 
     Raises NotFound (the account) and Unavailable.
     """
-    await context.policies.of(account)
-    return await context.generations.list_by_account(account, before, limit)
+    await context.policies.of(wanted.account)
+    return await context.generations.list_generations(wanted, before, limit)
+
+
+async def update_generation(
+    context: GenerationContext,
+    generation_id: str,
+    *,
+    favourite: bool | None,
+    visibility: Visibility | None,
+) -> Generation:
+    """Change what is not None. Raises NotFound and Unavailable."""
+    found = await context.generations.update(
+        generation_id, favourite=favourite, visibility=visibility
+    )
+    if found is None:
+        raise NotFound("generation", generation_id)
+    return found
+
+
+async def watch_generation(
+    context: GenerationContext, generation_id: str, stop: asyncio.Event
+) -> AsyncGenerator[Generation]:
+    """Yield a generation now and at each change, until it is final.
+
+    Raises NotFound, and Unavailable also when it is to stop.
+    """
+    shown: Generation | None = None
+    with context.feed.watch(generation_id) as changed:
+        while shown is None or not shown.is_final:
+            changed.clear()
+            (found,) = await get_generations(context, [generation_id])
+            if found != shown:
+                shown = found
+                yield shown
+            else:
+                await _either(changed, stop)
+            if stop.is_set():
+                raise Unavailable("The authority is about to stop; watch another process.")
+
+
+async def _either(changed: asyncio.Event, stop: asyncio.Event) -> None:
+    """Wait for a change, or the end; look by oneself now and then, as a message may be lost."""
+    waits = [asyncio.create_task(changed.wait()), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(waits, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def cancel_generation(context: GenerationContext, generation_id: str) -> Generation:

@@ -64,6 +64,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. The catalogue has no price for the model at that size and quality; metadata `substitute` may name one that has."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 14
     """INTERNAL. A fault of Paymaster's own, which should never be seen; the outcome is unknown. Report it with the request id."""
+    ERROR_REASON_NO_WEB_ADDRESS: _ErrorReason.ValueType  # 16
+    """Artifacts are in a folder, and the authority has no web port to show them by; set AUTHORITY_WEB_PORT. Metadata: none."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every ErrorInfo.reason, with its status code and what to do. May grow."""
@@ -100,6 +102,8 @@ ERROR_REASON_UNPRICED: ErrorReason.ValueType  # 13
 """INVALID_ARGUMENT. The catalogue has no price for the model at that size and quality; metadata `substitute` may name one that has."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
 """INTERNAL. A fault of Paymaster's own, which should never be seen; the outcome is unknown. Report it with the request id."""
+ERROR_REASON_NO_WEB_ADDRESS: ErrorReason.ValueType  # 16
+"""Artifacts are in a folder, and the authority has no web port to show them by; set AUTHORITY_WEB_PORT. Metadata: none."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _DenialReason:

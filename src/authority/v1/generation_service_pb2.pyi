@@ -6,10 +6,12 @@ Generations: images, chat and video made by workers under a budget."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -140,6 +142,30 @@ GENERATION_STATE_DENIED: GenerationState.ValueType  # 5
 GENERATION_STATE_CANCELLED: GenerationState.ValueType  # 6
 """Called off before it was made."""
 Global___GenerationState: _TypeAlias = GenerationState  # noqa: Y015
+
+class _Visibility:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VisibilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Visibility.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VISIBILITY_UNSPECIFIED: _Visibility.ValueType  # 0
+    """Not set; on submit it means VISIBILITY_PRIVATE."""
+    VISIBILITY_PRIVATE: _Visibility.ValueType  # 1
+    """Callers of the tenant, and whoever was given a URL that has not ended."""
+    VISIBILITY_PUBLIC: _Visibility.ValueType  # 2
+    """Everybody who knows its URL."""
+
+class Visibility(_Visibility, metaclass=_VisibilityEnumTypeWrapper):
+    """Who may see what was made."""
+
+VISIBILITY_UNSPECIFIED: Visibility.ValueType  # 0
+"""Not set; on submit it means VISIBILITY_PRIVATE."""
+VISIBILITY_PRIVATE: Visibility.ValueType  # 1
+"""Callers of the tenant, and whoever was given a URL that has not ended."""
+VISIBILITY_PUBLIC: Visibility.ValueType  # 2
+"""Everybody who knows its URL."""
+Global___Visibility: _TypeAlias = Visibility  # noqa: Y015
 
 @_typing.final
 class ChatMessage(_message.Message):
@@ -290,6 +316,8 @@ class Generation(_message.Message):
     PARENT_ID_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    FAVOURITE_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """The id, such as `acme/0199a0b2-...`; the part before the slash is the tenant."""
     account: _builtins.str
@@ -336,6 +364,10 @@ class Generation(_message.Message):
     """What a running one has come to, as its provider calls it; may be empty."""
     progress_percent: _builtins.int
     """0 to 100 where its provider tells."""
+    favourite: _builtins.bool
+    """Whether it was marked as a favourite."""
+    visibility: Global___Visibility.ValueType
+    """Who may see what was made."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
         """What was made."""
@@ -387,10 +419,12 @@ class Generation(_message.Message):
         parent_id: _builtins.str = ...,
         stage: _builtins.str = ...,
         progress_percent: _builtins.int | None = ...,
+        favourite: _builtins.bool = ...,
+        visibility: Global___Visibility.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "progress_percent", b"progress_percent", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "account", b"account", "artifacts", b"artifacts", "attempt_count", b"attempt_count", "cached", b"cached", "cost", b"cost", "count", b"count", "create_time", b"create_time", "deadline_time", b"deadline_time", "downgraded", b"downgraded", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "generation_id", b"generation_id", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "progress_percent", b"progress_percent", "prompt", b"prompt", "provider", b"provider", "quality", b"quality", "requested_model", b"requested_model", "reservation_id", b"reservation_id", "saved", b"saved", "settings", b"settings", "size", b"size", "stage", b"stage", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "account", b"account", "artifacts", b"artifacts", "attempt_count", b"attempt_count", "cached", b"cached", "cost", b"cost", "count", b"count", "create_time", b"create_time", "deadline_time", b"deadline_time", "downgraded", b"downgraded", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "favourite", b"favourite", "generation_id", b"generation_id", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "progress_percent", b"progress_percent", "prompt", b"prompt", "provider", b"provider", "quality", b"quality", "requested_model", b"requested_model", "reservation_id", b"reservation_id", "saved", b"saved", "settings", b"settings", "size", b"size", "stage", b"stage", "state", b"state", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__progress_percent: _TypeAlias = _typing.Literal["progress_percent"]  # noqa: Y015
     _WhichOneofArgType__progress_percent: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent"]  # noqa: Y015
@@ -408,6 +442,7 @@ class Artifact(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
     artifact_id: _builtins.str
     """The id, to download it by."""
     media_type: _builtins.str
@@ -416,6 +451,10 @@ class Artifact(_message.Message):
     """How many bytes."""
     sha256: _builtins.str
     """SHA-256 of the bytes, in lower-case hexadecimal."""
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it can be had no more, as it was older than it is to be kept; not set if it can."""
+
     def __init__(
         self,
         *,
@@ -423,10 +462,11 @@ class Artifact(_message.Message):
         media_type: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         sha256: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_id", b"artifact_id", "media_type", b"media_type", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_id", b"artifact_id", "delete_time", b"delete_time", "media_type", b"media_type", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -457,7 +497,9 @@ class SubmitGenerationRequest(_message.Message):
     kind: Global___Kind.ValueType
     """What to make."""
     prompt: _builtins.str
-    """What it shall show: 1 to 32,000 characters, no control characters but line breaks and tabs."""
+    """What it shall show: 1 to 32,000 characters, no control characters but line breaks and tabs. With a parent_id it may be
+    empty, and is then that of the parent.
+    """
     model: _builtins.str
     """A model of the catalogue; if empty, the quality's default models are tried in order, downgrading where a soft cap says so."""
     size: _builtins.str
@@ -471,7 +513,9 @@ class SubmitGenerationRequest(_message.Message):
     priority: Global___Priority.ValueType
     """Which of those that wait comes first."""
     parent_id: _builtins.str
-    """A generation of the tenant that this one is made from anew, or a variation of."""
+    """A generation of the tenant that this one is made from anew, or is a variation or a print of. If prompt, kind, model, size,
+    quality, count and settings are not set either, they are all the parent's. The cache does not serve it.
+    """
     @_builtins.property
     def settings(self) -> Global___Settings:
         """Everything else that steers it."""
@@ -535,6 +579,192 @@ class SubmitGenerationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitGenerationResponse: _TypeAlias = SubmitGenerationResponse  # noqa: Y015
+
+@_typing.final
+class BatchSubmitGenerationsRequest(_message.Message):
+    """Generations to be taken in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmitGenerationRequest]:
+        """1 to 1,000 requests."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___SubmitGenerationRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSubmitGenerationsRequest: _TypeAlias = BatchSubmitGenerationsRequest  # noqa: Y015
+
+@_typing.final
+class BatchSubmitGenerationsResponse(_message.Message):
+    """What became of each, in the order of the requests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmitGenerationResult]:
+        """The results."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___SubmitGenerationResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSubmitGenerationsResponse: _TypeAlias = BatchSubmitGenerationsResponse  # noqa: Y015
+
+@_typing.final
+class SubmitGenerationResult(_message.Message):
+    """What became of one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___SubmitGenerationResponse:
+        """It was taken in."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """It was not; the status that SubmitGeneration would have answered."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___SubmitGenerationResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___SubmitGenerationResult: _TypeAlias = SubmitGenerationResult  # noqa: Y015
+
+@_typing.final
+class WatchGenerationRequest(_message.Message):
+    """Names a generation to watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    generation_id: _builtins.str
+    """The generation."""
+    def __init__(
+        self,
+        *,
+        generation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation_id", b"generation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchGenerationRequest: _TypeAlias = WatchGenerationRequest  # noqa: Y015
+
+@_typing.final
+class WatchGenerationResponse(_message.Message):
+    """A generation that is watched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def generation(self) -> Global___Generation:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        generation: Global___Generation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchGenerationResponse: _TypeAlias = WatchGenerationResponse  # noqa: Y015
+
+@_typing.final
+class UpdateGenerationRequest(_message.Message):
+    """Changes what is said about a generation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    FAVOURITE_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    generation_id: _builtins.str
+    """The generation."""
+    favourite: _builtins.bool
+    """Whether it is a favourite."""
+    visibility: Global___Visibility.ValueType
+    """Who may see what was made."""
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which of these to change: `favourite`, `visibility`."""
+
+    def __init__(
+        self,
+        *,
+        generation_id: _builtins.str = ...,
+        favourite: _builtins.bool = ...,
+        visibility: Global___Visibility.ValueType = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["favourite", b"favourite", "generation_id", b"generation_id", "update_mask", b"update_mask", "visibility", b"visibility"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateGenerationRequest: _TypeAlias = UpdateGenerationRequest  # noqa: Y015
+
+@_typing.final
+class UpdateGenerationResponse(_message.Message):
+    """The generation as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def generation(self) -> Global___Generation:
+        """The generation."""
+
+    def __init__(
+        self,
+        *,
+        generation: Global___Generation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateGenerationResponse: _TypeAlias = UpdateGenerationResponse  # noqa: Y015
 
 @_typing.final
 class GetGenerationRequest(_message.Message):
@@ -639,22 +869,54 @@ class ListGenerationsRequest(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    FAVOURITES_ONLY_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The account."""
     page_size: _builtins.int
     """At most this many; 50 if 0, never more than 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
+    kind: Global___Kind.ValueType
+    """Only this kind."""
+    state: Global___GenerationState.ValueType
+    """Only those in this state."""
+    model: _builtins.str
+    """Only those that this model has made."""
+    favourites_only: _builtins.bool
+    """Only favourites."""
+    parent_id: _builtins.str
+    """Only those made anew or varied from this one."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those submitted at this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those submitted before this time."""
+
     def __init__(
         self,
         *,
         account: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        kind: Global___Kind.ValueType = ...,
+        state: Global___GenerationState.ValueType = ...,
+        model: _builtins.str = ...,
+        favourites_only: _builtins.bool = ...,
+        parent_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "end_time", b"end_time", "favourites_only", b"favourites_only", "kind", b"kind", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "parent_id", b"parent_id", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -731,6 +993,62 @@ class DownloadArtifactResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DownloadArtifactResponse: _TypeAlias = DownloadArtifactResponse  # noqa: Y015
+
+@_typing.final
+class CreateArtifactUrlRequest(_message.Message):
+    """Asks for a URL."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_ID_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    artifact_id: _builtins.str
+    """The artifact."""
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """For how long: 1 second to 7 days; 1 hour if not set. What is public has a URL that does not end."""
+
+    def __init__(
+        self,
+        *,
+        artifact_id: _builtins.str = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_id", b"artifact_id", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateArtifactUrlRequest: _TypeAlias = CreateArtifactUrlRequest  # noqa: Y015
+
+@_typing.final
+class CreateArtifactUrlResponse(_message.Message):
+    """The URL."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Whoever has it may read the artifact: it is a secret of its own."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends; not set if it does not."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateArtifactUrlResponse: _TypeAlias = CreateArtifactUrlResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

@@ -40,6 +40,11 @@ class GenerationServiceStub(object):
                 request_serializer=authority_dot_v1_dot_generation__service__pb2.SubmitGenerationRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_generation__service__pb2.SubmitGenerationResponse.FromString,
                 _registered_method=True)
+        self.BatchSubmitGenerations = channel.unary_unary(
+                '/authority.v1.GenerationService/BatchSubmitGenerations',
+                request_serializer=authority_dot_v1_dot_generation__service__pb2.BatchSubmitGenerationsRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_generation__service__pb2.BatchSubmitGenerationsResponse.FromString,
+                _registered_method=True)
         self.GetGeneration = channel.unary_unary(
                 '/authority.v1.GenerationService/GetGeneration',
                 request_serializer=authority_dot_v1_dot_generation__service__pb2.GetGenerationRequest.SerializeToString,
@@ -50,6 +55,16 @@ class GenerationServiceStub(object):
                 request_serializer=authority_dot_v1_dot_generation__service__pb2.BatchGetGenerationsRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_generation__service__pb2.BatchGetGenerationsResponse.FromString,
                 _registered_method=True)
+        self.WatchGeneration = channel.unary_stream(
+                '/authority.v1.GenerationService/WatchGeneration',
+                request_serializer=authority_dot_v1_dot_generation__service__pb2.WatchGenerationRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_generation__service__pb2.WatchGenerationResponse.FromString,
+                _registered_method=True)
+        self.UpdateGeneration = channel.unary_unary(
+                '/authority.v1.GenerationService/UpdateGeneration',
+                request_serializer=authority_dot_v1_dot_generation__service__pb2.UpdateGenerationRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_generation__service__pb2.UpdateGenerationResponse.FromString,
+                _registered_method=True)
         self.ListGenerations = channel.unary_unary(
                 '/authority.v1.GenerationService/ListGenerations',
                 request_serializer=authority_dot_v1_dot_generation__service__pb2.ListGenerationsRequest.SerializeToString,
@@ -59,6 +74,11 @@ class GenerationServiceStub(object):
                 '/authority.v1.GenerationService/DownloadArtifact',
                 request_serializer=authority_dot_v1_dot_generation__service__pb2.DownloadArtifactRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_generation__service__pb2.DownloadArtifactResponse.FromString,
+                _registered_method=True)
+        self.CreateArtifactUrl = channel.unary_unary(
+                '/authority.v1.GenerationService/CreateArtifactUrl',
+                request_serializer=authority_dot_v1_dot_generation__service__pb2.CreateArtifactUrlRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_generation__service__pb2.CreateArtifactUrlResponse.FromString,
                 _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/authority.v1.GenerationService/ListModels',
@@ -84,6 +104,14 @@ class GenerationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchSubmitGenerations(self, request, context):
+        """Takes up to 1,000 generations in; each has its own key, and its own answer or error.
+        Reasons: INVALID_FIELD, UNAVAILABLE, and in the results those of SubmitGeneration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetGeneration(self, request, context):
         """Reads one generation. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
@@ -98,6 +126,22 @@ class GenerationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchGeneration(self, request, context):
+        """Streams a generation as it is now, and again whenever its state or its progress changes; ends with its final state.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateGeneration(self, request, context):
+        """Marks a generation as a favourite, which is kept for as long as it is one, or shows what was made to everybody.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListGenerations(self, request, context):
         """Lists the generations of an account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
@@ -107,6 +151,14 @@ class GenerationServiceServicer(object):
 
     def DownloadArtifact(self, request, context):
         """Streams the bytes of an artifact. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateArtifactUrl(self, request, context):
+        """Makes a URL by which a browser can show an artifact: one that ends, or for what is public one that does not.
+        Reasons: INVALID_FIELD, NOT_FOUND, NO_WEB_ADDRESS, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +186,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     request_deserializer=authority_dot_v1_dot_generation__service__pb2.SubmitGenerationRequest.FromString,
                     response_serializer=authority_dot_v1_dot_generation__service__pb2.SubmitGenerationResponse.SerializeToString,
             ),
+            'BatchSubmitGenerations': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSubmitGenerations,
+                    request_deserializer=authority_dot_v1_dot_generation__service__pb2.BatchSubmitGenerationsRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_generation__service__pb2.BatchSubmitGenerationsResponse.SerializeToString,
+            ),
             'GetGeneration': grpc.unary_unary_rpc_method_handler(
                     servicer.GetGeneration,
                     request_deserializer=authority_dot_v1_dot_generation__service__pb2.GetGenerationRequest.FromString,
@@ -144,6 +201,16 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     request_deserializer=authority_dot_v1_dot_generation__service__pb2.BatchGetGenerationsRequest.FromString,
                     response_serializer=authority_dot_v1_dot_generation__service__pb2.BatchGetGenerationsResponse.SerializeToString,
             ),
+            'WatchGeneration': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchGeneration,
+                    request_deserializer=authority_dot_v1_dot_generation__service__pb2.WatchGenerationRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_generation__service__pb2.WatchGenerationResponse.SerializeToString,
+            ),
+            'UpdateGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateGeneration,
+                    request_deserializer=authority_dot_v1_dot_generation__service__pb2.UpdateGenerationRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_generation__service__pb2.UpdateGenerationResponse.SerializeToString,
+            ),
             'ListGenerations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListGenerations,
                     request_deserializer=authority_dot_v1_dot_generation__service__pb2.ListGenerationsRequest.FromString,
@@ -153,6 +220,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.DownloadArtifact,
                     request_deserializer=authority_dot_v1_dot_generation__service__pb2.DownloadArtifactRequest.FromString,
                     response_serializer=authority_dot_v1_dot_generation__service__pb2.DownloadArtifactResponse.SerializeToString,
+            ),
+            'CreateArtifactUrl': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateArtifactUrl,
+                    request_deserializer=authority_dot_v1_dot_generation__service__pb2.CreateArtifactUrlRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_generation__service__pb2.CreateArtifactUrlResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -193,6 +265,33 @@ class GenerationService(object):
             '/authority.v1.GenerationService/SubmitGeneration',
             authority_dot_v1_dot_generation__service__pb2.SubmitGenerationRequest.SerializeToString,
             authority_dot_v1_dot_generation__service__pb2.SubmitGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSubmitGenerations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.GenerationService/BatchSubmitGenerations',
+            authority_dot_v1_dot_generation__service__pb2.BatchSubmitGenerationsRequest.SerializeToString,
+            authority_dot_v1_dot_generation__service__pb2.BatchSubmitGenerationsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -258,6 +357,60 @@ class GenerationService(object):
             _registered_method=True)
 
     @staticmethod
+    def WatchGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/authority.v1.GenerationService/WatchGeneration',
+            authority_dot_v1_dot_generation__service__pb2.WatchGenerationRequest.SerializeToString,
+            authority_dot_v1_dot_generation__service__pb2.WatchGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.GenerationService/UpdateGeneration',
+            authority_dot_v1_dot_generation__service__pb2.UpdateGenerationRequest.SerializeToString,
+            authority_dot_v1_dot_generation__service__pb2.UpdateGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListGenerations(request,
             target,
             options=(),
@@ -301,6 +454,33 @@ class GenerationService(object):
             '/authority.v1.GenerationService/DownloadArtifact',
             authority_dot_v1_dot_generation__service__pb2.DownloadArtifactRequest.SerializeToString,
             authority_dot_v1_dot_generation__service__pb2.DownloadArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateArtifactUrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.GenerationService/CreateArtifactUrl',
+            authority_dot_v1_dot_generation__service__pb2.CreateArtifactUrlRequest.SerializeToString,
+            authority_dot_v1_dot_generation__service__pb2.CreateArtifactUrlResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,14 +37,30 @@ class GenerationServiceStub:
     """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here.
     Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
     """
+    BatchSubmitGenerations: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.BatchSubmitGenerationsRequest, _generation_service_pb2.BatchSubmitGenerationsResponse]
+    """Takes up to 1,000 generations in; each has its own key, and its own answer or error.
+    Reasons: INVALID_FIELD, UNAVAILABLE, and in the results those of SubmitGeneration.
+    """
     GetGeneration: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.GetGenerationRequest, _generation_service_pb2.GetGenerationResponse]
     """Reads one generation. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     BatchGetGenerations: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.BatchGetGenerationsRequest, _generation_service_pb2.BatchGetGenerationsResponse]
     """Reads up to 500 generations at once, in the order asked for. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    WatchGeneration: _grpc.UnaryStreamMultiCallable[_generation_service_pb2.WatchGenerationRequest, _generation_service_pb2.WatchGenerationResponse]
+    """Streams a generation as it is now, and again whenever its state or its progress changes; ends with its final state.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
+    UpdateGeneration: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.UpdateGenerationRequest, _generation_service_pb2.UpdateGenerationResponse]
+    """Marks a generation as a favourite, which is kept for as long as it is one, or shows what was made to everybody.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     ListGenerations: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListGenerationsRequest, _generation_service_pb2.ListGenerationsResponse]
     """Lists the generations of an account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     DownloadArtifact: _grpc.UnaryStreamMultiCallable[_generation_service_pb2.DownloadArtifactRequest, _generation_service_pb2.DownloadArtifactResponse]
     """Streams the bytes of an artifact. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    CreateArtifactUrl: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.CreateArtifactUrlRequest, _generation_service_pb2.CreateArtifactUrlResponse]
+    """Makes a URL by which a browser can show an artifact: one that ends, or for what is public one that does not.
+    Reasons: INVALID_FIELD, NOT_FOUND, NO_WEB_ADDRESS, UNAVAILABLE.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListModelsRequest, _generation_service_pb2.ListModelsResponse]
     """Lists the models of the price catalogue with their status. Reasons: INVALID_FIELD."""
     ListStyles: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListStylesRequest, _generation_service_pb2.ListStylesResponse]
@@ -59,14 +75,30 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here.
     Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
     """
+    BatchSubmitGenerations: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.BatchSubmitGenerationsRequest, _generation_service_pb2.BatchSubmitGenerationsResponse]  # type: ignore[assignment]
+    """Takes up to 1,000 generations in; each has its own key, and its own answer or error.
+    Reasons: INVALID_FIELD, UNAVAILABLE, and in the results those of SubmitGeneration.
+    """
     GetGeneration: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.GetGenerationRequest, _generation_service_pb2.GetGenerationResponse]  # type: ignore[assignment]
     """Reads one generation. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     BatchGetGenerations: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.BatchGetGenerationsRequest, _generation_service_pb2.BatchGetGenerationsResponse]  # type: ignore[assignment]
     """Reads up to 500 generations at once, in the order asked for. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    WatchGeneration: _aio.UnaryStreamMultiCallable[_generation_service_pb2.WatchGenerationRequest, _generation_service_pb2.WatchGenerationResponse]  # type: ignore[assignment]
+    """Streams a generation as it is now, and again whenever its state or its progress changes; ends with its final state.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
+    UpdateGeneration: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.UpdateGenerationRequest, _generation_service_pb2.UpdateGenerationResponse]  # type: ignore[assignment]
+    """Marks a generation as a favourite, which is kept for as long as it is one, or shows what was made to everybody.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     ListGenerations: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListGenerationsRequest, _generation_service_pb2.ListGenerationsResponse]  # type: ignore[assignment]
     """Lists the generations of an account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     DownloadArtifact: _aio.UnaryStreamMultiCallable[_generation_service_pb2.DownloadArtifactRequest, _generation_service_pb2.DownloadArtifactResponse]  # type: ignore[assignment]
     """Streams the bytes of an artifact. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    CreateArtifactUrl: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.CreateArtifactUrlRequest, _generation_service_pb2.CreateArtifactUrlResponse]  # type: ignore[assignment]
+    """Makes a URL by which a browser can show an artifact: one that ends, or for what is public one that does not.
+    Reasons: INVALID_FIELD, NOT_FOUND, NO_WEB_ADDRESS, UNAVAILABLE.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListModelsRequest, _generation_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models of the price catalogue with their status. Reasons: INVALID_FIELD."""
     ListStyles: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListStylesRequest, _generation_service_pb2.ListStylesResponse]  # type: ignore[assignment]
@@ -86,6 +118,16 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def BatchSubmitGenerations(
+        self,
+        request: _generation_service_pb2.BatchSubmitGenerationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_service_pb2.BatchSubmitGenerationsResponse, _abc.Awaitable[_generation_service_pb2.BatchSubmitGenerationsResponse]]:
+        """Takes up to 1,000 generations in; each has its own key, and its own answer or error.
+        Reasons: INVALID_FIELD, UNAVAILABLE, and in the results those of SubmitGeneration.
+        """
+
+    @_abc_1.abstractmethod
     def GetGeneration(
         self,
         request: _generation_service_pb2.GetGenerationRequest,
@@ -102,6 +144,26 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads up to 500 generations at once, in the order asked for. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
 
     @_abc_1.abstractmethod
+    def WatchGeneration(
+        self,
+        request: _generation_service_pb2.WatchGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_generation_service_pb2.WatchGenerationResponse], _abc.AsyncIterator[_generation_service_pb2.WatchGenerationResponse]]:
+        """Streams a generation as it is now, and again whenever its state or its progress changes; ends with its final state.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateGeneration(
+        self,
+        request: _generation_service_pb2.UpdateGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_service_pb2.UpdateGenerationResponse, _abc.Awaitable[_generation_service_pb2.UpdateGenerationResponse]]:
+        """Marks a generation as a favourite, which is kept for as long as it is one, or shows what was made to everybody.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
     def ListGenerations(
         self,
         request: _generation_service_pb2.ListGenerationsRequest,
@@ -116,6 +178,16 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_generation_service_pb2.DownloadArtifactResponse], _abc.AsyncIterator[_generation_service_pb2.DownloadArtifactResponse]]:
         """Streams the bytes of an artifact. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def CreateArtifactUrl(
+        self,
+        request: _generation_service_pb2.CreateArtifactUrlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_service_pb2.CreateArtifactUrlResponse, _abc.Awaitable[_generation_service_pb2.CreateArtifactUrlResponse]]:
+        """Makes a URL by which a browser can show an artifact: one that ends, or for what is public one that does not.
+        Reasons: INVALID_FIELD, NOT_FOUND, NO_WEB_ADDRESS, UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def ListModels(

@@ -13,7 +13,7 @@ from workers.providers.base import ProducedFile
 PIXELS_MAX = 16_777_216
 
 # The formats that are looked for, which keeps Pillow's rarer readers away from foreign bytes.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _OUTPUT_FORMATS = ("png", "webp", "jpeg")
 
 
@@ -27,7 +27,7 @@ def read_picture(content: bytes) -> ProducedFile:
     The pixels are not decoded.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
             media_type, (width, height) = image.get_format_mimetype(), image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise NotAPicture("it is no PNG, JPEG, WebP or GIF") from None
@@ -42,7 +42,7 @@ def convert_picture(content: bytes, output_format: str) -> bytes:
     """
     if output_format not in ("", *_OUTPUT_FORMATS):
         raise ValueError(f"there is no format {output_format[:40]!r}")
-    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+    with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
         if output_format.upper() in ("", image.format):
             return content
         file = io.BytesIO()

@@ -1,0 +1,173 @@
+"""Artifacts for browsers: signed URLs, public ones, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from authority.bootstrap import StartError, running_authority
+from authority.usecases.artifact_urls import ArtifactUrls
+from generating import insert_artifact
+from support import eventually
+
+IMAGE = b"an image"
+HOUR = 3_600
+
+
+@pytest.fixture
+async def running(start_authority, authority_settings):
+    """An authority that serves artifacts by HTTP."""
+    settings = authority_settings.model_copy(update={"web_port": 0})
+    return (await start_authority(settings))[0]
+
+
+@pytest.fixture
+async def browser(running):
+    """Somebody who has nothing but URLs."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.web_port}") as client:
+        yield client
+
+
+@pytest.fixture
+def urls(running, authority_settings):
+    """What makes URLs, as every process with the same root token does."""
+    token = authority_settings.token.get_secret_value()
+    return ArtifactUrls(
+        token, f"http://127.0.0.1:{running.web_port}", running.core.context.clock.now_ms
+    )
+
+
+@pytest.fixture
+async def artifact(ledger_url, authority_settings):
+    """The id of an artifact of `acme`."""
+    return await insert_artifact(ledger_url, authority_settings.artifacts)
+
+
+async def execute(ledger_url, statement):
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute(statement)
+
+
+async def test_a_signed_url_gives_the_file_as_it_is(browser, urls, artifact):
+    answer = await browser.get(urls.signed(artifact, HOUR).url)
+    assert (answer.status_code, answer.content) == (200, IMAGE)
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["etag"] == f'"{hashlib.sha256(IMAGE).hexdigest()}"'
+    assert answer.headers["cache-control"] == "private"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+async def test_a_signed_url_ends_at_its_second(running, browser, urls, artifact):
+    url, expire_s = urls.signed(artifact, 2)
+    clock = running.core.context.clock
+    assert 0 <= expire_s - clock.now_ms() // 1000 <= 2
+    assert (await browser.get(url)).status_code == 200
+
+    async def has_ended():
+        return (await browser.get(url)).status_code == 403
+
+    await eventually(has_ended)
+    assert clock.now_ms() >= expire_s * 1000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda url: re.sub(r"expires=(\d+)", lambda found: f"expires={int(found[1]) + 1}", url),
+        lambda url: url[:-1] + ("0" if url[-1] != "0" else "1"),
+        lambda url: url.replace("/0?", "/1?"),
+        lambda url: url.partition("&")[0],
+        lambda url: re.sub(r"expires=\d+", "expires=never", url),
+        lambda url: re.sub(r"expires=\d+", f"expires={'9' * 400}", url),
+        lambda url: re.sub(r"signature=.*", "signature=%C3%A9", url),
+    ],
+    ids=["longer", "forged", "of another", "half", "no number", "huge", "no hex"],
+)
+async def test_a_url_that_is_not_ours_is_refused(browser, urls, artifact, change):
+    answer = await browser.get(change(urls.signed(artifact, HOUR).url))
+    assert answer.status_code == 403
+    assert IMAGE not in answer.content
+
+
+async def test_a_url_of_another_root_token_is_refused(browser, running, artifact):
+    theirs = ArtifactUrls("another token" * 4, str(browser.base_url), lambda: 0)
+    assert (await browser.get(theirs.signed(artifact, HOUR).url)).status_code == 403
+
+
+async def test_only_what_is_public_needs_no_signature(browser, urls, artifact, ledger_url):
+    url = urls.public(artifact).url
+    assert (await browser.get(url)).status_code == 404
+    await execute(ledger_url, "UPDATE generation SET visibility = 'PUBLIC'")
+    answer = await browser.get(url)
+    assert (answer.content, answer.headers["cache-control"]) == (IMAGE, "public, max-age=300")
+    await execute(ledger_url, "UPDATE artifact SET delete_time = now()")
+    assert (await browser.get(url)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content", "told"),
+    [
+        ("bytes=0-1", 206, b"an", "bytes 0-1/8"),
+        ("bytes=3-", 206, b"image", "bytes 3-7/8"),
+        ("bytes=-5", 206, b"image", "bytes 3-7/8"),
+        ("bytes=-500", 206, IMAGE, "bytes 0-7/8"),
+        ("bytes=3-500", 206, b"image", "bytes 3-7/8"),
+        ("bytes=8-", 416, b"", "bytes */8"),
+        ("bytes=5-3", 416, b"", "bytes */8"),
+        ("bytes=0-1,3-4", 200, IMAGE, None),
+        ("bytes=-", 200, IMAGE, None),
+        ("lines=1-2", 200, IMAGE, None),
+    ],
+)
+async def test_a_player_may_ask_for_a_part(browser, urls, artifact, asked, status, content, told):
+    url = urls.signed(artifact, HOUR).url
+    answer = await browser.get(url, headers={"Range": asked})
+    assert (answer.status_code, answer.content) == (status, content)
+    assert answer.headers.get("content-range") == told
+
+
+async def test_what_a_browser_has_already_is_not_sent_again(browser, urls, artifact):
+    url = urls.signed(artifact, HOUR).url
+    head = await browser.head(url)
+    assert (head.headers["content-length"], head.content) == ("8", b"")
+    again = await browser.get(url, headers={"If-None-Match": head.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/artifacts/acme/x/0", "/artifacts/acme/..%2f..%2fetc/0", "/artifacts/a%00/b/0"],
+)
+async def test_what_is_not_there_is_not_found(browser, path):
+    assert (await browser.get(path)).status_code == 404
+
+
+async def test_nothing_is_changed_by_http(browser, urls, artifact):
+    assert (await browser.delete(urls.signed(artifact, HOUR).url)).status_code == 405
+
+
+async def test_a_file_that_is_lost_is_not_found(browser, urls, artifact, authority_settings):
+    url = urls.signed(artifact, HOUR).url
+    (found,) = (path for path in _files(authority_settings.artifacts))
+    found.unlink()
+    assert (await browser.get(url)).status_code == 404
+
+
+def _files(folder):
+    return [path for path in Path(folder).rglob("*") if path.is_file()]
+
+
+async def test_a_port_in_use_is_told(authority_settings):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = authority_settings.model_copy(update={"web_port": port})
+        with pytest.raises(StartError, match=f"AUTHORITY_WEB_PORT: .*{port}"):
+            async with running_authority(settings):
+                pass

@@ -27,13 +27,17 @@ from authority.hotstate.store import HotStore, connect
 from authority.ledger.api_keys import PostgresApiKeys
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool, wait_for_postgres
+from authority.ledger.dead_letters import PostgresDeadLetters
 from authority.ledger.feed import PostgresFeed
 from authority.ledger.generations import PostgresGenerations
 from authority.ledger.history import PostgresHistory
+from authority.ledger.jobs import PostgresJobs
 from authority.ledger.journal import Journal
 from authority.ledger.migrate import pending
 from authority.ledger.store import LedgerStore
 from authority.queue.jobs import QueuedJobs
+from authority.queue.levers import QueueLevers
+from authority.queue.reading import QueueReader
 from authority.recovery.audit import Auditor, Report
 from authority.recovery.epoch import Epochs
 from authority.recovery.outbox import Outbox
@@ -45,6 +49,7 @@ from authority.rpc.budget_servicer import BudgetServicer
 from authority.rpc.generation_servicer import GenerationServicer
 from authority.rpc.intake import Intake
 from authority.rpc.operations import Operations
+from authority.rpc.queue_servicer import QueueServicer
 from authority.rpc.server import RpcServer
 from authority.rpc.shield import Shield
 from authority.rpc.tls import BadCertificate, TlsFiles
@@ -56,11 +61,13 @@ from authority.usecases.generations import GenerationContext
 from authority.usecases.locate import Locator
 from authority.usecases.past import Past
 from authority.usecases.policies import Policies
+from authority.usecases.queues import QueueContext
 from authority.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
     budget_service_pb2_grpc,
     generation_service_pb2_grpc,
+    queue_service_pb2_grpc,
 )
 from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
@@ -280,6 +287,8 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
             makes = GenerationServicer(core.generations, artifacts, web.urls, draining)
             generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
+            queues = QueueServicer(_queue_context(core), shield)
+            queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queues, server)
 
         server = RpcServer(
             credentials=credentials,
@@ -303,6 +312,20 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             await shield.drain()
             for task in tasks:
                 await _cancelled(task)
+
+
+def _queue_context(core: Core) -> QueueContext:
+    def now() -> datetime:
+        return datetime.fromtimestamp(core.context.clock.now_ms() / 1000, UTC)
+
+    return QueueContext(
+        PostgresJobs(core.database),
+        QueueReader(core.jobs),
+        QueueLevers(core.jobs),
+        PostgresDeadLetters(core.database),
+        core.generations,
+        now,
+    )
 
 
 class _Web(NamedTuple):

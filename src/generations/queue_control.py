@@ -61,13 +61,21 @@ def account_subject(account: str) -> str:
     return f"{_ACCOUNT}{account}"
 
 
+def load_key(subject: str, part: str) -> str:
+    """Return the key of a part of what workers count of a provider or an account.
+
+    `held` and `waiting` are sorted sets of generations, `breaker` is a hash: see workers/limits.
+    """
+    return f"paymaster:limit:{subject}:{part}"
+
+
 async def pause(redis: Redis, target: str) -> bool:
     """Take nothing more from a queue, or ask nothing more of a provider; what runs, ends.
 
     `target` is a kind such as `image`, `all` for every queue, or `provider:openai`. Returns False
     if it is paused already. Raises ValueError for another target, and redis errors.
     """
-    field = _target(target)
+    field = pause_target(target)
     seconds, micros = await redis.time()
     since_ms = int(seconds) * 1000 + int(micros) // 1000
     return bool(await cast("Any", redis.hsetnx(PAUSED_KEY, field, str(since_ms))))
@@ -79,7 +87,7 @@ async def resume(redis: Redis, target: str) -> bool:
     A queue that is paused by its name stays so when `all` is resumed. Raises ValueError and redis
     errors.
     """
-    return bool(await cast("Any", redis.hdel(PAUSED_KEY, _target(target))))
+    return bool(await cast("Any", redis.hdel(PAUSED_KEY, pause_target(target))))
 
 
 async def paused(redis: Redis) -> dict[str, datetime]:
@@ -100,12 +108,14 @@ async def set_limit(redis: Redis, limit: Limit) -> None:
     """Let a limit hold in place of the workers' settings. Raises ValueError and redis errors."""
     if not 0 <= limit.value <= LIMIT_MAX:
         raise ValueError(f"A limit is 0, which is none, to {LIMIT_MAX}; not {limit.value}.")
-    await cast("Any", redis.hset(LIMITS_KEY, _field(limit.subject, limit.name), str(limit.value)))
+    await cast(
+        "Any", redis.hset(LIMITS_KEY, limit_field(limit.subject, limit.name), str(limit.value))
+    )
 
 
 async def unset_limit(redis: Redis, subject: str, name: LimitName) -> bool:
     """Let the workers' settings hold again; False if they do. Raises ValueError, redis errors."""
-    return bool(await cast("Any", redis.hdel(LIMITS_KEY, _field(subject, name))))
+    return bool(await cast("Any", redis.hdel(LIMITS_KEY, limit_field(subject, name))))
 
 
 async def limits(redis: Redis) -> list[Limit]:
@@ -117,7 +127,8 @@ async def limits(redis: Redis) -> list[Limit]:
     return found
 
 
-def _target(target: str) -> str:
+def pause_target(target: str) -> str:
+    """Return what `pause` takes, checked. Raises ValueError."""
     if target == ALL:
         return target
     if target.startswith(_PROVIDER):
@@ -130,7 +141,8 @@ def _target(target: str) -> str:
         ) from None
 
 
-def _field(subject: str, name: LimitName) -> str:
+def limit_field(subject: str, name: LimitName) -> str:
+    """Return a limit's field in the hash of limits. Raises ValueError."""
     if subject.startswith(_PROVIDER):
         return f"{provider_subject(subject.removeprefix(_PROVIDER))}.{name}"
     if subject.startswith(_ACCOUNT) and name is LimitName.CONCURRENCY:

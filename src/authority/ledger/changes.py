@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -18,8 +19,14 @@ _FILE = "changes.sql"
 
 async def write_change(connection: AsyncConnection[DictRow], change: Change) -> None:
     """Write a change in the transaction that makes it."""
-    row = {name: [value] for name, value in change_row(change).items()}
-    await connection.execute(statements(_FILE)["insert_changes"], row)
+    await write_changes(connection, [change])
+
+
+async def write_changes(connection: AsyncConnection[DictRow], changes: Sequence[Change]) -> None:
+    """Write one or more changes in the transaction that makes them."""
+    rows = [change_row(change) for change in changes]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    await connection.execute(statements(_FILE)["insert_changes"], columns)
 
 
 async def list_changes(

@@ -34,7 +34,7 @@ class QueuedJobs:
         generation_id = generation.generation_id
         try:
             async with asyncio.timeout(_ENQUEUE_SECONDS):
-                pool = await self._opened()
+                pool = await self.opened()
                 kind = Kind(str(generation.request["kind"]))
                 priority = Priority(generation.request.get("priority", Priority.NORMAL))
                 number = generation.requeue_number
@@ -49,7 +49,7 @@ class QueuedJobs:
         """Return the last beat of every worker alive; none if the queue can't be reached."""
         try:
             async with asyncio.timeout(_READ_SECONDS):
-                return await read_beats(await self._opened())
+                return await read_beats(await self.opened())
         except (RedisError, OSError):
             return []
 
@@ -58,7 +58,8 @@ class QueuedJobs:
         if self._pool is not None:
             await self._pool.aclose(close_connection_pool=True)
 
-    async def _opened(self) -> ArqRedis:
+    async def opened(self) -> ArqRedis:
+        """Return the pool. Raises redis errors."""
         async with self._opening:
             if self._pool is None:
                 self._pool = await open_pool(self._redis_url)

@@ -75,6 +75,23 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "ListModels": _ANY,
         "ListStyles": _ANY,
     },
+    "QueueService": {
+        "ListQueues": _READ,
+        "ListJobs": _READ,
+        "GetJob": _READ,
+        "RetryJobs": _ADMIN,
+        "DiscardJobs": _ADMIN,
+        "CancelJobs": _ADMIN,
+        "PromoteJobs": _ADMIN,
+        "RequeueJobs": _ADMIN,
+        "PauseQueue": _ADMIN,
+        "ResumeQueue": _ADMIN,
+        "ListLimits": _READ,
+        "SetLimit": _ADMIN,
+        "UnsetLimit": _ADMIN,
+        "ListWorkers": _READ,
+        "Diagnose": _READ,
+    },
 }
 # The same by the path of a call.
 SCOPES = {
@@ -88,9 +105,18 @@ SCOPES = {
 CHECKED_BY_ITEM = {"/authority.v1.BudgetService/Apply"}
 
 # What these answer or do is of no tenant, so that they are not for callers that are bound to one.
+# Whoever promotes a job lets those of others wait.
+_PLATFORM_METHODS = {
+    "AdminService": ("CreatePlan", "GetStatus", "Rebuild", "UpdatePlan"),
+    "QueueService": (
+        *("ListQueues", "PromoteJobs", "PauseQueue", "ResumeQueue", "ListLimits", "SetLimit"),
+        *("UnsetLimit", "ListWorkers", "Diagnose"),
+    ),
+}
 PLATFORM_ONLY = frozenset(
-    f"/authority.v1.AdminService/{method}"
-    for method in ("CreatePlan", "GetStatus", "Rebuild", "UpdatePlan")
+    f"/authority.v1.{service}/{method}"
+    for service, methods in _PLATFORM_METHODS.items()
+    for method in methods
 )
 
 # The string fields of requests whose value begins with the tenant that it belongs to. The one field

@@ -15,13 +15,21 @@ from grpc_reflection.v1alpha import reflection
 from authority.rpc.interceptors import Calls
 from authority.rpc.tls import TlsFiles, is_loopback, server_credentials
 from authority.usecases.credentials import Credentials
-from authority.v1 import admin_service_pb2, budget_service_pb2, generation_service_pb2
+from authority.v1 import (
+    admin_service_pb2,
+    budget_service_pb2,
+    generation_service_pb2,
+    queue_service_pb2,
+)
 
 _MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
 _SERVICES = tuple(
     service.full_name
-    for module in (budget_service_pb2, admin_service_pb2, generation_service_pb2)
+    for module in (
+        *(budget_service_pb2, admin_service_pb2, generation_service_pb2),
+        queue_service_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 

@@ -21,6 +21,7 @@ from generations.queue_control import (
     LIMITS_KEY,
     PAUSED_KEY,
     account_subject,
+    load_key,
     provider_subject,
 )
 from workers.limits.policy import LimitSettings
@@ -214,11 +215,11 @@ class Limits:
 
 
 def _provider_key(provider: str, part: str) -> str:
-    return f"paymaster:limit:{provider_subject(provider)}:{part}"
+    return load_key(provider_subject(provider), part)
 
 
 def _account_key(account: str, part: str) -> str:
-    return f"paymaster:limit:{account_subject(account)}:{part}"
+    return load_key(account_subject(account), part)
 
 
 def _text(value: bytes | str) -> str:

@@ -108,9 +108,8 @@ async def set_limit(redis: Redis, limit: Limit) -> None:
     """Let a limit hold in place of the workers' settings. Raises ValueError and redis errors."""
     if not 0 <= limit.value <= LIMIT_MAX:
         raise ValueError(f"A limit is 0, which is none, to {LIMIT_MAX}; not {limit.value}.")
-    await cast(
-        "Any", redis.hset(LIMITS_KEY, limit_field(limit.subject, limit.name), str(limit.value))
-    )
+    field = limit_field(limit.subject, limit.name)
+    await cast("Any", redis.hset(LIMITS_KEY, field, str(limit.value)))
 
 
 async def unset_limit(redis: Redis, subject: str, name: LimitName) -> bool:

@@ -67,9 +67,7 @@ def read_selection(reader: Reader, selection: messages.JobSelection, tenant: str
     for index, generation_id in enumerate(ids[:JOBS_MAX]):
         read_generation_id(reader, generation_id, f"selection.generation_ids[{index}]")
         if tenant and not generation_id.startswith(f"{tenant}/"):
-            reader.wrong(
-                f"selection.generation_ids[{index}]", "must be of the tenant that is named"
-            )
+            reader.wrong(f"selection.generation_ids[{index}]", "must be of the tenant named")
     if bool(ids) == selection.HasField("filter"):
         reader.wrong(
             "selection", "must have ids or a filter; a filter with nothing set means every job"
@@ -107,7 +105,7 @@ def read_limit_name(reader: Reader, subject: str, name: str, path: str = "") -> 
     except ValueError:
         reader.wrong(
             f"{path}subject",
-            "must be `provider:NAME`, or for concurrency `account:ID`, or `account:*` for all others",
+            "must be `provider:NAME`, or for concurrency `account:ID` or `account:*`",
         )
     else:
         _, _, account = subject.partition("account:")

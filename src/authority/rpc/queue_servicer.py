@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
@@ -54,13 +54,13 @@ from authority.v1 import queue_service_pb2_grpc
 Call = grpc.aio.ServicerContext[Any, Any]
 
 
-class _JobsRequest(Protocol):
-    """What the requests to change jobs have in common."""
-
-    selection: messages.JobSelection
-    tenant: str
-    dry_run: bool
-    reason: str
+_JobsRequest = (
+    messages.RetryJobsRequest
+    | messages.DiscardJobsRequest
+    | messages.CancelJobsRequest
+    | messages.PromoteJobsRequest
+    | messages.RequeueJobsRequest
+)
 
 
 class QueueServicer(queue_service_pb2_grpc.QueueServiceServicer):

@@ -66,13 +66,7 @@ async def diagnose(context: QueueContext) -> list[Finding]:
         pauses=sorted(await context.view.pauses()),
         alive=frozenset(beat.worker for beat in beats),
         dead_reasons=await context.jobs.dead_reasons(),
-        worked_on=frozenset(
-            kind
-            for beat in beats
-            if not beat.stopping
-            for kind, count in beat.slots.items()
-            if count
-        ),
+        worked_on=frozenset(kind for beat in beats if not beat.stopping for kind in beat.slots),
         overdue=[
             queue.kind
             for queue in queues

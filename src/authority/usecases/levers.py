@@ -84,18 +84,14 @@ async def pause(context: QueueContext, target: str, cause: Cause) -> tuple[datet
     Raises InvalidRequest and Unavailable.
     """
     if target not in await context.view.pauses():
-        await context.jobs.record(
-            [
-                _change(
-                    context,
-                    "PauseQueue",
-                    "queue",
-                    target,
-                    cause,
-                    {"paused": False},
-                    {"paused": True},
-                )
-            ]
+        await _record(
+            context,
+            "PauseQueue",
+            "queue",
+            target,
+            cause,
+            {"paused": False},
+            {"paused": True},
         )
     changed = await context.levers.pause(target)
     return (await context.view.pauses()).get(target, context.now()), changed
@@ -105,12 +101,8 @@ async def resume(context: QueueContext, target: str, cause: Cause) -> bool:
     """Undo a pause; False if there is none. Raises InvalidRequest and Unavailable."""
     if target not in await context.view.pauses():
         return False
-    await context.jobs.record(
-        [
-            _change(
-                context, "ResumeQueue", "queue", target, cause, {"paused": True}, {"paused": False}
-            )
-        ]
+    await _record(
+        context, "ResumeQueue", "queue", target, cause, {"paused": True}, {"paused": False}
     )
     return await context.levers.resume(target)
 

@@ -28,6 +28,7 @@ MODULES = (
     "plan_calls",
     "admin_client",
     "generation_client",
+    "queue_client",
 )
 
 HEADER = "# Generated from clients/{name}.py by tools/sync_client.py; edit that one.\n"
@@ -41,6 +42,7 @@ NAMES = {
     "AuthorityClient": "SyncAuthorityClient",
     "AdminClient": "SyncAdminClient",
     "GenerationClient": "SyncGenerationClient",
+    "QueueClient": "SyncQueueClient",
     "OperationCalls": "SyncOperationCalls",
     "GrantCalls": "SyncGrantCalls",
     "LedgerCalls": "SyncLedgerCalls",

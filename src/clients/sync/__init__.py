@@ -5,5 +5,6 @@ from __future__ import annotations
 from clients.sync.admin_client import SyncAdminClient
 from clients.sync.authority_client import SyncAuthorityClient
 from clients.sync.generation_client import SyncGenerationClient
+from clients.sync.queue_client import SyncQueueClient
 
-__all__ = ["SyncAdminClient", "SyncAuthorityClient", "SyncGenerationClient"]
+__all__ = ["SyncAdminClient", "SyncAuthorityClient", "SyncGenerationClient", "SyncQueueClient"]

@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 import grpc
 
-from clients import AdminClient, AuthorityClient, GenerationClient, tls_from_environment
+from clients import (
+    AdminClient,
+    AuthorityClient,
+    GenerationClient,
+    QueueClient,
+    tls_from_environment,
+)
 from clients.errors import Unavailable
 from paymaster.cli.exits import CommandFailed, ExitCode
 from paymaster.stack.state import default_data_directory, read_state
@@ -37,6 +43,7 @@ class Connection(NamedTuple):
     authority: AuthorityClient
     admin: AdminClient
     generations: GenerationClient
+    queues: QueueClient
 
 
 def find_endpoint(data_dir: Path | None) -> Endpoint:
@@ -74,8 +81,11 @@ async def connect(
         GenerationClient(
             address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
         ) as generations,
+        QueueClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as queues,
     ):
-        yield Connection(authority, admin, generations)
+        yield Connection(authority, admin, generations, queues)
 
 
 @asynccontextmanager

@@ -7,11 +7,19 @@ from typing import Any
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from authority.v1 import admin_service_pb2, budget_service_pb2, generation_service_pb2
+from authority.v1 import (
+    admin_service_pb2,
+    budget_service_pb2,
+    generation_service_pb2,
+    queue_service_pb2,
+)
 
 METHODS = {
     method.input_type: method
-    for module in (admin_service_pb2, budget_service_pb2, generation_service_pb2)
+    for module in (
+        *(admin_service_pb2, budget_service_pb2, generation_service_pb2),
+        queue_service_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

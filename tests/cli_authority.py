@@ -13,11 +13,19 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from authority.v1 import admin_service_pb2, budget_service_pb2, generation_service_pb2
+from authority.v1 import (
+    admin_service_pb2,
+    budget_service_pb2,
+    generation_service_pb2,
+    queue_service_pb2,
+)
 
 _METHODS = {
     f"/{service.full_name}/{method.name}": method
-    for module in (admin_service_pb2, budget_service_pb2, generation_service_pb2)
+    for module in (
+        *(admin_service_pb2, budget_service_pb2, generation_service_pb2),
+        queue_service_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

@@ -22,6 +22,7 @@ from authority.v1 import (
     admin_service_pb2,
     budget_service_pb2,
     generation_service_pb2,
+    queue_service_pb2,
     resources_pb2,
 )
 from fuzzing.names import Names
@@ -91,6 +92,9 @@ class Valid:
             "quality": lambda: choice.choice(["premium", "standard"]),
             "plan": lambda: self._names.pick("plan"),
             "generation_ids": lambda: self._names.pick("generation_id"),
+            "provider": lambda: choice.choice(["openai", "sandbox"]),
+            "subject": lambda: "provider:fuzzed",
+            "target": lambda: choice.choice(["image", "video", "all", "provider:fuzzed"]),
         }
 
     def key(self) -> str:
@@ -151,6 +155,12 @@ class Valid:
                 made.ttl.seconds = self._choice.randint(1, _HOUR)
             case generation_service_pb2.SubmitGenerationRequest():
                 self._steer(made)
+            case queue_service_pb2.JobSelection():
+                made.ClearField(self._choice.choice(["generation_ids", "filter"]))
+                if not made.generation_ids:
+                    made.filter.SetInParent()
+            case queue_service_pb2.Limit() | queue_service_pb2.UnsetLimitRequest():
+                made.subject, made.name = "provider:fuzzed", "concurrency"
             case generation_service_pb2.ListGenerationsRequest():
                 made.ClearField("start_time")
             case admin_service_pb2.ApiKey():

@@ -15,6 +15,7 @@ from clients import (
     generation_types,
     key_types,
     ledger_types,
+    queue_types,
     sync,
     types,
 )
@@ -23,6 +24,7 @@ PAIRS = [
     (clients.AuthorityClient, sync.SyncAuthorityClient),
     (clients.AdminClient, sync.SyncAdminClient),
     (clients.GenerationClient, sync.SyncGenerationClient),
+    (clients.QueueClient, sync.SyncQueueClient),
 ]
 
 
@@ -36,7 +38,7 @@ def test_all_that_is_listed_exists_once():
     "module",
     [
         *(balance_types, budget_requests, change_types, errors),
-        *(generation_types, key_types, ledger_types, types),
+        *(generation_types, key_types, ledger_types, queue_types, types),
     ],
 )
 def test_every_type_and_error_is_offered(module):

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("funded")
 async def test_an_answer_that_is_not_waited_for_any_longer_was_asked_for_once(
     generations, make_worker, emulator, spent, attempts
 ):
-    await make_worker(OPENAI_SECONDS_MAX="1").start()
+    await make_worker(WORKERS_OPENAI_SECONDS_MAX="1").start()
     await emulator.order("openai", "hang", step="accept")
     made = await generations.make(**OPENAI)
     assert (state(made), made.attempt_count) == ("SUCCEEDED", 2)

@@ -27,6 +27,7 @@ from workers.waking import Waker
 from workers.worker import BudgetWorker
 
 _RENEWALS_PER_LEASE = 4
+_CANCEL_AGAIN_S = 1.0
 
 log = structlog.get_logger("workers")
 
@@ -70,9 +71,7 @@ class WorkerProcess:
             for loop in loops:
                 loop.result()
         finally:
-            for task in [*loops, *upkeep]:
-                task.cancel()
-            await asyncio.wait([*loops, *upkeep])
+            await _end({*loops, *upkeep})
             with suppress(RedisError, OSError):
                 await end_beats(self.redis, self._name)
 
@@ -107,6 +106,14 @@ class WorkerProcess:
     @property
     def _name(self) -> str:
         return worker_name(socket.gethostname(), os.getpid())
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they end: a statement that is cancelled may say so by another error."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S)
 
 
 async def repeat(seconds: float, action: Callable[[], Awaitable[object]]) -> None:

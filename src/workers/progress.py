@@ -30,6 +30,7 @@ class Progress:
         self._latest: tuple[str, int | None] = ("", None)
         self._news = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self._is_over = False
 
     def __call__(self, stage: str, percent: int | None) -> None:
         """Take what the provider says."""
@@ -46,6 +47,8 @@ class Progress:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._writer is not None, "it was entered"
+        # A statement that is cancelled may say so by an error of its own, which ends nothing.
+        self._is_over = True
         self._writer.cancel()
         with suppress(asyncio.CancelledError):
             await self._writer
@@ -58,4 +61,6 @@ class Progress:
                 await self._write(*self._latest)
             except Exception as error:  # noqa: BLE001  # No fault of this may end the work.
                 log.warning("progress_unwritten", reason=type(error).__name__)
+            if self._is_over:
+                return
             await asyncio.sleep(self._interval_s)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime
 from importlib.resources import files
 from signal import Signals
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import structlog
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
+from arq.utils import timestamp_ms
 from arq.worker import Retry, Worker, func
 from redis.exceptions import RedisError
 
@@ -72,12 +74,21 @@ class BudgetWorker(Worker):
         lease_s: float,
         completion_wait_s: int,
     ) -> None:
-        async def run_generation(ctx: dict[Any, Any], *ids: Any, **_: Any) -> None:  # noqa: ARG001
+        async def run_generation(ctx: dict[Any, Any], *ids: Any, **_: Any) -> None:
             (generation_id,) = ids
+            start_s = self.loop.time()
             again_s = await run(generation_id)
             if again_s is not None:
                 self.loop.call_later(again_s + WAKE_LATE_S, self.wake)
                 raise Retry(defer=again_s)
+            log.info(
+                "job_ended",
+                kind=str(kind),
+                generation_id=generation_id,
+                runs=ctx["job_try"],
+                ran_s=round(self.loop.time() - start_s, 3),
+                since_enqueued_s=round((timestamp_ms() - _ms(ctx["enqueue_time"])) / 1000, 3),
+            )
 
         super().__init__(
             [func(run_generation, name=FUNCTION_NAME)],
@@ -200,3 +211,7 @@ class BudgetWorker(Worker):
     def _give_slot_back(self, _task: asyncio.Task[Any]) -> None:
         self.job_counter -= 1
         self.wake()
+
+
+def _ms(time: datetime) -> float:
+    return time.timestamp() * 1000

@@ -71,6 +71,7 @@ class LimitSettings(BaseSettings):
     )
 
     def of_provider(self, provider: str) -> ProviderLimits:
-        """Return the limits of a provider."""
-        default = ProviderLimits(concurrency=self.provider_concurrency)
-        return self.provider_limits.get(provider, default)
+        """Return the limits of a provider. The sandbox has none: it is the worker itself."""
+        if provider in self.provider_limits:
+            return self.provider_limits[provider]
+        return ProviderLimits(concurrency=0 if provider == "sandbox" else self.provider_concurrency)

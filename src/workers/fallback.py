@@ -9,7 +9,7 @@ from enum import Enum
 from generations.catalogue import Catalogue
 from workers.options import NoOption, priced_options
 from workers.providers.facts import unknown_outcome
-from workers.rows import Claim
+from workers.rows import Attempt, Claim
 
 # No time helps these: the provider needs an operator, or has the model no more.
 LASTING = frozenset({"auth_or_billing", "model_gone"})
@@ -63,6 +63,10 @@ def _lasting(claim: Claim) -> set[str]:
         and (
             attempt.failure.reason in LASTING
             # It may have the job: submitted again, it would do the work twice.
-            or (attempt.presumed_spent and unknown_outcome(attempt.option.provider) == "resume")
+            or (attempt.presumed_spent and _has_jobs(claim, attempt))
         )
     }
+
+
+def _has_jobs(claim: Claim, attempt: Attempt) -> bool:
+    return unknown_outcome(attempt.option.provider, claim.request.kind) == "resume"

@@ -86,7 +86,8 @@ def failure_of(claim: Claim, attempt: Attempt, error: ProviderError, turn: Turn)
     if wait_s is None:
         wait_s = 2.0 ** (attempt.number - claim.forgiven_count)
     again = error.retryable
-    if error.dispatched == "unknown" and unknown_outcome(error.provider) == "resume":
+    has_jobs = unknown_outcome(error.provider, claim.request.kind) == "resume"
+    if error.dispatched == "unknown" and has_jobs:
         # It may have the job: submitted again, it would do the work twice.
         again = False
     short = again and error.reason in PASSING and wait_s <= SHORT_S_MAX
@@ -108,7 +109,7 @@ def failure_of(claim: Claim, attempt: Attempt, error: ProviderError, turn: Turn)
 def outcome_of_dead(claim: Claim, attempt: Attempt) -> Failure:
     """Return the failure of a call whose worker ended, and which nobody can be asked about."""
     message = "The worker ended during the call, which is presumed to have been made."
-    once = unknown_outcome(attempt.option.provider) == "resume"
+    once = unknown_outcome(attempt.option.provider, claim.request.kind) == "resume"
     failure = Failure("outcome_unknown", message, None if once else 0.0)
     return _limited(claim, attempt, failure, paid=True)
 

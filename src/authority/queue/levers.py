@@ -29,13 +29,10 @@ class QueueLevers:
         self._jobs = jobs
 
     async def put_first(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Move jobs to the front of their queues, in the order given; enqueue what is missing."""
+        """Move jobs that are in their queues to the front, in the order given."""
         by_kind: dict[str, list[Mapping[str, Any]]] = {}
         for row in rows:
             by_kind.setdefault(row["kind"], []).append(row)
-        for row in rows:
-            # Nothing happens if it is there.
-            await self._enqueue(row)
         async with self._redis() as redis:
             for kind, group in by_kind.items():
                 queue = queue_name(kind)

@@ -49,7 +49,8 @@ class _Seen(NamedTuple):
 async def diagnose(context: QueueContext) -> list[Finding]:
     """Return what is wrong, the most urgent first. Raises Unavailable."""
     survey = await context.view.survey()
-    queues, beats = await list_queues(context), await context.view.beats()
+    standing = await read_standing(context)
+    queues, beats = await list_queues(context, standing), await context.view.beats()
     names = [name for group in survey.members.values() for name in group]
     strays: list[str] = []
     for start in range(0, len(names), _PAGE):
@@ -59,7 +60,7 @@ async def diagnose(context: QueueContext) -> list[Finding]:
     now = context.now()
     seen = _Seen(
         queues=queues,
-        jobs=(await read_standing(context)).jobs,
+        jobs=standing.jobs,
         survey=survey,
         strays=strays,
         loads=await provider_loads(context),
@@ -139,13 +140,14 @@ def _of_jobs(seen: _Seen) -> Iterator[Finding]:
 
 def _of_redis(seen: _Seen) -> Iterator[Finding]:
     survey = seen.survey
+    strays = set(seen.strays)
     yield from _finding(
         "job_data_gone",
-        Severity.ERROR,
-        survey.gone,
+        Severity.WARNING,
+        [name for name in survey.gone if name not in strays],
         "These entries of the queues have lost what they hold.",
-        "Enqueue them anew: paymaster queues requeue ID. What is of no open generation goes when a"
-        " worker takes it.",
+        "Nothing, while a worker runs: it drops them, and the generations are enqueued anew. Or"
+        " now: paymaster queues requeue ID, without what follows the colon.",
     )
     yield from _finding(
         "pickle",

@@ -186,7 +186,7 @@ _CHANGES = {
     Lever.RETRY: _Change(frozenset({JobState.DEAD}), _retry),
     Lever.DISCARD: _Change(frozenset({JobState.DEAD}), _discard),
     Lever.CANCEL: _Change(OPEN_STATES, _cancel),
-    Lever.PROMOTE: _Change(frozenset({JobState.READY, JobState.DEFERRED, JobState.LOST}), _promote),
+    Lever.PROMOTE: _Change(frozenset({JobState.READY, JobState.DEFERRED}), _promote),
     Lever.REQUEUE: _Change(OPEN_STATES - {JobState.RUNNING}, _requeue),
 }
 _AFTER: dict[Lever, dict[str, Any]] = {

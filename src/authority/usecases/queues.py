@@ -129,7 +129,7 @@ class Levers(Protocol):
     """What operators change in Redis. Every method raises Unavailable; repeating is safe."""
 
     async def put_first(self, rows: Sequence[Any]) -> None:
-        """Move jobs to the front of their queues; enqueue what is missing."""
+        """Move jobs that are in their queues to the front, in the order given."""
         ...
 
     async def replace(self, rows: Sequence[Any]) -> None:
@@ -179,9 +179,9 @@ class Moment(NamedTuple):
     alive: frozenset[str]
 
 
-async def list_queues(context: QueueContext) -> list[QueueState]:
-    """Return the queues of all kinds. Raises Unavailable."""
-    standing = await read_standing(context)
+async def list_queues(context: QueueContext, standing: Standing | None = None) -> list[QueueState]:
+    """Return the queues of all kinds; `standing` is read if it is not given. Raises Unavailable."""
+    standing = standing or await read_standing(context)
     figures = await context.jobs.figures()
     pauses, beats = await context.view.pauses(), await context.view.beats()
     return [_queue(kind, standing, figures, pauses, beats) for kind in map(str, Kind)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 
 import pytest
@@ -26,8 +25,8 @@ async def submitted(generations, prompt="a lighthouse", **fields):
 async def test_the_figures_are_those_of_a_recount_while_all_moves(
     generations, make_worker, emulator, queues, stores, stubs
 ):
-    await emulator.order("openai", "slow", seconds=1.0, times=None)
     await emulator.order("openai", "refused", match="bad", times=None)
+    await emulator.order("openai", "latency", seconds=1.0, times=None)
     worker = make_worker(WORKERS_IMAGE_SLOTS="2")
     names = [
         await submitted(generations, f"{'bad' if at % 4 == 0 else 'good'} {at}", **OPENAI)
@@ -98,18 +97,21 @@ async def test_a_paused_queue_waits_and_a_promoted_job_is_first(
 async def test_dead_letters_are_seen_retried_and_paid_once(
     generations, worker, emulator, queues, spent, attempts
 ):
-    await emulator.order("openai", "refused", times=2)
+    # Each is tried five times.
+    await emulator.order("openai", "rate_limited", seconds=0, times=10)
     names = [await submitted(generations, f"try {at}", **OPENAI) for at in range(2)]
     for name in names:
         assert state(await generations.ended(name)) == "FAILED"
-    dead = JobFilter(state=JobState.DEAD, error_reason="content_refused")
+    dead = JobFilter(state=JobState.DEAD, error_reason="rate_limited")
     listed = [job async for job in queues.list_jobs(dead)]
     assert {job.generation_id for job in listed} == set(names)
     assert {job.provider for job in listed} == {"openai"}
-    (attempt,) = (await queues.get_job(names[0])).attempts
-    assert attempt.error_class
-    assert attempt.error_body
-    assert attempt.charged == 0
+    tried = (await queues.get_job(names[0])).attempts
+    assert len(tried) == 5
+    for attempt in tried:
+        assert attempt.error_class == "RateLimited"
+        assert attempt.error_body
+        assert attempt.charged == 0
     assert (await queues.list_queues()).queues[0].dead_count == 2
     made = await queues.retry_jobs(dead, reason="the provider has changed its mind")
     assert set(made.generation_ids) == set(names)
@@ -119,16 +121,16 @@ async def test_dead_letters_are_seen_retried_and_paid_once(
         return all(state(item) == "SUCCEEDED" for item in found) and found
 
     found = await eventually(succeeded, 20)
-    assert [item.attempt_count for item in found] == [2, 2]
+    assert [item.attempt_count for item in found] == [6, 6]
     assert await spent() == sum(item.cost for item in found) > 0
     assert (await queues.list_queues()).queues[0].dead_count == 0
-    assert len((await queues.get_job(names[0])).attempts) == 2
+    assert len((await queues.get_job(names[0])).attempts) == 6
 
 
 async def test_the_jobs_of_a_killed_worker_are_orphaned_until_another_takes_them(
     generations, make_worker, emulator, queues, stores, spent
 ):
-    await emulator.order("openai", "slow", seconds=30.0)
+    await emulator.order("openai", "latency", seconds=30.0)
     worker = make_worker()
     await worker.start()
     name = await submitted(generations, **OPENAI)
@@ -136,7 +138,13 @@ async def test_the_jobs_of_a_killed_worker_are_orphaned_until_another_takes_them
     async def found():
         return (await queues.get_job(name)).job.state
 
-    await eventually(lambda: _is(found, JobState.RUNNING), 20)
+    async def asked():
+        detail = await queues.get_job(name)
+        return detail.job.state is JobState.RUNNING and [
+            attempt for attempt in detail.attempts if attempt.state == "DISPATCHED"
+        ]
+
+    await eventually(asked, 20)
     await worker.send(signal.SIGKILL)
     await eventually(lambda: _is(found, JobState.ORPHANED), 20)
     assert counts_of(await queues.list_queues()) == await stores.recount()
@@ -169,10 +177,10 @@ async def test_a_job_whose_data_is_gone_is_made_all_the_same(
 async def test_many_jobs_are_cancelled_at_once_while_workers_are_at_work(
     generations, make_worker, emulator, queues, stores, spent
 ):
-    await emulator.order("openai", "slow", seconds=2.0, times=None)
+    await emulator.order("openai", "latency", seconds=2.0, times=None)
     await make_worker(WORKERS_IMAGE_SLOTS="2").start()
     names = [await submitted(generations, f"{at}", **OPENAI) for at in range(30)]
-    await asyncio.sleep(0)
+
     made = await queues.cancel_jobs(JobFilter(kind=Kind.IMAGE), reason="a mistake")
     assert len(made.generation_ids) >= 28
     ended = [await generations.ended(name, 60) for name in names]

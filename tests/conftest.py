@@ -29,7 +29,14 @@ from buckets import Bucket, make_bucket, s3_server
 from hot_servers import ClusterNode, HotServer, check_program, described
 from support import eventually
 
-pytest_plugins = ["authorities", "processes", "generating", "pipelines", "recounting"]
+pytest_plugins = [
+    "authorities",
+    "processes",
+    "generating",
+    "pipelines",
+    "recounting",
+    "jobs_by_hand",
+]
 
 _TESTS = Path(__file__).parent
 _VALKEY_DATABASES = 16

@@ -8,11 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from authority.v1 import generation_service_pb2 as messages
 from authority.v1 import queue_service_pb2
 from calls import send
 from clients import (
-    BreakerState,
     InvalidRequest,
     JobFilter,
     JobState,
@@ -22,90 +20,10 @@ from clients import (
     QueueClient,
     Severity,
 )
+from jobs_by_hand import SECRET
 from keys import make_key, with_key
-from recounting import counts_of, percentile, write_beat
+from recounting import counts_of, percentile
 from refusals import refused
-
-IMAGE = {"size": "1024x1024"}
-CHAT = {"kind": messages.KIND_CHAT}
-SECRET = "the prompt that nobody is to see"
-
-
-@pytest.fixture
-async def acme(stubs):
-    """An account, and one of another tenant."""
-    await stubs.account("acme")
-    await stubs.account("acme/alice")
-    await stubs.account("globex")
-
-
-@pytest.fixture
-def submit(acme, generations):
-    """A function that submits; it returns the id."""
-
-    async def submitted(account="acme", **fields):
-        made = await generations.submit(account, prompt=SECRET, **fields)
-        return made.generation.generation_id
-
-    return submitted
-
-
-@pytest.fixture
-async def every_state(submit, stores):
-    """Jobs in every state, by their state, and entries of none."""
-    made = {
-        "ready": [await submit(), await submit(priority=messages.PRIORITY_BATCH)],
-        "deferred": [await submit("acme/alice")],
-        "running": [await submit(), await submit("globex"), await submit(**CHAT)],
-        "orphaned": [await submit(), await submit(**CHAT)],
-        "lost": [await submit()],
-        "dead": [await submit(), await submit("acme/alice", **CHAT)],
-        "ended": [await submit(), await submit(), await submit(), await submit()],
-    }
-    async with stores.redis() as redis:
-        await write_beat(redis)
-        ((seconds, _),) = [await redis.time()]
-        for name in made["deferred"]:
-            await redis.zadd("paymaster:queue:image", {f"{name}:0": (seconds + 600) * 1000})
-        await redis.zrem("paymaster:queue:image", f"{made['lost'][0]}:0")
-        await redis.set(f"arq:in-progress:{made['running'][1]}:0", "host:1:a-uuid 7", px=60_000)
-        await redis.set(f"arq:in-progress:{made['orphaned'][0]}:0", "host:9:a-uuid 7", px=60_000)
-        # Old names, and one of nothing.
-        await redis.zadd("paymaster:queue:image", {f"{made['ready'][0]}:9": 1, "nothing:0": 2})
-        for name in made["dead"]:
-            await redis.zrem("paymaster:queue:image", f"{name}:0")
-    owner = "'host:9:another-uuid'"
-    running = {"state": "'RUNNING'", "lease_owner": owner, "start_time": "now()"}
-    for place, until in (("running", "+"), ("orphaned", "-")):
-        for name in (made[place][0], made[place][-1])[place == "orphaned" :]:
-            await stores.set(
-                name, lease_until=f"now() {until} interval '1 minute'", **running, attempt_count="1"
-            )
-    for name in made["dead"]:
-        await stores.set(
-            name,
-            state="'FAILED'",
-            end_time="now() - interval '1 hour'",
-            dead_time="now() - interval '1 hour'",
-            error_reason="'unavailable'",
-            attempt_count="1",
-        )
-        await stores.rows(
-            "INSERT INTO generation_attempt (generation_id, attempt, state, options, provider,"
-            " model, error_reason, error_class, error_body, estimate_micros, charged_micros,"
-            " request_id) VALUES (%s, 1, 'RELEASED', '[]', 'openai', 'gpt-image-2', 'unavailable',"
-            " 'ProviderUnavailable', '{\"status\": 503}', 40000, 0, 'req_1')",
-            name,
-        )
-    for at, name in enumerate(made["ended"]):
-        await stores.set(
-            name,
-            state="'FAILED'" if at == 0 else "'SUCCEEDED'",
-            start_time=f"create_time + interval '{at + 1} seconds'",
-            end_time=f"create_time + interval '{3 * at + 3} seconds'",
-            favourite="true" if at == 1 else "false",
-        )
-    return made
 
 
 async def test_the_figures_are_those_of_a_recount(every_state, queues, stores):
@@ -213,8 +131,8 @@ class Bomb:
         return (print, ("it was decoded",))
 
 
-async def test_what_is_no_json_is_not_decoded(submit, queues, stores, capsys):
-    name = await submit()
+async def test_what_is_no_json_is_not_decoded(hand_in, queues, stores, capsys):
+    name = await hand_in()
     shown = []
     async with stores.redis() as redis:
         for value in (pickle.dumps(Bomb()), b"\xff{", b"[" * 100_000):
@@ -228,145 +146,6 @@ async def test_what_is_no_json_is_not_decoded(submit, queues, stores, capsys):
     assert findings["pickle"].subjects == ("arq:result:x",)
     assert findings["job_data_gone"].subjects == (f"{name}:0",)
     assert "decoded" not in capsys.readouterr().out
-
-
-async def test_nothing_is_changed_on_a_dry_run_and_each_change_only_where_it_fits(
-    every_state, queues, stores, core
-):
-    before = await stores.recount()
-    letters = set(every_state["dead"])
-    for change in (queues.retry_jobs, queues.discard_jobs):
-        assert set((await change(JobFilter(), dry_run=True)).generation_ids) == letters
-    names = every_state["ready"] + every_state["deferred"]
-    assert set((await queues.promote_jobs(JobFilter(), dry_run=True)).generation_ids) == set(names)
-    names += every_state["lost"] + every_state["orphaned"]
-    assert set((await queues.requeue_jobs(JobFilter(), dry_run=True)).generation_ids) == set(names)
-    names += every_state["running"]
-    assert set((await queues.cancel_jobs(JobFilter(), dry_run=True)).generation_ids) == set(names)
-    assert await stores.recount() == before
-    assert await stores.rows("SELECT FROM admin_audit WHERE resource_type = 'job'") == []
-    # What it is not for is passed over.
-    assert (await queues.retry_jobs(every_state["ready"])).generation_ids == ()
-    with pytest.raises(InvalidRequest, match="DEAD"):
-        await queues.retry_jobs(JobFilter(state=JobState.READY))
-    with pytest.raises(InvalidRequest, match="a filter with nothing set means every job"):
-        await queues.cancel_jobs([])
-
-
-async def test_dead_letters_are_retried_or_discarded_and_that_is_recorded(
-    every_state, queues, stores, stubs
-):
-    first, second = every_state["dead"]
-    made = await queues.retry_jobs(JobFilter(provider="openai", kind=Kind.IMAGE), reason="it is up")
-    assert (made.generation_ids, made.more) == ((first,), False)
-    assert (await queues.get_job(first)).job.state is JobState.READY
-    assert (await queues.discard_jobs([second])).generation_ids == (second,)
-    assert (await queues.get_job(second)).job.state is JobState.ENDED
-    assert counts_of(await queues.list_queues()) == await stores.recount()
-    changes = await stores.rows("SELECT * FROM admin_audit WHERE resource_type = 'job' ORDER BY 1")
-    assert [(row["method"], row["resource"], row["account"]) for row in changes] == [
-        ("RetryJobs", first, "acme"),
-        ("DiscardJobs", second, "acme/alice"),
-    ]
-    assert changes[0]["reason"] == "it is up"
-    assert changes[0]["before"] == {"state": "DEAD"}
-
-
-async def test_promoted_jobs_are_first_and_run_now(every_state, queues, stores):
-    late, polite = every_state["deferred"][0], every_state["ready"][1]
-    await stores.set(late, next_try_time="now() + interval '10 minutes'")
-    others = [every_state["lost"][0], every_state["running"][0]]
-    made = await queues.promote_jobs([late, polite, *others])
-    assert set(made.generation_ids) == {late, polite}
-    async with stores.redis() as redis:
-        queue = [name.decode() for name in await redis.zrange("paymaster:queue:image", 0, 1)]
-        assert await redis.zcard("paymaster:queue:image:polite") == 0
-    # Among themselves they have the order of their submission.
-    assert queue == [f"{name}:0" for name in (polite, late)]
-    for name in made.generation_ids:
-        assert (await queues.get_job(name)).job.state is JobState.READY
-    (row,) = await stores.rows(
-        "SELECT next_try_time <= now() AS due, priority FROM generation WHERE generation_id = %s",
-        late,
-    )
-    # A replay of its submission still asks for the same.
-    assert row == {"due": True, "priority": "NORMAL"}
-
-
-async def test_requeued_jobs_have_one_new_entry(every_state, queues, stores):
-    names = [every_state[state][0] for state in ("ready", "orphaned", "lost")]
-    made = await queues.requeue_jobs(names)
-    assert set(made.generation_ids) == set(names)
-    async with stores.redis() as redis:
-        for name in names:
-            assert await redis.zscore("paymaster:queue:image", f"{name}:0") is None
-            assert await redis.exists(f"arq:job:{name}:0") == 0
-            assert await redis.zscore("paymaster:queue:image", f"{name}:1") is not None
-    assert counts_of(await queues.list_queues()) == await stores.recount()
-    states = [(await queues.get_job(name)).job.state for name in names]
-    assert set(states) <= {JobState.READY, JobState.ORPHANED}
-
-
-async def test_cancelled_jobs_end_or_are_told_to(every_state, queues, stores):
-    ready, running = every_state["ready"][0], every_state["running"][0]
-    made = await queues.cancel_jobs([ready, running, every_state["ended"][0]])
-    assert set(made.generation_ids) == {ready, running}
-    found = await queues.get_job(ready)
-    assert (found.job.state, found.job.generation_state) == (JobState.ENDED, "CANCELLED")
-    found = await queues.get_job(running)
-    assert found.job.state is JobState.RUNNING
-    assert found.job.cancel_time is not None
-
-
-async def test_pauses_and_limits_are_set_told_and_recorded(acme, queues, stores):
-    made = await queues.pause_queue("image", reason="too dear")
-    assert made.changed
-    again = await queues.pause_queue("image")
-    assert (again.changed, again.pause_time) == (False, made.pause_time)
-    await queues.pause_queue("provider:fal")
-    told = await queues.list_queues()
-    assert {pause.target for pause in told.pauses} == {"image", "provider:fal"}
-    assert told.queues[0].pause_time == made.pause_time
-    assert await queues.resume_queue("image")
-    assert not await queues.resume_queue("image")
-    assert (await queues.list_queues()).queues[0].pause_time is None
-
-    await queues.set_limit("provider:openai", "concurrency", 3, reason="slowly")
-    await queues.set_limit("account:*", "concurrency", 7)
-    assert await queues.unset_limit("account:*", "concurrency")
-    assert not await queues.unset_limit("account:*", "concurrency")
-    async with stores.redis() as redis:
-        held = "paymaster:limit:provider:openai:held"
-        now_ms = (await redis.time())[0] * 1000
-        await redis.zadd(held, {"a": now_ms + 60_000, "b": now_ms - 60_000})
-        await redis.hset(
-            "paymaster:limit:provider:openai:breaker",
-            mapping={"until": now_ms + 60_000, "openings": 1},
-        )
-    found = await queues.list_limits()
-    (limit,) = found.limits
-    assert (limit.subject, limit.name, limit.value) == ("provider:openai", "concurrency", 3)
-    fal, openai = found.providers
-    assert (fal.provider, fal.breaker) == ("fal", BreakerState.CLOSED)
-    assert fal.pause_time is not None
-    assert (openai.running_count, openai.breaker) == (1, BreakerState.OPEN)
-    assert openai.open_until_time is not None
-    rows = await stores.rows("SELECT * FROM admin_audit WHERE tenant = 'platform' ORDER BY 1")
-    assert [(row["method"], row["resource"]) for row in rows] == [
-        ("PauseQueue", "image"),
-        ("PauseQueue", "provider:fal"),
-        ("ResumeQueue", "image"),
-        ("SetLimit", "provider:openai concurrency"),
-        ("SetLimit", "account:* concurrency"),
-        ("UnsetLimit", "account:* concurrency"),
-    ]
-    assert (rows[0]["reason"], rows[3]["after"]) == ("too dear", {"value": 3})
-    for target in ("everything", "provider:", "provider:No", "x" * 100_000):
-        with pytest.raises(InvalidRequest, match="provider:NAME"):
-            await queues.pause_queue(target)
-    for subject, name in (("openai", "concurrency"), ("account:acme", "per_minute")):
-        with pytest.raises(InvalidRequest, match="limit"):
-            await queues.set_limit(subject, name, 1)
 
 
 async def test_the_doctor_names_what_is_wrong_and_the_way_out(every_state, queues, stores):
@@ -405,7 +184,7 @@ async def test_the_doctor_names_what_is_wrong_and_the_way_out(every_state, queue
     assert severities == sorted(severities, key=list(Severity).index, reverse=True)
 
 
-async def test_nothing_is_wrong_with_nothing(acme, queues):
+async def test_nothing_is_wrong_with_nothing(tenants_of_jobs, queues):
     assert await queues.diagnose() == []
     assert await queues.list_workers() == []
     told = await queues.list_queues()

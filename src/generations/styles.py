@@ -39,7 +39,7 @@ def steered(model: Model, prompt: str, settings: Settings) -> tuple[str, Setting
     """Return the prompt and the settings that are sent to a model, its style worked in.
 
     What the preset would keep out is left to chance where the model can't be told so; a negative
-    prompt of the user's own is refused for such a model. A style that there is no more adds nothing.
+    prompt of the user's own is refused for such a model. A style that is gone adds nothing.
     """
     negative = settings.negative_prompt
     style = styles().get(settings.style)

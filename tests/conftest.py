@@ -28,7 +28,7 @@ from authority.embedded import DataDirectory, DataDirectoryError, EmbeddedPostgr
 from hot_servers import ClusterNode, HotServer, check_program, described
 from support import eventually
 
-pytest_plugins = ["authorities", "processes", "generating"]
+pytest_plugins = ["authorities", "processes", "generating", "pipelines"]
 
 _TESTS = Path(__file__).parent
 _VALKEY_DATABASES = 16

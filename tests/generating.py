@@ -22,6 +22,7 @@ from support import eventually
 from workers.emulator import Emulator, running_emulator
 
 LEASE_S = 1.0
+LIMIT = 10_000_000
 ENDED = {"SUCCEEDED", "FAILED", "DENIED", "CANCELLED"}
 
 
@@ -160,6 +161,36 @@ class WorkerProcess:
         """End it, whatever it does."""
         if self._process is not None and self._process.returncode is None:
             await self.send(signal.SIGKILL)
+
+
+@pytest.fixture
+async def funded(stubs):
+    """The account acme, with a budget of LIMIT."""
+    await stubs.account("acme")
+    await stubs.set_budget("acme", LIMIT)
+
+
+@pytest.fixture
+def committed(stubs):
+    """A function that returns what acme was charged, when nothing is held."""
+
+    async def read():
+        reserved, amount, _, _ = (await stubs.balance("acme"))["acme", "usd-day"]
+        assert reserved == 0
+        return amount
+
+    return read
+
+
+@pytest.fixture
+def spent(stubs, committed):
+    """A function that does the same, when the books balance too."""
+
+    async def read():
+        assert await stubs.differences() == []
+        return await committed()
+
+    return read
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ from authority.v1 import (
     generation_service_pb2_grpc,
 )
 from generations.artifacts import ArtifactStore, BadLocation
-from generations.catalogue import Catalogue
+from generations.catalogue import BadCatalogue, Catalogue
 
 _START_SECONDS = 15.0
 _HEALTH_SECONDS = 1.0
@@ -119,6 +119,10 @@ class Core:
 @asynccontextmanager
 async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
     """Open the stores and run the journal. Raises StartError."""
+    try:
+        catalogue = await asyncio.to_thread(Catalogue.load, settings.catalogue)
+    except BadCatalogue as error:
+        raise StartError(f"PAYMASTER_CATALOGUE: {error}") from None
     async with AsyncExitStack() as stack:
         database_url = settings.database_url.get_secret_value()
         if problem := await wait_for_postgres(database_url, _START_SECONDS):
@@ -132,7 +136,7 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         clock = HotClock(offset_ms=settings.clock_offset_ms)
         jobs = QueuedJobs(settings.redis_url.get_secret_value())
         stack.push_async_callback(jobs.aclose)
-        core = _wire(Database(pool), HotStore(redis, clock), jobs)
+        core = _wire(Database(pool), HotStore(redis, clock), jobs, catalogue)
         await _check_schema(core.database)
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(_cancelled, journal)
@@ -144,7 +148,7 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         yield core
 
 
-def _wire(database: Database, hot: HotStore, jobs: QueuedJobs) -> Core:
+def _wire(database: Database, hot: HotStore, jobs: QueuedJobs, catalogue: Catalogue) -> Core:
     ledger = LedgerStore(database, hot.clock)
     outbox = Outbox(hot)
     journal = Journal(database, outbox.trim, outbox.waiting)
@@ -156,9 +160,7 @@ def _wire(database: Database, hot: HotStore, jobs: QueuedJobs) -> Core:
     def today() -> date:
         return datetime.fromtimestamp(hot.clock.now_ms() / 1000, UTC).date()
 
-    generations = GenerationContext(
-        PostgresGenerations(database), jobs, policies, Catalogue.load(), today
-    )
+    generations = GenerationContext(PostgresGenerations(database), jobs, policies, catalogue, today)
     locator = Locator()
     sweeper = Sweeper(
         context=context,

@@ -66,6 +66,11 @@ class AuthoritySettings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=7460, ge=0, le=65535, description="The port; 0 chooses a free one.")
+    catalogue: Path | None = Field(
+        default=None,
+        validation_alias="PAYMASTER_CATALOGUE",
+        description="A file of models and prices that go before ours; the same for all processes.",
+    )
     artifacts: str = Field(
         default="artifacts",
         validation_alias="PAYMASTER_ARTIFACTS",

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from generations.settings import Settings
 
+# A style is a part of the prompt, and every chat has its bound.
+TAKEN_BY_ALL = frozenset({"style", "max_tokens"})
+
 
 class Refusal(NamedTuple):
     """A setting that a model does not take, and the way out."""
@@ -20,8 +23,7 @@ class Accepts:
     """What a model takes besides the common fields.
 
     `settings` names those that have no bounds of their own. `output_formats` is empty, and a bound
-    0, where the model takes none. `style` and `max_tokens` are not here: a style is a part of the
-    prompt, and every chat has its bound.
+    0, where the model takes none. What is TAKEN_BY_ALL is not here.
     """
 
     settings: frozenset[str] = frozenset()
@@ -48,7 +50,7 @@ class Accepts:
         found = [
             Refusal(name, f"is not taken by this model, which takes: {self._listed()}.")
             for name in settings.encode()
-            if name not in ("style", "max_tokens") and name not in self.names
+            if name not in TAKEN_BY_ALL and name not in self.names
         ]
         if self.output_formats and settings.output_format not in ("", *self.output_formats):
             formats = ", ".join(self.output_formats)

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
+from generations.accepts import TAKEN_BY_ALL
 from generations.catalogue_file import BadCatalogue, Defaults, parse
 from generations.models import AUTO, MICROS_MAX, Kind, Model, Quality, Status
 from generations.settings import NO_SETTINGS, Settings
@@ -76,7 +78,7 @@ class NoLiveProvider(CatalogueError):
             + (
                 f"Give a worker the key of one of: {names}."
                 if names
-                else "Name a model, or ask for another size."
+                else "Name a model, or ask for another size or other settings."
             )
         )
         self.providers = providers
@@ -107,10 +109,21 @@ class Catalogue:
 
     @staticmethod
     @cache
-    def load() -> Catalogue:
-        """Return the catalogue that this package carries; read once. Raises BadCatalogue."""
+    def load(path: Path | None = None) -> Catalogue:
+        """Return the catalogue that this package carries, changed by an operator's file; read once.
+
+        Each model and each default of the file takes the place of the package's, or is new.
+        Raises BadCatalogue.
+        """
         file = resources.files("generations").joinpath("catalogue.toml")
-        return Catalogue.parse(file.read_text(encoding="utf-8"), file.name)
+        ours = parse(file.read_text(encoding="utf-8"), file.name)
+        if path is None:
+            return Catalogue(*ours)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadCatalogue(f"{path} can't be read: {error}.") from error
+        return Catalogue(*parse(text, path.name, ours))
 
     def models(self, kind: str | None = None) -> tuple[Model, ...]:
         """Return the models of a kind, or all."""
@@ -156,7 +169,7 @@ class Catalogue:
             return [Choice(found, quality or found.default_quality)]
         wanted = Quality(quality or Quality.PREMIUM)
         classes = [wanted] if wanted is Quality.STANDARD else [wanted, Quality.STANDARD]
-        if self._default_providers(kind) & set(live_providers) != {SANDBOX}:
+        if any_real := self._default_providers(kind) & set(live_providers) != {SANDBOX}:
             live.discard(SANDBOX)
         able = {
             quality_class: [
@@ -173,7 +186,9 @@ class Catalogue:
         if firsts[0] is None:
             # What can't be had as asked for is refused, not quietly made in a lesser quality.
             providers = dict.fromkeys(candidate.model.provider for candidate in able[wanted])
-            raise NoLiveProvider(f"a {wanted} {kind} {size}".rstrip(), tuple(providers))
+            if any_real:
+                providers.pop(SANDBOX, None)
+            raise NoLiveProvider(_described(wanted, kind, size, settings), tuple(providers))
         return [choice for choice in firsts if choice is not None]
 
     def takers(self, kind: str, settings: Settings, count: int = 1) -> tuple[str, ...]:
@@ -228,3 +243,9 @@ class Catalogue:
         # Comparing takes the time of both lengths: a caller's text of any length is cut first.
         names = [model.name for model in models if model.status is not Status.RETIRED]
         return tuple(difflib.get_close_matches(name[:MODEL_NAME_LENGTH_MAX], names, n=3))
+
+
+def _described(quality: Quality, kind: str, size: str, settings: Settings) -> str:
+    """Return what was wanted, such as `a premium image 512x512 with seed`."""
+    used = " and ".join(name for name in settings.encode() if name not in TAKEN_BY_ALL)
+    return " ".join(part for part in (f"a {quality} {kind}", size, used and f"with {used}") if part)

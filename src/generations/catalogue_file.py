@@ -128,9 +128,9 @@ class _Table:
     def table(self, key: str) -> _Table:
         return _Table(f"{self.label}: {key}", self.take(key, {}))
 
-    def tables(self, key: str) -> list[object]:
+    def tables(self, key: str, *, required: bool = True) -> list[object]:
         value = self.take(key, [])
-        if not (isinstance(value, list) and value):
+        if not (isinstance(value, list) and (value or not required)):
             raise self.fault(key, f"must be given, as [[{key}]] tables.")
         return value
 
@@ -142,38 +142,66 @@ class _Table:
             raise self.fault(next(iter(self._data)), "is no key of this table.")
 
 
-def parse(text: str, name: str) -> tuple[tuple[Model, ...], Defaults]:
+def parse(
+    text: str, name: str, base: tuple[tuple[Model, ...], Defaults] | None = None
+) -> tuple[tuple[Model, ...], Defaults]:
     """Return the models and defaults of a catalogue in TOML; `name` is its name in errors.
 
-    Raises BadCatalogue.
+    What it says takes the place of what `base` says of the same models and defaults; a file on top
+    of another one may have no model, or no default, of its own. Raises BadCatalogue.
     """
     try:
         file = _Table(name, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise BadCatalogue(f"{name}: is not TOML: {error}.") from error
-    models: dict[str, Model] = {}
-    for number, data in enumerate(file.tables("model"), start=1):
+    own: dict[str, Model] = {}
+    for number, data in enumerate(file.tables("model", required=base is None), start=1):
         table = _Table(f"{name}: model {number}", data)
         model = _model(table)
-        if model.name in models:
+        if model.name in own:
             raise table.fault("model", f"{model.name!r} is listed twice.")
-        models[model.name] = model
+        own[model.name] = model
+    models = {model.name: model for model in base[0]} | own if base else own
     for model in models.values():
         _check_substitute(_Table(f"{name}: model {model.name!r}", {}), model, models)
-    defaults: dict[tuple[Kind, Quality], tuple[tuple[Model, str], ...]] = {}
-    for number, data in enumerate(file.tables("default"), start=1):
-        table = _Table(f"{name}: default {number}", data)
-        key = (table.one_of("kind", Kind), table.one_of("quality", Quality))
-        if key in defaults:
-            raise table.fault("quality", f"{key[0]} {key[1]} is listed twice.")
-        defaults[key] = tuple(_candidates(table, key[0], models))
-        table.end()
+    defaults = _defaults(file, name, models, required=base is None)
+    if base:
+        # The base's own candidates may have been replaced.
+        defaults = _with_models(base[1], models) | defaults
     for kind in {kind for kind, _ in defaults}:
         for quality in Quality:
             if (kind, quality) not in defaults:
                 raise file.fault("default", f"the {quality} candidates for {kind} are missing.")
     file.end()
     return tuple(models.values()), MappingProxyType(defaults)
+
+
+def _defaults(
+    file: _Table, name: str, models: Mapping[str, Model], *, required: bool
+) -> dict[tuple[Kind, Quality], tuple[tuple[Model, str], ...]]:
+    defaults: dict[tuple[Kind, Quality], tuple[tuple[Model, str], ...]] = {}
+    for number, data in enumerate(file.tables("default", required=required), start=1):
+        table = _Table(f"{name}: default {number}", data)
+        key = (table.one_of("kind", Kind), table.one_of("quality", Quality))
+        if key in defaults:
+            raise table.fault("quality", f"{key[0]} {key[1]} is listed twice.")
+        defaults[key] = tuple(_candidates(table, key[0], models))
+        table.end()
+    return defaults
+
+
+def _with_models(
+    defaults: Defaults, models: Mapping[str, Model]
+) -> dict[tuple[Kind, Quality], tuple[tuple[Model, str], ...]]:
+    """Return defaults with the models as they are now, without those that have no such quality."""
+    return {
+        key: tuple(
+            (models[model.name], quality)
+            for model, quality in candidates
+            if quality in models[model.name].qualities
+        )
+        for key, candidates in defaults.items()
+    }
 
 
 def _model(table: _Table) -> Model:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from generations.accepts import TAKEN_BY_ALL
 from generations.catalogue import Catalogue
 from generations.catalogue_file import OUTPUT_FORMATS
 from generations.models import Kind, Model
@@ -75,7 +76,7 @@ def check_model_settings(
             Violation(name if name == "count" else f"settings.{name}", message)
             for name, message in model.accepts.refusals(settings, count)
         ]
-    used = [name for name in settings.encode() if name not in ("style", "max_tokens")]
+    used = [name for name in settings.encode() if name not in TAKEN_BY_ALL]
     if not used or catalogue.takers(kind, settings, count):
         return []
     together = " and ".join(used)

@@ -81,8 +81,13 @@ class Admission:
 
     def options(self, claim: Claim, unusable: Iterable[str] = ()) -> list[Option]:
         """Return the options of the next attempt, best first. Raises NoOption."""
-        providers = self._providers.keys() - left_out(claim) - set(unusable)
-        return priced_options(self._catalogue, claim.request, providers, self._today())
+        return priced_options(
+            self._catalogue,
+            claim.request,
+            self._providers,
+            self._today(),
+            without=left_out(claim) | set(unusable),
+        )
 
     @asynccontextmanager
     async def begin(self, claim: Claim) -> AsyncIterator[tuple[list[Option], Leave]]:

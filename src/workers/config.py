@@ -70,6 +70,11 @@ class WorkerSettings(LimitSettings):
         validation_alias="PAYMASTER_TLS_KEY",
         description="The private key of PAYMASTER_TLS_CERTIFICATE, in PEM.",
     )
+    catalogue: Path | None = Field(
+        default=None,
+        validation_alias="PAYMASTER_CATALOGUE",
+        description="A file of models and prices that go before ours; the same for all processes.",
+    )
     artifacts: str = Field(
         default="artifacts",
         validation_alias="PAYMASTER_ARTIFACTS",

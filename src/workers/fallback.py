@@ -9,7 +9,7 @@ from enum import Enum
 from generations.catalogue import Catalogue
 from workers.options import NoOption, priced_options
 from workers.providers.facts import unknown_outcome
-from workers.rows import Claim, Option
+from workers.rows import Claim
 
 # No time helps these: the provider needs an operator, or has the model no more.
 LASTING = frozenset({"auth_or_billing", "model_gone"})
@@ -44,10 +44,13 @@ def next_turn(
     catalogue: Catalogue, claim: Claim, failed: str, providers: Collection[str], today: date
 ) -> Turn:
     """Return whose turn it is after `failed` has failed."""
-    left = set(providers) - {failed}
-    if options_of(catalogue, claim, left - left_out(claim), today):
-        return Turn.OTHER
-    return Turn.ANEW if options_of(catalogue, claim, left - _lasting(claim), today) else Turn.NONE
+    for turn, without in ((Turn.OTHER, left_out(claim)), (Turn.ANEW, _lasting(claim))):
+        try:
+            priced_options(catalogue, claim.request, providers, today, without=without | {failed})
+        except NoOption:
+            continue
+        return turn
+    return Turn.NONE
 
 
 def _lasting(claim: Claim) -> set[str]:
@@ -63,13 +66,3 @@ def _lasting(claim: Claim) -> set[str]:
             or (attempt.presumed_spent and unknown_outcome(attempt.option.provider) == "resume")
         )
     }
-
-
-def options_of(
-    catalogue: Catalogue, claim: Claim, providers: Collection[str], today: date
-) -> list[Option]:
-    """Return what these providers can make of a request, best first; none if they can't."""
-    try:
-        return priced_options(catalogue, claim.request, providers, today)
-    except NoOption:
-        return []

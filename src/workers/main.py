@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from clients import AuthorityClient, tls_credentials
 from generations.artifacts import ArtifactStore, BadLocation
-from generations.catalogue import Catalogue
+from generations.catalogue import BadCatalogue, Catalogue
 from generations.queue import open_pool
 from workers.config import WorkerSettings, describe
 from workers.database import DatabaseAway, Pool, make_pool, transaction
@@ -70,6 +70,10 @@ async def open_worker(
             artifacts = ArtifactStore(settings.artifacts)
         except BadLocation as error:
             raise StartError(f"PAYMASTER_ARTIFACTS: {error}") from None
+        try:
+            catalogue = Catalogue.load(settings.catalogue)
+        except BadCatalogue as error:
+            raise StartError(f"PAYMASTER_CATALOGUE: {error}") from None
         pool = await _open_database(settings)
         stack.push_async_callback(pool.close)
         redis = await _open_redis(settings)
@@ -77,7 +81,7 @@ async def open_worker(
         authority = await stack.enter_async_context(_open_authority(settings))
         limits = Limits(redis, settings, lease_s=settings.lease_s)
         store = WorkStore(pool)
-        pipeline = Pipeline(store, authority, providers, artifacts, Catalogue.load(), limits, now)
+        pipeline = Pipeline(store, authority, providers, artifacts, catalogue, limits, now)
         # Not the name alone: another process may have had it before.
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid_utils.uuid7()}"
         runner = Runner(store, pipeline.run, owner=owner, lease_s=settings.lease_s)

@@ -30,12 +30,26 @@ SELECT generation_id FROM generation
 WHERE generation_id = %(generation_id)s AND fence = %(fence)s AND state = 'RUNNING' FOR UPDATE;
 
 -- name: renew
--- Returns the claims that still hold, and which of them are to be cancelled.
-UPDATE generation SET lease_until = now() + %(lease)s
-FROM unnest(%(generation_ids)s::text[], %(fences)s::bigint[]) AS held (generation_id, fence)
-WHERE generation.generation_id = held.generation_id AND generation.fence = held.fence
-  AND generation.state = 'RUNNING'
-RETURNING generation.generation_id, cancel_time IS NOT NULL AS cancelled;
+-- Returns the claims that still hold, and which of them are to be cancelled. It waits for nobody: whoever writes a row
+-- at this moment may wait for another of them.
+WITH held AS (
+    SELECT generation.generation_id, cancel_time IS NOT NULL AS cancelled
+    FROM generation
+    JOIN unnest(%(generation_ids)s::text[], %(fences)s::bigint[]) AS claim (generation_id, fence)
+      USING (generation_id, fence)
+    WHERE state = 'RUNNING'
+), free AS (
+    SELECT generation.generation_id FROM generation JOIN held USING (generation_id)
+    FOR NO KEY UPDATE OF generation SKIP LOCKED
+), renewed AS (
+    UPDATE generation SET lease_until = now() + %(lease)s
+    FROM free
+    JOIN unnest(%(generation_ids)s::text[], %(fences)s::bigint[]) AS claim (generation_id, fence)
+      USING (generation_id)
+    WHERE generation.generation_id = free.generation_id AND generation.fence = claim.fence
+      AND generation.state = 'RUNNING'
+)
+SELECT * FROM held;
 
 -- name: read_attempts
 SELECT *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s,

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from support import eventually
+from workers.providers.facts import FACTS
 
 COMMAND = (sys.executable, "-m", "paymaster", "demo")
 
@@ -28,7 +29,7 @@ def environment(server_home, request):
         "TMPDIR": str(home),
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/real",
         "REDIS_URL": "redis://127.0.0.1:1/0",
-        "OPENAI_API_KEY": "a-real-key",
+        **{facts.variable: "a-real-key" for facts in FACTS if facts.name != "sandbox"},
         "HTTPS_PROXY": "http://127.0.0.1:1",
         "HTTP_PROXY": "http://127.0.0.1:1",
     }

@@ -6,30 +6,14 @@ that it makes: of the store, the authority, the provider, the artifacts.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from redis.asyncio import Redis
 
-from authorities import TOKEN
-from clients import AuthorityClient
 from generating import state
-from generations.artifacts import ArtifactStore
-from generations.catalogue import Catalogue
-from workers.database import make_pool
-from workers.limits import Limits, LimitSettings
+from pipelines import Fate
 from workers.main import now
-from workers.pipeline import Pipeline
-from workers.providers.registry import live_providers
-from workers.providers.settings import ProviderSettings
-from workers.rows import Claim
-from workers.runner import TryLater
-from workers.store import WorkStore
 
-LEASE_S = 0.1
 MODELS = {"openai": "gpt-image-2", "fal": "fal-ai/flux/dev"}
 # Where a death leaves a call of which nobody can say whether it was made: it is presumed spent.
 UNKNOWN = {
@@ -48,109 +32,6 @@ UNKNOWN = {
         ("write_remote_id", "before"),
     },
 }
-
-
-class Died(BaseException):
-    """What no part of the pipeline may catch, like the kill that it stands for."""
-
-
-class Fate:
-    """Numbers the steps of a run, and lets it die at one of them."""
-
-    def __init__(self, number=0, moment="before"):
-        self.number = number
-        self.moment = moment
-        self.steps = []
-
-    def over(self, part):
-        """Return the part, with its steps watched."""
-        return _Watched(part, self)
-
-    async def step(self, name, call):
-        self.steps.append(name)
-        dies = len(self.steps) == self.number
-        if dies and self.moment == "before":
-            raise Died
-        result = await call()
-        if dies:
-            raise Died
-        return result
-
-
-class _Watched:
-    def __init__(self, part, fate):
-        self._part = part
-        self._fate = fate
-
-    def __getattr__(self, name):
-        found = getattr(self._part, name)
-        if not inspect.iscoroutinefunction(found):
-            return found
-
-        async def watched(*args, **kwargs):
-            return await self._fate.step(name, lambda: found(*args, **kwargs))
-
-        return watched
-
-
-@pytest.fixture
-async def run(authority_address, authority_settings, ledger_url, redis_url, emulator):
-    """A function that runs a generation to its end, the first times under fates."""
-    pool = make_pool(ledger_url, size_max=4)
-    await pool.open()
-    store = WorkStore(pool)
-    providers = live_providers(
-        ProviderSettings(
-            OPENAI_API_KEY=emulator.openai_key,
-            OPENAI_BASE_URL=emulator.openai_base_url,
-            FAL_KEY=emulator.fal_key,
-            FAL_QUEUE_URL=emulator.fal_queue_url,
-        )
-    )
-    artifacts = ArtifactStore(authority_settings.artifacts)
-    redis = Redis.from_url(redis_url)
-    limits = Limits(redis, LimitSettings(), lease_s=LEASE_S)
-
-    async def run(generation_id, *fates, clock=now):
-        left = list(fates)
-        while True:
-            claim = await store.claim(generation_id, "worker", LEASE_S)
-            if claim is None:
-                return
-            if not isinstance(claim, Claim):
-                await asyncio.sleep(claim)
-                continue
-            fate = left.pop(0) if left else Fate()
-            pipeline = Pipeline(
-                fate.over(store),
-                fate.over(authority),
-                {name: fate.over(provider) for name, provider in providers.items()},
-                fate.over(artifacts),
-                Catalogue.load(),
-                limits,
-                clock if fate not in fates else now,
-            )
-            with suppress(Died, TryLater):
-                await pipeline.run(claim)
-
-    async with AuthorityClient(authority_address, token=TOKEN, timeout=10) as authority:
-        yield run
-    for provider in providers.values():
-        await provider.aclose()
-    await redis.aclose()
-    await pool.close()
-
-
-@pytest.fixture
-def committed(stubs):
-    """A function that returns what was committed, when nothing is held."""
-
-    async def read():
-        reserved, amount, _, _ = (await stubs.balance("acme"))["acme", "usd-day"]
-        assert reserved == 0
-        return amount
-
-    return read
 
 
 @pytest.mark.parametrize("provider", MODELS)

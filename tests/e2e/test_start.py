@@ -79,6 +79,19 @@ async def test_a_port_in_use(ledger_url, redis_url, tmp_path):
     assert "AUTHORITY_PORT" in said
 
 
+async def test_a_catalogue_that_is_no_good_is_named(ledger_url, redis_url, tmp_path):
+    file = tmp_path / "prices.toml"
+    file.write_text("[[model]]")
+    code, said = await _start(
+        DATABASE_URL=ledger_url,
+        REDIS_URL=redis_url,
+        PAYMASTER_ARTIFACTS=str(tmp_path),
+        PAYMASTER_CATALOGUE=str(file),
+    )
+    assert code == 1
+    assert "PAYMASTER_CATALOGUE: prices.toml: model 1: model: must be given" in said
+
+
 async def test_migrations_started_together_apply_once(database_url):
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(migrate(database_url)) for _ in range(3)]

@@ -139,8 +139,9 @@ async def submit(provider: FalQueue, request) -> tuple[str, asyncio.Task]:
 async def test_a_cancelled_job_ends_and_costs_nothing(emulator, fal):
     assert isinstance(fal, CancellableProvider)
     request = video()
-    await emulator.order("fal", "job_stuck", match=request.prompt)
+    await emulator.order("fal", "latency", seconds=60, match=request.prompt)
     remote_id, task = await submit(fal, request)
+    assert await billed(emulator, request) > 0
     await fal.cancel(request, remote_id)
     with pytest.raises(JobCancelled) as caught:
         await task

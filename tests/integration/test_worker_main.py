@@ -69,6 +69,7 @@ async def test_wrong_settings_are_named(variables, named):
     [
         ({"WORKERS_SANDBOX": "false"}, "No provider is switched on"),
         ({"PAYMASTER_ARTIFACTS": "s3://bucket"}, "PAYMASTER_ARTIFACTS"),
+        ({"PAYMASTER_CATALOGUE": "no/such/file"}, "PAYMASTER_CATALOGUE: no/such/file can't be"),
         ({"PAYMASTER_ADDRESS": "https://here"}, "PAYMASTER_ADDRESS"),
         ({"REDIS_URL": "redis://:hidden@here/x"}, "REDIS_URL: The database"),
         ({"REDIS_URL": "nonsense"}, "REDIS_URL"),

@@ -165,6 +165,75 @@ def test_a_computation_is_priced_by_its_longest():
     assert model.image_prices(size="1024x1024", quality="standard") == (120 * 120,)
 
 
+OPERATORS = """
+[[model]]
+provider = "novita"
+model = "sd_xl_base_1.0.safetensors"
+kind = "image"
+status = "live"
+default_quality = "standard"
+confidence = "high"
+sources = ["our contract"]
+[model.micros_per_image]
+standard = { "1024x1024" = 2_000 }
+
+[[default]]
+kind = "image"
+quality = "standard"
+candidates = [{ model = "sd_xl_base_1.0.safetensors", quality = "standard" }]
+"""
+
+
+def test_an_operators_file_goes_before_our_own(tmp_path):
+    file = tmp_path / "prices.toml"
+    file.write_text(OPERATORS)
+    ours, theirs = Catalogue.load(), Catalogue.load(file)
+    name = "sd_xl_base_1.0.safetensors"
+    assert not ours.find(name, today=TODAY).is_priced(size="1024x1024", quality="standard")
+    assert theirs.find(name, today=TODAY).micros_per_image["standard"]["1024x1024"] == 2_000
+    assert len(theirs.models()) == len(ours.models())
+    assert names(theirs.choices("image", "premium", "", {"openai", "novita"}, TODAY)) == [
+        ("gpt-image-2", "high"),
+        (name, "standard"),
+    ]
+    assert names(theirs.choices("chat", "standard", "", {"groq"}, TODAY)) == [
+        ("openai/gpt-oss-20b", "standard")
+    ]
+
+
+def test_what_an_operators_file_changes_is_changed_in_our_defaults_too(tmp_path):
+    file = tmp_path / "prices.toml"
+    text = OPERATORS.partition("[[default]]")[0].replace(
+        "sd_xl_base_1.0.safetensors", "fal-ai/flux/schnell"
+    )
+    file.write_text(text.replace('"novita"', '"fal"'))
+    (choice,) = Catalogue.load(file).choices("image", "standard", "", {"fal"}, TODAY)
+    assert choice.model.micros_per_image["standard"] == {"1024x1024": 2_000}
+    # A model without our candidate's quality is no candidate any more.
+    file2 = tmp_path / "others.toml"
+    file2.write_text(text.replace('"novita"', '"fal"').replace("standard", "basic"))
+    with pytest.raises(NoLiveProvider):
+        Catalogue.load(file2).choices("image", "standard", "", {"fal"}, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "prices.toml can't be read: "),
+        (OPERATORS.replace("2_000", "-1"), "prices.toml: model 1 'sd_xl_base_1.0.safetensors'"),
+        (OPERATORS.replace('status = "live"', 'status = "old"'), "status: is 'old'"),
+        ("[[model]]", "prices.toml: model 1: model: must be given"),
+    ],
+)
+def test_an_operators_file_that_is_no_good_is_told(tmp_path, text, message):
+    file = tmp_path / "prices.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(BadCatalogue) as caught:
+        Catalogue.load(file)
+    assert message in str(caught.value)
+
+
 def test_no_live_provider_names_those_that_could(small: Catalogue):
     with pytest.raises(NoLiveProvider, match=r"a standard image 512x512.*: openai, fal") as caught:
         small.choices("image", "standard", "", {"sandbox"}, TODAY, size="512x512")
@@ -264,7 +333,7 @@ def test_a_token_without_a_rate_has_that_of_its_stand_in(small: Catalogue):
         ("cached_text_input = 1_", "cached_text_input = 6_", "must not be above text_input"),
         ("output = 300_000", "output = 300_000\nthought = 1", "thought: is no kind of token"),
         ("output = 300_000\n", "output = 300_000\n[model.micros_per_second]\nany = 1\n", "is no"),
-        ('"system", ', '"sytem", ', "accepts: settings: has 'sytem'; may have: messages, seed"),
+        ('"system", ', '"tools", ', "accepts: settings: has 'tools'; may have: messages, seed"),
         ('["png"]', '["gif"]', "accepts: output_formats: has 'gif'; may have: jpeg, png, webp"),
         ("references_max", "references", "accepts: references: is no key of this table"),
         ("steps_max = 4", "steps_max = -4", "accepts: steps_max: is -4; must be an integer"),

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from workers.providers.moving import FRAMES_PER_SECOND, draw_video, frame_size
+from workers.providers.videos import read_video
 
 
 def draw(**changes) -> bytes:
@@ -39,6 +40,14 @@ def test_a_player_shows_the_whole_of_it(seconds, size):
         assert float(last.pts * last.time_base) == seconds - 1 / FRAMES_PER_SECOND
     assert {(frame.width, frame.height) for frame in shown} == {(width, height)}
     assert len(shown) == seconds * FRAMES_PER_SECOND
+
+
+def test_its_header_says_what_it_is():
+    content = draw(seconds=3)
+    file, seconds = read_video(content)
+    assert (file.media_type, file.width, file.height, seconds) == ("video/mp4", 320, 180, 3)
+    # Nothing of it says that it is a picture, or that it is repeated for ever.
+    assert not [name for name in (b"avif", b"avis", b"meta", b"pict", b"edts") if name in content]
 
 
 def test_it_moves_with_the_time():

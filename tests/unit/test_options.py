@@ -89,7 +89,10 @@ def test_the_sandbox_stands_in_only_where_nobody_else_is_there():
 
 
 def test_what_nobody_who_is_live_takes_is_no_option():
-    with pytest.raises(NoOption, match="No live provider makes a premium image") as none:
+    with pytest.raises(
+        NoOption,
+        match=r"premium image 1024x1024 with seed\. Give a worker the key of one of: fal, sta",
+    ) as none:
         options(request(settings=Settings(seed=7)), {"openai"})
     assert none.value.failure.reason == "no_live_provider"
 

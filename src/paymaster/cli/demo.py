@@ -91,10 +91,7 @@ async def demo(*, output: Output, out: Path, keep: bool) -> None:
 def _emulated(emulator: Emulator) -> dict[str, str]:
     """Return what makes a worker talk to the emulator, whatever keys the user has."""
     return {
-        "OPENAI_API_KEY": emulator.openai_key,
-        "OPENAI_BASE_URL": emulator.openai_base_url,
-        "FAL_KEY": emulator.fal_key,
-        "FAL_QUEUE_URL": emulator.fal_queue_url,
+        **emulator.environment,
         "WORKERS_SANDBOX": "true",
         # It is on this machine: no proxy is to be asked for it.
         "NO_PROXY": "127.0.0.1",

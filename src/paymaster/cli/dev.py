@@ -27,8 +27,8 @@ async def dev(*, output: Output, data_dir: Path | None, ephemeral: bool) -> None
     """Start the whole stack on this machine; Ctrl-C stops it.
 
     Postgres and Valkey come from their wheels, unless DATABASE_URL or REDIS_URL name others. The
-    sandbox provider draws without any key; OPENAI_API_KEY and FAL_KEY switch real providers on,
-    which cost real money. The other commands find the stack by themselves.
+    sandbox works without any key; a provider's key, such as OPENAI_API_KEY, switches the real one
+    on, which costs real money. The other commands find the stack by themselves.
     """
     stack = Stack(
         data_dir or default_data_directory(),

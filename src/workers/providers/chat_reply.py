@@ -64,7 +64,12 @@ class Reply:
 
     @property
     def ended(self) -> bool:
-        """Whether every answer has come to its end."""
+        """Whether every answer has come to its end.
+
+        A provider may give fewer than it was asked for; then the usage, which comes last, says so.
+        """
+        if self._usage is not None and self._ends:
+            return self._ends.keys() >= self._texts.keys()
         return len(self._ends) >= self._request.count
 
     @property

@@ -140,7 +140,7 @@ class Copier:
         Raises ValueError for what no repetition helps.
         """
         if url.startswith("data:"):
-            return await asyncio.to_thread(_decode_data_url, url)
+            return await asyncio.to_thread(_decode_data_url, url, bytes_max)
         if not url.startswith(("https://", "http://")):
             raise ValueError("its URL is neither https:, http: nor data:")
         for delay in delays():
@@ -150,10 +150,10 @@ class Copier:
                         return await _read_limited(response, bytes_max)
                     if not is_passing_status(response.status_code):
                         raise ValueError(f"it was answered with HTTP {response.status_code}")
-            except httpx.TransportError:
-                pass
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
+            except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
                 raise ValueError(f"its URL leads nowhere: {type(error).__name__}") from None
+            except httpx.HTTPError:
+                pass
             await self._sleep(delay)
         raise AssertionError("the delays have no end")
 
@@ -171,8 +171,14 @@ async def _read_limited(response: httpx.Response, bytes_max: int) -> bytes:
     return bytes(content)
 
 
-def _decode_data_url(url: str) -> bytes:
+def _decode_data_url(url: str, bytes_max: int) -> bytes:
     head, comma, data = url.partition(",")
     if not comma or not head.endswith(";base64"):
         raise ValueError("its data: URL is not in base64")
-    return base64.b64decode(data, validate=True)
+    try:
+        content = base64.b64decode(data, validate=True)
+    except ValueError:
+        raise ValueError("its data: URL is not in base64") from None
+    if len(content) > bytes_max:
+        raise TooLarge(bytes_max)
+    return content

@@ -71,13 +71,13 @@ def draw_video(
         variant=variant,
     )
     with Image.open(io.BytesIO(content)) as picture:
-        first, *rest = _frames(picture.convert("RGB"), seconds * FRAMES_PER_SECOND)
-    file = io.BytesIO()
-    first.save(
+        background = picture.convert("RGB")
+    count, file = seconds * FRAMES_PER_SECOND, io.BytesIO()
+    _frame(background, 0, count).save(
         file,
         "AVIF",
         save_all=True,
-        append_images=rest,
+        append_images=[_Film(background, count)],
         duration=1000 // FRAMES_PER_SECOND,
         quality=_QUALITY,
         speed=_SPEED_MAX,
@@ -87,14 +87,38 @@ def draw_video(
     return _as_mp4(file.getvalue())
 
 
-def _frames(picture: Image.Image, count: int) -> Iterator[Image.Image]:
+class _Film:
+    """All frames but the first, each drawn when it is its turn: at once they fill the memory.
+
+    It has what Pillow asks of an animated picture that is to be saved.
+    """
+
+    mode = "RGB"
+
+    def __init__(self, picture: Image.Image, count: int) -> None:
+        self.size = picture.size
+        self._picture = picture
+        self._count = count
+        self._frame = picture
+
+    def seek(self, place: int) -> None:
+        """Go to a frame, counted from 0. Raises EOFError after the last."""
+        if place + 1 >= self._count:
+            raise EOFError
+        self._frame = _frame(self._picture, place + 1, self._count)
+
+    def tobytes(self, *form: str) -> bytes:
+        """Return the pixels of the frame."""
+        return self._frame.tobytes(*form)
+
+
+def _frame(picture: Image.Image, place: int, count: int) -> Image.Image:
     width, height = picture.size
     top, thickness = height - height // 18, max(2, height // 180)
-    for number in range(1, count + 1):
-        frame = picture.copy()
-        box = (0, top - thickness, width * number // count, top)
-        ImageDraw.Draw(frame).rectangle(box, fill="white")
-        yield frame
+    frame = picture.copy()
+    box = (0, top - thickness, width * (place + 1) // count, top)
+    ImageDraw.Draw(frame).rectangle(box, fill="white")
+    return frame
 
 
 def _as_mp4(avif: bytes) -> bytes:
@@ -102,12 +126,12 @@ def _as_mp4(avif: bytes) -> bytes:
     data = bytearray(avif)
     top = dict(_boxes(data, 0, len(data)))
     _brand(data, *top[b"ftyp"])
-    _rename(data, top[b"meta"], _FREE)
+    _drop(data, top[b"meta"])
     movie = dict(_boxes(data, *top[b"moov"]))
     track = dict(_boxes(data, *movie[b"trak"]))
     media = dict(_boxes(data, *track[b"mdia"]))
     # It says that the sequence is repeated for ever, and so has no length.
-    _rename(data, track[b"edts"], _FREE)
+    _drop(data, track[b"edts"])
     struct.pack_into("4s", data, media[b"hdlr"][0] + 8, b"vide")
     headers = (movie[b"mvhd"][0], 24), (track[b"tkhd"][0], 28), (media[b"mdhd"][0], 24)
     length = data[headers[-1][0] + 24 : headers[-1][0] + 32]
@@ -127,8 +151,10 @@ def _boxes(data: bytearray, start: int, end: int) -> Iterator[tuple[bytes, tuple
         start += size
 
 
-def _rename(data: bytearray, box: tuple[int, int], name: bytes) -> None:
-    data[box[0] - 4 : box[0]] = name
+def _drop(data: bytearray, box: tuple[int, int]) -> None:
+    """Leave room in place of a box: others are found by where they are."""
+    start, end = box
+    data[start - 4 : end] = _FREE + bytes(end - start)
 
 
 def _brand(data: bytearray, start: int, end: int) -> None:

@@ -36,7 +36,7 @@ def read_video(content: bytes) -> tuple[ProducedFile, Decimal]:
         movie = list(_boxes(boxes[b"moov"]))
         seconds = _seconds(dict(movie)[b"mvhd"])
         sizes = [_size(dict(_boxes(box))[b"tkhd"]) for name, box in movie if name == b"trak"]
-    except (KeyError, struct.error):
+    except (IndexError, KeyError, struct.error):
         raise NotAVideo("its header is incomplete") from None
     width, height = next((size for size in sizes if all(size)), (None, None))
     return ProducedFile(content, "video/mp4", width, height), seconds

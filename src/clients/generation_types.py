@@ -129,9 +129,9 @@ class Generation:
     """A user's piece of work. `cost` and `saved` are micros of USD.
 
     `requested_model`, `size`, `quality` and `count` are what was asked for; `provider` and `model`
-    made it. `cached` is empty, `exact` or `normalised`. `end_time` is None before a final state.
-    `stage` and `progress_percent` are what a running one has come to, where its provider tells.
-    `warning` is what its submitter should know, such as that the model ends soon.
+    made it. `cached` is empty, `exact`, `normalised` or `joined`. `end_time` is None before a final
+    state. `stage` and `progress_percent` are what a running one has come to, where its provider
+    tells. `warning` is what its submitter should know, such as that the model ends soon.
     """
 
     generation_id: str

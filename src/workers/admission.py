@@ -8,7 +8,7 @@ from datetime import date
 
 from generations.catalogue import Catalogue
 from generations.queue import score_ms
-from workers.fallback import candidates, left_out
+from workers.fallback import left_out
 from workers.limits import Busy, Limits, Slot
 from workers.options import NoOption, priced_options
 from workers.providers.base import Provider
@@ -81,10 +81,13 @@ class Admission:
 
     def options(self, claim: Claim, unusable: Iterable[str] = ()) -> list[Option]:
         """Return the options of the next attempt, best first. Raises NoOption."""
-        today = self._today()
-        providers = candidates(self._catalogue, claim, self._providers, today)
-        left = providers - left_out(claim) - set(unusable)
-        return priced_options(self._catalogue, claim.request, left, today)
+        return priced_options(
+            self._catalogue,
+            claim.request,
+            self._providers,
+            self._today(),
+            without=left_out(claim) | set(unusable),
+        )
 
     @asynccontextmanager
     async def begin(self, claim: Claim) -> AsyncIterator[tuple[list[Option], Leave]]:

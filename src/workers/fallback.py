@@ -8,15 +8,12 @@ from enum import Enum
 
 from generations.catalogue import Catalogue
 from workers.options import NoOption, priced_options
+from workers.providers.errors import TimeoutUnknown
 from workers.providers.facts import unknown_outcome
-from workers.rows import Attempt, Claim, Option
+from workers.rows import Attempt, Claim
 
 # No time helps these: the provider needs an operator, or has the model no more.
 LASTING = frozenset({"auth_or_billing", "model_gone"})
-
-
-# Makes placeholders, which are for those who have nothing else, and never stand in for the real.
-PLACEHOLDERS = frozenset({"sandbox"})
 
 
 class Turn(Enum):
@@ -25,14 +22,6 @@ class Turn(Enum):
     OTHER = "other"  # of one that was not asked in this round
     ANEW = "anew"  # of all whose fault may have passed
     NONE = "none"
-
-
-def candidates(
-    catalogue: Catalogue, claim: Claim, providers: Collection[str], today: date
-) -> set[str]:
-    """Return the providers that may be asked at all, whatever becomes of the attempts."""
-    real = set(providers) - PLACEHOLDERS
-    return real if options_of(catalogue, claim, real, today) else set(providers)
 
 
 def left_out(claim: Claim) -> set[str]:
@@ -56,10 +45,13 @@ def next_turn(
     catalogue: Catalogue, claim: Claim, failed: str, providers: Collection[str], today: date
 ) -> Turn:
     """Return whose turn it is after `failed` has failed."""
-    left = candidates(catalogue, claim, providers, today) - {failed}
-    if options_of(catalogue, claim, left - left_out(claim), today):
-        return Turn.OTHER
-    return Turn.ANEW if options_of(catalogue, claim, left - _lasting(claim), today) else Turn.NONE
+    for turn, without in ((Turn.OTHER, left_out(claim)), (Turn.ANEW, _lasting(claim))):
+        try:
+            priced_options(catalogue, claim.request, providers, today, without=without | {failed})
+        except NoOption:
+            continue
+        return turn
+    return Turn.NONE
 
 
 def _lasting(claim: Claim) -> set[str]:
@@ -72,20 +64,16 @@ def _lasting(claim: Claim) -> set[str]:
         and (
             attempt.failure.reason in LASTING
             # It may have the job: submitted again, it would do the work twice.
-            or (attempt.presumed_spent and _has_jobs(claim, attempt))
+            or (attempt.presumed_spent and may_have_job(claim, attempt, attempt.failure.reason))
         )
     }
 
 
-def options_of(
-    catalogue: Catalogue, claim: Claim, providers: Collection[str], today: date
-) -> list[Option]:
-    """Return what these providers can make of a request, best first; none if they can't."""
-    try:
-        return priced_options(catalogue, claim.request, providers, today)
-    except NoOption:
-        return []
+def may_have_job(claim: Claim, attempt: Attempt, reason: str) -> bool:
+    """Say whether the provider may still have the job of an attempt that failed for this reason.
 
-
-def _has_jobs(claim: Claim, attempt: Attempt) -> bool:
-    return unknown_outcome(attempt.option.provider, claim.request.kind) == "resume"
+    One that ended badly by what its provider says is no more; it may be submitted again.
+    """
+    if unknown_outcome(attempt.option.provider, claim.request.kind) != "resume":
+        return False
+    return not attempt.remote_id or reason == TimeoutUnknown.reason

@@ -117,7 +117,9 @@ class Maker:
             # It is to be paid, and another try would be too.
             log.exception("artifact_unstored")
             failure = Failure("storage_failed", "It was made but could not be stored.")
-            answer = Answer(actual_micros, images, failure=failure)
+            answer = Answer(
+                actual_micros, images, failure=failure, presumed_spent=result.usage_estimated
+            )
         return await patiently(lambda: self._store.write_answer(claim, attempt, answer))
 
     async def _write_error(self, claim: Claim, attempt: Attempt, error: ProviderError) -> Attempt:

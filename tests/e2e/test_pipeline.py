@@ -277,6 +277,23 @@ async def test_no_prompt_is_logged_or_in_redis(generations, worker, emulator, au
         assert keys
         for key in keys:
             assert secret.encode() not in (await redis.dump(key) or b"")
-            if await redis.type(key) == b"string":
-                assert not (await redis.get(key) or b"").startswith(b"\x80")
+            for value in await _values(redis, key):
+                assert not value.startswith(b"\x80"), "a pickle"
     assert secret not in worker.log_file.read_text()
+
+
+async def _values(redis, key):
+    """Return everything that a key holds."""
+    kind = (await redis.type(key)).decode()
+    if kind == "string":
+        return [await redis.get(key) or b""]
+    if kind == "hash":
+        return [part for item in (await redis.hgetall(key)).items() for part in item]
+    if kind == "stream":
+        entries = await redis.xrange(key)
+        return [part for _, fields in entries for item in fields.items() for part in item]
+    reads = {"zset": redis.zrange, "list": redis.lrange}
+    if kind in reads:
+        return await reads[kind](key, 0, -1)
+    assert kind in ("set", "none"), kind
+    return list(await redis.smembers(key)) if kind == "set" else []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import psycopg
 import pytest
 
 from generating import insert_generation, read_generation
@@ -22,6 +25,7 @@ from workers.rows import (
     Option,
     Settlement,
 )
+from workers.steering import Stop
 from workers.store import ClaimLost, WorkStore
 
 LEASE_S = 30.0
@@ -128,6 +132,81 @@ async def test_a_failure_to_be_retried_waits_its_time(store, ledger_url, generat
         "QUEUED",
         1,
     )
+
+
+async def test_identical_generations_have_one_leader(store, ledger_url, generation_id):
+    leader = await store.claim(generation_id, "one", LEASE_S)
+    assert await store.lead_or_follow(leader, b"same-key")
+    other_id = await insert_generation(ledger_url)
+    other = await store.claim(other_id, "two", LEASE_S)
+    assert not await store.lead_or_follow(other, b"same-key")
+    row = await read_generation(ledger_url, other_id, "state", "leader_id", "lease_owner")
+    assert row == ("QUEUED", generation_id, None)
+    assert await store.claim(other_id, "two", LEASE_S) == pytest.approx(5, abs=1)
+    third = await store.claim(await insert_generation(ledger_url), "two", LEASE_S)
+    assert await store.lead_or_follow(third, b"another-key")
+
+    await store.put_back(leader, 0, crashed=False)
+    again = await store.claim(generation_id, "one", LEASE_S)
+    assert again.leads
+    assert not other.leads
+    await store.finish(again, End(state=EndState.FAILED))
+    released = await store.claim(other_id, "two", LEASE_S)
+    assert isinstance(released, Claim)
+    assert await store.lead_or_follow(released, b"same-key")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_what_is_shared_ends_all_that_wait_for_it(store, ledger_url, generation_id, shared):
+    leader = await store.claim(generation_id, "one", LEASE_S)
+    await store.lead_or_follow(leader, b"same-key")
+    other_id = await insert_generation(ledger_url)
+    await store.lead_or_follow(await store.claim(other_id, "two", LEASE_S), b"same-key")
+    attempt = await dispatched(store, leader)
+    await store.write_answer(leader, attempt, Answer(70_000, 1, (ARTIFACT,)))
+    end = End(state=EndState.SUCCEEDED, provider="p", model="m", shared=shared)
+    await store.finish(leader, end, settled=Settlement(attempt, AttemptState.COMMITTED, 70_000))
+    row = await read_generation(
+        ledger_url, other_id, "state", "cached", "saved_micros", "cost_micros", "model"
+    )
+    if shared:
+        assert row == ("SUCCEEDED", "joined", 70_000, 0, "m")
+    else:
+        assert row == ("QUEUED", "", 0, 0, "")
+
+
+async def test_one_that_waits_is_claimed_for_its_own_deadline(store, ledger_url, generation_id):
+    leader = await store.claim(generation_id, "one", LEASE_S)
+    await store.lead_or_follow(leader, b"same-key")
+    other_id = await insert_generation(ledger_url)
+    await store.lead_or_follow(await store.claim(other_id, "two", LEASE_S), b"same-key")
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute(
+            "UPDATE generation SET deadline_time = now() WHERE generation_id = %s", [other_id]
+        )
+    late = await store.claim(other_id, "two", LEASE_S)
+    assert late.steering.stop is Stop.DEADLINE
+
+
+async def test_a_renewal_tells_of_a_cancel_and_waits_for_nobody(store, ledger_url, generation_id):
+    claim = await store.claim(generation_id, "one", LEASE_S)
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute("UPDATE generation SET cancel_time = now()")
+        async with connection.transaction():
+            await connection.execute("SELECT FROM generation FOR UPDATE")
+            assert await store.renew([claim], LEASE_S) == set()
+    assert claim.steering.stop is Stop.CANCELLED
+
+
+async def test_progress_is_for_who_has_the_claim(store, ledger_url, generation_id):
+    claim = await store.claim(generation_id, "one", LEASE_S)
+    await store.write_progress(claim, "drawing", 40)
+    row = await read_generation(ledger_url, generation_id, "stage", "progress_percent")
+    assert row == ("drawing", 40)
+    await store.write_progress(replace(claim, fence=claim.fence - 1), "old", 90)
+    assert await read_generation(ledger_url, generation_id, "stage") == ("drawing",)
+    await store.put_back(claim, 0, crashed=False)
+    assert await read_generation(ledger_url, generation_id, "stage") == ("",)
 
 
 async def test_the_cost_is_what_all_attempts_were_charged(store, ledger_url, generation_id):

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 from generations.catalogue import Catalogue
 from generations.models import Kind
 from generations.requests import GenerationRequest
-from workers.fallback import Turn, candidates, left_out, next_turn, options_of
+from workers.fallback import Turn, left_out, next_turn
+from workers.options import priced_options
 from workers.rows import Attempt, AttemptState, Claim, Failure, Option
 
 TODAY = date(2026, 11, 21)
@@ -52,7 +53,7 @@ def test_one_that_failed_makes_way_for_the_next_of_its_class():
     assert turn(claim(), "openai") is Turn.OTHER
     again = claim(failed("openai", "unavailable", elsewhere=True))
     assert left_out(again) == {"openai"}
-    (first, *_) = options_of(CATALOGUE, again, ALL - left_out(again), TODAY)
+    (first, *_) = priced_options(CATALOGUE, again.request, ALL, TODAY, without=left_out(again))
     assert (first.provider, first.quality) == ("fal", "premium")
 
 
@@ -81,9 +82,6 @@ def test_one_that_may_have_the_job_is_never_asked_again():
 
 def test_a_placeholder_stands_in_for_nothing_real():
     assert turn(claim(), "fal", {"fal", "sandbox"}) is Turn.NONE
-    assert candidates(CATALOGUE, claim(), ALL, TODAY) == {"openai", "fal"}
-    assert candidates(CATALOGUE, claim(), {"sandbox"}, TODAY) == {"sandbox"}
-    assert "sandbox" in candidates(CATALOGUE, claim(model="sandbox-image"), ALL, TODAY)
 
 
 def test_what_was_forgiven_is_forgotten():

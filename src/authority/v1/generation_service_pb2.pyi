@@ -343,7 +343,7 @@ class Generation(_message.Message):
     downgraded: _builtins.bool
     """True if a later option than the first was held, such as by a soft cap."""
     cached: _builtins.str
-    """How the cache served it: empty, `exact` or `normalised`."""
+    """How it was served without a call: empty, `exact` or `normalised` by the cache, `joined` by an identical one in flight."""
     cost: _builtins.int
     """What it cost the account, in micros of USD."""
     saved: _builtins.int

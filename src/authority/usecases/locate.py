@@ -29,8 +29,7 @@ class Locator:
 
     def learn(self, reservation: Reservation) -> Located:
         """Remember a reservation."""
-        lots = tuple(receipt.ref for receipt in reservation.grants)
-        held = HeldOn(reservation.reservation_id, reservation.windows, lots)
+        held = HeldOn(reservation.reservation_id, reservation.windows, reservation.lots)
         located = Located(reservation.account, held)
         self._known[reservation.reservation_id] = located
         if len(self._known) > _KNOWN_MAX:

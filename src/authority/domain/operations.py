@@ -202,7 +202,7 @@ class Operation(NamedTuple):
             request=request,
             result=result,
             reservation=reservation,
-            deltas=tuple([_delta(text) for text in deltas.split()]),
+            deltas=_deltas(deltas),
             moves=tuple([_move(text) for text in moves.split()]),
             restored=tuple([_restored(text) for text in restored.split()]),
             grant=grant,
@@ -211,9 +211,14 @@ class Operation(NamedTuple):
         )
 
 
-def _delta(text: str) -> WindowDelta:
-    ref, reserved, committed, refunded = text.split(",")
-    return WindowDelta(WindowRef.parse(ref), int(reserved), int(committed), int(refunded))
+def _deltas(texts: str) -> tuple[WindowDelta, ...]:
+    rows = [text.split(",") for text in texts.split()]
+    return tuple(
+        [
+            WindowDelta(WindowRef.parse(ref), int(reserved), int(committed), int(refunded))
+            for ref, reserved, committed, refunded in rows
+        ]
+    )
 
 
 def _move(text: str) -> Move:

@@ -20,6 +20,7 @@ from authority.ledger.arrays import (
     texts,
     timestamps,
     uuids,
+    words,
 )
 
 # All that Postgres has as text, with much of what quoting goes wrong with.
@@ -50,6 +51,11 @@ def test_texts_with_nulls(read, values):
 @given(values=st.lists(TEXTS))
 def test_texts(read, values):
     assert read(texts(values), "text") == values
+
+
+@given(values=st.lists(TEXTS))
+def test_words(read, values):
+    assert read(words(values * 2), "text") == values * 2
 
 
 @given(values=st.lists(BIGINTS))

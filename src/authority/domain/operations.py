@@ -50,13 +50,9 @@ class DenialReason(StrEnum):
     DEBT_OUTSTANDING = "DEBT_OUTSTANDING"
 
 
-class WindowDelta(NamedTuple):
-    """What an operation added to the three counts of a window or a lot."""
-
-    ref: WindowRef
-    reserved: int
-    committed: int
-    refunded: int
+WindowDelta = tuple[WindowRef, int, int, int]
+"""What an operation added to the three counts of a window or a lot: of all that the hot path makes
+there are most of these, and so they are plain tuples."""
 
 
 class Move(NamedTuple):
@@ -215,7 +211,7 @@ def _deltas(texts: str) -> tuple[WindowDelta, ...]:
     rows = [text.split(",") for text in texts.split()]
     return tuple(
         [
-            WindowDelta(WindowRef.parse(ref), int(reserved), int(committed), int(refunded))
+            (WindowRef.parse(ref), int(reserved), int(committed), int(refunded))
             for ref, reserved, committed, refunded in rows
         ]
     )

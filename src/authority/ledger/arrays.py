@@ -85,6 +85,12 @@ def optional_texts(values: Sequence[str | None]) -> Column:
     return _interleaved(_TEXT, lengths, encoded)
 
 
+def words(values: Sequence[str]) -> Column:
+    """Return a text[] of values that come again and again, each encoded once."""
+    cells = {value: _cell(value) for value in set(values)}
+    return _header(_TEXT, len(values), b"".join([cells[value] for value in values]))
+
+
 def jsonbs(values: Sequence[str]) -> Column:
     """Return a jsonb[] of JSON texts."""
     # The binary form is a version, then the text.
@@ -96,6 +102,11 @@ def _all_encoded(values: Sequence[str]) -> list[bytes]:
         return [value.encode() for value in values]
     except UnicodeEncodeError:
         return [_encoded(value) for value in values]
+
+
+def _cell(value: str) -> bytes:
+    encoded = _encoded(value)
+    return _length(len(encoded)) + encoded
 
 
 def _encoded(value: str) -> bytes:

@@ -20,6 +20,7 @@ from authority.ledger.arrays import (
     texts,
     timestamps,
     uuids,
+    words,
 )
 
 Columns = dict[str, Column]
@@ -68,21 +69,21 @@ def operation_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> 
     of = _by_field(operations)
     return {
         "operation_id": uuids(of["operation_id"]),
-        "tenant": texts(of["tenant"]),
+        "tenant": words(of["tenant"]),
         "sequence": bigints(of["sequence"]),
         "epoch": bigints(of["epoch"]),
-        "kind": texts(of["kind"]),
-        "outcome": texts(["DENIED" if denied else "DONE" for denied in of["denied"]]),
+        "kind": words(of["kind"]),
+        "outcome": words(["DENIED" if denied else "DONE" for denied in of["denied"]]),
         "idempotency_key": optional_texts(of["idempotency_key"]),
-        "account": texts([item.account for item in operations]),
+        "account": words([item.account for item in operations]),
         "reservation_id": optional_texts(
             [None if held is None else held.reservation_id for held in of["reservation"]]
         ),
         "request": texts(of["request"]),
         "result": texts(of["result"]),
         "create_time": timestamps(of["decide_ms"]),
-        "books": texts([posting.books for posting in postings]),
-        "units": texts([posting.units for posting in postings]),
+        "books": words([posting.books for posting in postings]),
+        "units": words([posting.units for posting in postings]),
         "key_end": bigints(key_ends),
         "key_count": bigints([len(posting.budget_keys) for posting in postings]),
         "amount_end": bigints(amount_ends),
@@ -106,12 +107,12 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
     of = _by_field([held for _, held in rows])
     return {
         "held_id": texts(ids),
-        "held_tenant": texts([item.tenant for item, _ in rows]),
-        "held_account": texts(of["account"]),
-        "state": texts(of["state"]),
+        "held_tenant": words([item.tenant for item, _ in rows]),
+        "held_account": words(of["account"]),
+        "state": words(of["state"]),
         "held_sequence": bigints([item.sequence for item, _ in rows]),
         "legs": texts(of["legs_text"]),
-        "windows": texts(of["windows_text"]),
+        "windows": words(of["windows_text"]),
         "option_index": smallints(of["option_index"]),
         "late": booleans(of["late"]),
         "labels": jsonbs(of["labels_text"]),
@@ -120,7 +121,7 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
         "expire_ms": bigints(of["expire_ms"]),
         "settle_ms": bigints(of["settle_ms"]),
         "grants": texts(of["grants_text"]),
-        "receipt": texts(of["receipt"]),
+        "receipt": words(of["receipt"]),
     }
 
 
@@ -141,8 +142,8 @@ def window_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> Col
     return {
         "budget_key": bigints([ref.budget_key for ref in refs]),
         "window_start_ms": bigints([ref.start_ms for ref in refs]),
-        "unit": texts([ref.unit for ref in refs]),
-        "window_tenant": texts([tenant for tenant, _ in rows]),
+        "unit": words([ref.unit for ref in refs]),
+        "window_tenant": words([tenant for tenant, _ in rows]),
         "reserved": bigints([counts[0] for _, counts in rows]),
         "committed": bigints([counts[1] for _, counts in rows]),
         "refunded": bigints([counts[2] for _, counts in rows]),

@@ -66,8 +66,7 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
   local chosen, denied, is_in_the_way, rated = choose(context, options, is_capped)
 
   if not chosen and is_in_the_way and may_reclaim == '1' then
-    write_expiries()
-    local expired = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now_text, 'LIMIT', 0, 16)
+    local expired = some_expired()
     if #expired > 0 then
       return { 'RECLAIM', unpack(expired) }
     end

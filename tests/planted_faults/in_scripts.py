@@ -73,7 +73,7 @@ SHARED = [
     Fault(
         "a change of a count is not told to the ledger",
         _SCRIPTS + "_call.lua",
-        "parts[i] = counts.ref .. amounts",
+        "text = text .. (i > 1 and ' ' or '') .. counts.ref .. amounts",
         "",
         (_OPERATIONS + "TestRefundAndRelease::test_many_refunds_until_all_is_back",),
     ),
@@ -283,8 +283,8 @@ SETTLING = [
     Fault(
         "what is absorbed is not booked",
         _SCRIPTS + "commit.lua",
-        "unit, cost, charge(held, context, unit, cost))",
-        "unit, 0, charge(held, context, unit, cost))",
+        "unit .. ',' .. fmt(cost) .. ','",
+        "unit .. ',0,'",
         (_COMMIT,),
     ),
     Fault(

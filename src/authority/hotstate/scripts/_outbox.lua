@@ -9,9 +9,10 @@
 -- all of it: the last alone is told the entry, and who journals it takes the entry out.
 
 local outbox = {}     -- the fields of the entry: sequences and operations by turns
+local outbox_count = 0
 local answers = {}    -- what each item is answered
 local answered = {}   -- by the key of an answer: the operation that was decided in this call
-local written = {}    -- by key of what was staged: for how long it is kept
+local staged = {}     -- by key of what is to be written there: for how long it is kept
 local first_decided, last_decided -- the places of these items
 local waiting = {}    -- by outbox entry: whether it is still there
 
@@ -64,17 +65,15 @@ local function record(result)
   local text = packed_result(result, sequence)
   local operation = item.request .. '\n' .. text
   meta.sequence = meta.sequence + 1
-  outbox[#outbox + 1] = sequence
-  outbox[#outbox + 1] = operation
+  outbox[outbox_count + 1], outbox[outbox_count + 2] = sequence, operation
+  outbox_count = outbox_count + 2
   if item.answer then
     answered[item.answer] = operation
   end
-  local puts = item.puts
-  for i = 1, #puts, 3 do
-    values[puts[i]], written[puts[i]] = puts[i + 1], puts[i + 2]
+  for i = 1, put_count, 3 do
+    values[puts[i]], staged[puts[i]] = puts[i + 1], puts[i + 2]
   end
-  last_decided = #answers + 1
-  first_decided = first_decided or last_decided
+  first_decided, last_decided = first_decided or item.number, item.number
   return { 'DONE', text, '' }
 end
 
@@ -123,11 +122,11 @@ local function write_all()
     for key, operation in pairs(answered) do
       redis.call('SET', key, entry .. '\n' .. operation, 'PX', ANSWER_MS)
     end
-    for key, keep_ms in pairs(written) do
+    for key, keep_ms in pairs(staged) do
       redis.call('SET', key, values[key], 'PX', keep_ms)
     end
     for counts in pairs(dirty) do
-      local packed = string.format('%d %d %d', counts.r, counts.c, counts.f)
+      local packed = fmt(counts.r) .. ' ' .. fmt(counts.c) .. ' ' .. fmt(counts.f)
       redis.call('SET', counts.key, packed, 'PX', KEEP_MS)
     end
     redis.call('HSET', KEYS[1], 'sequence', fmt(meta.sequence), 'now', now_text)

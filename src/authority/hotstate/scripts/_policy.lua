@@ -86,7 +86,7 @@ end
 local function read_legs(text)
   local amounts, units = {}, {}
   for unit, amount in string.gmatch(text, '(%u+):(%-?%d+)') do
-    amounts[unit], units[#units + 1] = tonumber(amount), unit
+    amounts[unit], units[#units + 1] = number_of(amount), unit
   end
   return amounts, units
 end

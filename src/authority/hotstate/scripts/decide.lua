@@ -40,13 +40,12 @@ end
 local function decide(at)
   local verb, checked, answer_key, reservation, context, count =
     string.match(ARGV[at], '^(%l+) (%d) (%d+) (%d+) (%d+) (%d+)$')
-  local next_at = at + 3 + tonumber(count)
-  item = {
-    verb = verb, operation = ARGV[at + 1], request = ARGV[at + 2], checked = checked,
-    answer = KEYS[tonumber(answer_key)], reservation = KEYS[tonumber(reservation)],
-    context = tonumber(context), puts = {},
-  }
-  changed = {}
+  local next_at = at + 3 + number_of(count)
+  item.number, item.verb, item.checked = item.number + 1, verb, checked
+  item.operation, item.request = ARGV[at + 1], ARGV[at + 2]
+  item.answer, item.reservation = KEYS[number_of(answer_key)], KEYS[number_of(reservation)]
+  item.context, item.expiring = number_of(context), nil
+  changed_count, put_count = 0, 0
   local is_sound, answer = pcall(run, unpack(ARGV, at + 3, next_at - 1))
   if is_sound then
     keep()

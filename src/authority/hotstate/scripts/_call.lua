@@ -36,7 +36,7 @@ local function counts_of(ref)
   assert(r, key .. ' is unreadable')
   counts = {
     ref = ref, unit = string.match(ref, '%u+$'), key = key,
-    r = tonumber(r), c = tonumber(c), f = tonumber(f), r0 = 0, c0 = 0, f0 = 0, item = 0,
+    r = number_of(r), c = number_of(c), f = number_of(f), r0 = 0, c0 = 0, f0 = 0, item = 0,
   }
   counted[ref] = counts
   return counts

@@ -10,7 +10,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from authority.rpc.interceptors import Calls
 from authority.rpc.tls import TlsFiles, is_loopback, server_credentials
@@ -45,7 +45,6 @@ class RpcServer:
 
     def __init__(self, *, credentials: Credentials, reuse_port: bool, register: Register) -> None:
         self._server = grpc.aio.server(
-            interceptors=[Calls(credentials)],
             options=[
                 ("grpc.so_reuseport", int(reuse_port)),
                 ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
@@ -55,11 +54,17 @@ class RpcServer:
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
+        # What is generated takes it for the server.
+        calls: Any = Calls(credentials)
+        self._server.add_generic_rpc_handlers([calls])
+        register(calls)
         self._health = health_aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, calls)
         names = (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        shown = reflection.aio.ReflectionServicer((*names, reflection.SERVICE_NAME))
+        # Its stubs have no types.
+        add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+        add_reflection(shown, calls)
 
     async def start(self, host: str, port: int, tls: TlsFiles | None) -> int:
         """Listen and return the port. Raises PortInUse and BadCertificate."""

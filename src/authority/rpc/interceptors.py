@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import grpc
 import structlog
@@ -27,6 +27,9 @@ _OPEN_TO_ALL = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 # For callers that set no deadline. What they asked for goes on; they may ask again with the same
 # key. Streams last as long as their caller wants.
 _CALL_SECONDS_MAX = 30.0
+
+# A message is read whole before anything is known of it.
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
 _BEARER = "Bearer "
 
@@ -105,10 +108,9 @@ class Gate:
     async def admit(self, request: Any) -> None:
         """Let a message in. Raises what `sign_in` does, InvalidRequest, NotAllowed (the tenant)."""
         caller = await self.sign_in()
-        if request is None:
-            raise InvalidRequest.of(
-                "request", "is not the message of this method; text in it must be UTF-8"
-            )
+        if isinstance(request, _Unread):
+            log.warning("message_refused", method=self.method, bytes=request.size, caller=caller.id)
+            raise InvalidRequest.of("request", request.problem)
         if self.method not in CHECKED_BY_ITEM:
             check_tenant(request, caller)
 
@@ -209,14 +211,25 @@ def _session(inner: Any, enter: Enter) -> Any:
     return handle
 
 
+class _Unread(NamedTuple):
+    """What came in place of a message."""
+
+    problem: str
+    size: int  # in bytes
+
+
 def _reader(deserialize: Any) -> Any:
-    """Return a deserializer that answers None to what it can't read, where gRPC says UNKNOWN."""
+    """Return a deserializer that says what is wrong, where gRPC's says UNKNOWN, or nothing."""
 
     def read(body: bytes) -> Any:
+        if len(body) > MESSAGE_BYTES_MAX:
+            problem = f"is {len(body)} bytes long; send at most {MESSAGE_BYTES_MAX}, in parts"
+            return _Unread(problem, len(body))
         try:
             return deserialize(body)
         except DecodeError:
-            return None
+            problem = "is not the message of this method; text in it must be UTF-8"
+            return _Unread(problem, len(body))
 
     return read
 

@@ -12,12 +12,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from authority.rpc.interceptors import Calls
+from authority.rpc.interceptors import MESSAGE_BYTES_MAX, Calls
 from authority.rpc.tls import TlsFiles, is_loopback, server_credentials
 from authority.usecases.credentials import Credentials
 from authority.v1 import admin_service_pb2, budget_service_pb2, generation_service_pb2
 
-_MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+# What is a little too large is read, so that its caller is told in our own words and the log too;
+# of what is larger, gRPC reads the length alone.
+_READ_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
 
 _SERVICES = tuple(
     service.full_name
@@ -47,7 +49,7 @@ class RpcServer:
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", int(reuse_port)),
-                ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
+                ("grpc.max_receive_message_length", _READ_BYTES_MAX),
                 # Clients may hold a connection open between clicks; pings keep proxies from cutting
                 # it.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

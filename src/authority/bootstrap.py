@@ -104,9 +104,7 @@ class Core:
 
     async def status(self) -> admin_service_pb2.GetStatusResponse:
         """Say how things are, also while a store is away."""
-        response = admin_service_pb2.GetStatusResponse(
-            version=_VERSION, epoch=self.hot.epoch or 0
-        )
+        response = admin_service_pb2.GetStatusResponse(version=_VERSION, epoch=self.hot.epoch or 0)
         with suppress(Unavailable):
             await self.hot.time_ms()
             response.hot_store_ok = True

@@ -8,8 +8,9 @@ from enum import Enum
 
 from generations.catalogue import Catalogue
 from workers.options import NoOption, priced_options
+from workers.providers.errors import TimeoutUnknown
 from workers.providers.facts import unknown_outcome
-from workers.rows import Claim
+from workers.rows import Attempt, Claim
 
 # No time helps these: the provider needs an operator, or has the model no more.
 LASTING = frozenset({"auth_or_billing", "model_gone"})
@@ -63,6 +64,16 @@ def _lasting(claim: Claim) -> set[str]:
         and (
             attempt.failure.reason in LASTING
             # It may have the job: submitted again, it would do the work twice.
-            or (attempt.presumed_spent and unknown_outcome(attempt.option.provider) == "resume")
+            or (attempt.presumed_spent and may_have_job(claim, attempt, attempt.failure.reason))
         )
     }
+
+
+def may_have_job(claim: Claim, attempt: Attempt, reason: str) -> bool:
+    """Say whether the provider may still have the job of an attempt that failed for this reason.
+
+    One that ended badly by what its provider says is no more; it may be submitted again.
+    """
+    if unknown_outcome(attempt.option.provider, claim.request.kind) != "resume":
+        return False
+    return not attempt.remote_id or reason == TimeoutUnknown.reason

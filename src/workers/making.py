@@ -112,12 +112,14 @@ class Maker:
         images = len(result.files)
         try:
             stored = await store_files(self._artifacts, claim, attempt, result.files)
-            answer = Answer(actual_micros, images, stored)
+            answer = Answer(actual_micros, images, stored, presumed_spent=result.usage_estimated)
         except ArtifactError:
             # It is to be paid, and another try would be too.
             log.exception("artifact_unstored")
             failure = Failure("storage_failed", "It was made but could not be stored.")
-            answer = Answer(actual_micros, images, failure=failure)
+            answer = Answer(
+                actual_micros, images, failure=failure, presumed_spent=result.usage_estimated
+            )
         return await patiently(lambda: self._store.write_answer(claim, attempt, answer))
 
     async def _write_error(self, claim: Claim, attempt: Attempt, error: ProviderError) -> Attempt:
@@ -135,7 +137,12 @@ class Maker:
             return await self._store.write_failure(claim, attempt, failure)
         if error.dispatched == "yes":
             actual_micros = bill(self._catalogue, claim, attempt, error.usage)
-            answer = Answer(actual_micros, claim.request.count, failure=failure)
+            answer = Answer(
+                actual_micros,
+                claim.request.count,
+                failure=failure,
+                presumed_spent=error.usage_estimated,
+            )
         else:
             goes_on = isinstance(error, TimeoutUnknown | AuthOrBilling) and attempt.remote_id
             young = attempt.dispatch_age_s < RESUME_S_MAX

@@ -8,7 +8,7 @@ from clients.amounts import Unit
 from clients.types import Denial, LimitingBudget
 from generations.catalogue import Catalogue
 from generations.pricing import Unpriced, Usage, price
-from workers.fallback import Turn
+from workers.fallback import Turn, may_have_job
 from workers.providers.errors import ProviderError
 from workers.providers.facts import unknown_outcome
 from workers.rows import Answer, Attempt, Claim, Failure
@@ -86,8 +86,8 @@ def failure_of(claim: Claim, attempt: Attempt, error: ProviderError, turn: Turn)
     if wait_s is None:
         wait_s = 2.0 ** (attempt.number - claim.forgiven_count)
     again = error.retryable
-    if error.dispatched == "unknown" and unknown_outcome(error.provider) == "resume":
-        # It may have the job: submitted again, it would do the work twice.
+    if error.dispatched == "unknown" and may_have_job(claim, attempt, error.reason):
+        # Submitted again, it would do the work twice.
         again = False
     short = again and error.reason in PASSING and wait_s <= SHORT_S_MAX
     elsewhere = error.reason in ELSEWHERE and turn is Turn.OTHER and not short
@@ -108,7 +108,7 @@ def failure_of(claim: Claim, attempt: Attempt, error: ProviderError, turn: Turn)
 def outcome_of_dead(claim: Claim, attempt: Attempt) -> Failure:
     """Return the failure of a call whose worker ended, and which nobody can be asked about."""
     message = "The worker ended during the call, which is presumed to have been made."
-    once = unknown_outcome(attempt.option.provider) == "resume"
+    once = unknown_outcome(attempt.option.provider, claim.request.kind) == "resume"
     failure = Failure("outcome_unknown", message, None if once else 0.0)
     return _limited(claim, attempt, failure, paid=True)
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from generations.catalogue import Catalogue, Status
+from generations.catalogue import Catalogue, Kind, Status
 from workers.providers import errors
 from workers.providers.base import CancellableProvider, ResumableProvider
 from workers.providers.errors import (
@@ -68,7 +68,9 @@ async def test_those_can_be_resumed_whose_policy_says_so(monkeypatch):
         monkeypatch.setenv(facts.variable, "id:secret")
     providers = live_providers(ProviderSettings())
     resumable = {name for name, made in providers.items() if isinstance(made, ResumableProvider)}
-    assert resumable == {name for name in providers if unknown_outcome(name) == "resume"}
+    assert resumable == {
+        name for name in providers if unknown_outcome(name, Kind.IMAGE) == "resume"
+    }
     assert resumable == {"fal", "novita"}
     cancellable = {n for n, made in providers.items() if isinstance(made, CancellableProvider)}
     assert cancellable == {"fal"}
@@ -77,7 +79,8 @@ async def test_those_can_be_resumed_whose_policy_says_so(monkeypatch):
 
 
 def test_what_is_not_known_of_a_provider_is_presumed():
-    assert unknown_outcome("none-such") == "presume_spent"
+    assert unknown_outcome("none-such", Kind.IMAGE) == "presume_spent"
+    assert unknown_outcome("novita", Kind.CHAT) == "presume_spent"
 
 
 @pytest.mark.parametrize(

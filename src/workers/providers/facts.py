@@ -20,7 +20,8 @@ UnknownOutcome = Literal["resume", "presume_spent"]
 class Facts:
     """A provider by the catalogue's name for it.
 
-    `variable` holds its key. `cost` says how the cost of a call is known.
+    `variable` holds its key. `cost` says how the cost of a call is known. `without_jobs` are the
+    kinds that it makes in one call, though it has jobs of others.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Facts:
     variable: str
     unknown_outcome: UnknownOutcome
     cost: str
+    without_jobs: tuple[Kind, ...] = ()
 
 
 FACTS = (
@@ -65,6 +67,7 @@ FACTS = (
         "NOVITA_API_KEY",
         "resume",
         "images by the formula of the model; chat by the tokens that the answer reports",
+        without_jobs=(Kind.CHAT,),
     ),
     Facts(
         "stability",
@@ -84,7 +87,9 @@ FACTS = (
 _BY_NAME = {facts.name: facts for facts in FACTS}
 
 
-def unknown_outcome(provider: str) -> UnknownOutcome:
-    """Return the policy of a provider; the careful one for a provider that is not known."""
+def unknown_outcome(provider: str, kind: Kind) -> UnknownOutcome:
+    """Return the policy of a provider for a kind; the careful one if it is not known."""
     facts = _BY_NAME.get(provider)
-    return "presume_spent" if facts is None else facts.unknown_outcome
+    if facts is None or kind in facts.without_jobs:
+        return "presume_spent"
+    return facts.unknown_outcome

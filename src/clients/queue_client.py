@@ -36,6 +36,7 @@ from clients.requests import message
 
 _PAGE_SIZE = 500
 _DIAGNOSE_SECONDS = 60.0
+_CHANGE_SECONDS = 60.0
 
 
 class QueueClient(Client):
@@ -93,12 +94,13 @@ class QueueClient(Client):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Try dead letters again, each under a new reservation."""
         request = message(
             messages.RetryJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = await self._call(self._stub.RetryJobs, request)
+        response = await self._call(self._stub.RetryJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     async def discard_jobs(
@@ -108,12 +110,13 @@ class QueueClient(Client):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Leave dead letters as the failures that they are."""
         request = message(
             messages.DiscardJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = await self._call(self._stub.DiscardJobs, request)
+        response = await self._call(self._stub.DiscardJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     async def cancel_jobs(
@@ -123,12 +126,13 @@ class QueueClient(Client):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Cancel jobs that are open: at once what waits, soon what runs."""
         request = message(
             messages.CancelJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = await self._call(self._stub.CancelJobs, request)
+        response = await self._call(self._stub.CancelJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     async def promote_jobs(
@@ -138,12 +142,13 @@ class QueueClient(Client):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Move jobs that wait to the front of their queue, to run now."""
         request = message(
             messages.PromoteJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = await self._call(self._stub.PromoteJobs, request)
+        response = await self._call(self._stub.PromoteJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     async def requeue_jobs(
@@ -153,12 +158,13 @@ class QueueClient(Client):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Enqueue jobs anew that nobody is at work on."""
         request = message(
             messages.RequeueJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = await self._call(self._stub.RequeueJobs, request)
+        response = await self._call(self._stub.RequeueJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     async def pause_queue(self, target: str, *, reason: str = "") -> Pause:

@@ -37,6 +37,7 @@ from clients.sync.channel import SyncClient
 
 _PAGE_SIZE = 500
 _DIAGNOSE_SECONDS = 60.0
+_CHANGE_SECONDS = 60.0
 
 
 class SyncQueueClient(SyncClient):
@@ -92,12 +93,13 @@ class SyncQueueClient(SyncClient):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Try dead letters again, each under a new reservation."""
         request = message(
             messages.RetryJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = self._call(self._stub.RetryJobs, request)
+        response = self._call(self._stub.RetryJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     def discard_jobs(
@@ -107,12 +109,13 @@ class SyncQueueClient(SyncClient):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Leave dead letters as the failures that they are."""
         request = message(
             messages.DiscardJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = self._call(self._stub.DiscardJobs, request)
+        response = self._call(self._stub.DiscardJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     def cancel_jobs(
@@ -122,12 +125,13 @@ class SyncQueueClient(SyncClient):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Cancel jobs that are open: at once what waits, soon what runs."""
         request = message(
             messages.CancelJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = self._call(self._stub.CancelJobs, request)
+        response = self._call(self._stub.CancelJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     def promote_jobs(
@@ -137,12 +141,13 @@ class SyncQueueClient(SyncClient):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Move jobs that wait to the front of their queue, to run now."""
         request = message(
             messages.PromoteJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = self._call(self._stub.PromoteJobs, request)
+        response = self._call(self._stub.PromoteJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     def requeue_jobs(
@@ -152,12 +157,13 @@ class SyncQueueClient(SyncClient):
         tenant: str = "",
         dry_run: bool = False,
         reason: str = "",
+        timeout: float = _CHANGE_SECONDS,
     ) -> JobChange:
         """Enqueue jobs anew that nobody is at work on."""
         request = message(
             messages.RequeueJobsRequest, **_change_of(jobs, tenant, dry_run=dry_run, reason=reason)
         )
-        response = self._call(self._stub.RequeueJobs, request)
+        response = self._call(self._stub.RequeueJobs, request, timeout=timeout)
         return change_from_proto(response.change)
 
     def pause_queue(self, target: str, *, reason: str = "") -> Pause:

@@ -10,10 +10,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Who changed an account, a budget, a grant or an API key, when, and why.
+    """Who changed an account, a budget, a grant or an API key, when, and why; or steered a queue.
 
     `before` and `after` are the resource with the proto's field names, amounts as integers in the
-    unit's smallest step; `before` is None for what is new.
+    unit's smallest step; `before` is None for what is new. Of a job, a queue or a limit they are
+    what was changed of it.
     """
 
     change_number: int

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import pickle
+import sys
 from datetime import timedelta
 
 import pytest
 
+from authorities import TOKEN
 from authority.v1 import queue_service_pb2
 from calls import send
 from clients import (
@@ -227,3 +231,34 @@ async def test_a_page_token_is_of_its_own_listing(every_state, stubs):
     bound = await with_key(stubs, "acme")
     request.page_token = token
     assert (await refused(send(bound, request))).reason == "INVALID_FIELD"
+
+
+async def test_the_command_line_tells_the_same(every_state, authority, stores, tmp_path):
+    environment = {
+        **os.environ,
+        "PAYMASTER_ADDRESS": f"127.0.0.1:{authority[0].port}",
+        "PAYMASTER_TOKEN": TOKEN,
+    }
+
+    async def document(*words):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "paymaster", "queues", *words, "--json"),
+            env=environment,
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+        return json.loads(printed)
+
+    recounted = await stores.recount()
+    for queue in (await document("ls"))["queues"]:
+        counted = recounted[queue["kind"].lower()]
+        assert counted == {name: queue[f"{name}_count"] for name in counted}
+    listed = await document("jobs", "--state", "orphaned")
+    assert {job["generation_id"] for job in listed["jobs"]} == set(every_state["orphaned"])
+    assert all(job["prompt"] == "" for job in listed["jobs"])
+    made = await document("retry", "--provider", "openai", "--reason", "it is back")
+    assert set(made["generation_ids"]) == set(every_state["dead"])
+    shown = await document("show", every_state["dead"][0])
+    assert (shown["job"]["state"], shown["entry"]["requeue_number"]) == ("READY", 1)
+    assert (await document("dead"))["jobs"] == []

@@ -1158,7 +1158,7 @@ Global___RevokeApiKeyResponse: _TypeAlias = RevokeApiKeyResponse  # noqa: Y015
 
 @_typing.final
 class Change(_message.Message):
-    """One change of an account, a budget, a grant, a plan or an API key."""
+    """One change of an account, a budget, a grant, a plan or an API key; or by QueueService, of a job, a pause or a limit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1179,7 +1179,7 @@ class Change(_message.Message):
     method: _builtins.str
     """What was called, such as `UpdateBudget`."""
     resource_type: _builtins.str
-    """What it was about: `account`, `budget`, `grant`, `plan` or `api_key`."""
+    """What it was about: `account`, `budget`, `grant`, `plan`, `api_key`, `job`, `queue` or `limit`."""
     resource: _builtins.str
     """Which one: `acme/alice`, `acme usd-day`."""
     actor: _builtins.str

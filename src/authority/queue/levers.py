@@ -19,7 +19,7 @@ from generations.queue import enqueue, job_id, polite_key, queue_name, wake_chan
 from generations.queue_control import Limit, LimitName
 from generations.settings import Priority
 
-_CHANGE_SECONDS = 5.0
+_CHANGE_SECONDS = 1.5
 
 
 class QueueLevers:

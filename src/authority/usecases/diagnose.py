@@ -48,9 +48,11 @@ class _Seen(NamedTuple):
 
 async def diagnose(context: QueueContext) -> list[Finding]:
     """Return what is wrong, the most urgent first. Raises Unavailable."""
+    # The survey may take long; where Redis is away this says so at once.
+    beats = await context.view.beats()
     survey = await context.view.survey()
     standing = await read_standing(context)
-    queues, beats = await list_queues(context, standing), await context.view.beats()
+    queues = await list_queues(context, standing)
     names = [name for group in survey.members.values() for name in group]
     strays: list[str] = []
     for start in range(0, len(names), _PAGE):

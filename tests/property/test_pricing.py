@@ -213,7 +213,7 @@ def test_a_bill_by_units_is_the_exact_product_rounded_up(units: Decimal):
 
 def test_every_live_model_is_bounded_or_refused():
     assert {model.provider for model in PRICED} == {
-        *("openai", "fal", "stability", "novita", "huggingface", "groq", "sandbox")
+        *("openai", "fal", "stability", "novita", "huggingface", "groq", "sandbox", "print")
     }
     assert {model.kind for model in PRICED} == set(Kind)
     assert {model.name for model in USABLE} - {model.name for model in PRICED} == {

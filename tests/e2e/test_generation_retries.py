@@ -35,15 +35,17 @@ async def test_what_failed_is_made_under_a_new_reservation(
     assert await spent() == made.cost == (await emulator.calls())[-1].billed_micros
 
 
-async def test_what_a_failure_has_cost_stays_with_it(generations, worker, emulator, spent):
-    # Nobody knows whether these were made.
-    await emulator.order("openai", "drop", step="accept", times=2)
+async def test_what_failures_have_cost_stays_and_they_count_no_more(
+    generations, worker, emulator, spent
+):
+    # Nobody knows whether these were made, and nobody pays three times, unless it is asked for.
+    await emulator.order("openai", "drop", step="accept", times=3)
     failed = await generations.make(**OPENAI)
-    assert state(failed) == "FAILED"
+    assert (state(failed), failed.attempt_count) == ("FAILED", 2)
     assert failed.cost > 0
     await generations.retry(failed.generation_id)
     made = await generations.ended(failed.generation_id)
-    assert state(made) == "SUCCEEDED"
+    assert (state(made), made.attempt_count) == ("SUCCEEDED", 4)
     assert await spent() == made.cost > failed.cost
 
 

@@ -284,7 +284,8 @@ async def test_a_watch_shows_each_change_once_and_ends_with_the_end(scripted, cl
         unavailable(),
         [line(**shown("RUNNING", stage="drawing")), line(**shown("SUCCEEDED"))],
     ]
-    seen = [item.state.value async for item in client.watch("acme/1")]
+    async with asyncio.timeout(10):
+        seen = [item.state.value async for item in client.watch("acme/1")]
     assert seen == ["QUEUED", "RUNNING", "SUCCEEDED"]
     assert len(scripted.requests("WatchGeneration")) == 3
 

@@ -209,7 +209,7 @@ class GenerationStateError(PaymasterError):
 
     def __init__(self, generation_id: str, state: str, why: str) -> None:
         super().__init__(
-            f"The generation {generation_id} {why}. To have it made anew, submit one with it as"
+            f"The generation {generation_id} {why}. To have another one made, submit one with it as"
             " parent_id.",
             generation_id=generation_id,
             state=state,

@@ -26,15 +26,18 @@ demo: $(VENV)/.runtime  ## Run the main job on a stack of its own and prove that
 dev: $(VENV)/.runtime  ## Start Postgres, Valkey, authority, workers and sandbox; Ctrl-C stops them
 	@$(BIN)/paymaster dev
 
+# As many at once as there are cores, each with servers of its own; the tests of one file stay together.
+AT_ONCE := -n auto --dist loadfile
+
 test: $(VENV)/.dev  ## Run the tests on real servers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(AT_ONCE)
 
 # What runs on the hot store; the rest of the tests never meets it.
 HOT_TESTS := tests/e2e tests/property tests/integration/test_cluster.py \
   tests/integration/test_decide.py tests/integration/test_dropped_replies.py tests/integration/test_queue.py
 
 test-redis: $(VENV)/.dev  ## Run the hot store's tests on the redis-server that is on PATH
-	PAYMASTER_TEST_REDIS_SERVER=redis-server $(BIN)/python -m pytest $(HOT_TESTS)
+	PAYMASTER_TEST_REDIS_SERVER=redis-server $(BIN)/python -m pytest $(AT_ONCE) $(HOT_TESTS)
 
 EXAMPLES ?= 2000
 SOAK_SEED := $(or $(SEED),$(shell date +%s))

@@ -36,6 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="how often each run is repeated")
     parser.add_argument("--tenants", type=int, help="of 100 accounts each, for the many accounts")
     parser.add_argument("--size", type=float, default=1.0, help="a factor for all sizes of --full")
+    parser.add_argument("--minutes", type=float, help="how long the load of `endurance` lasts")
     parser.add_argument("--only", nargs="+", choices=[*FIGURES], help="some groups of figures")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "out", help="for the files")
     return parser
@@ -47,7 +48,7 @@ def main() -> int:
     scale = _FULL if arguments.full else Scale()
     given = {
         name: value
-        for name in ("seconds", "rounds", "tenants")
+        for name in ("seconds", "rounds", "tenants", "minutes")
         if (value := getattr(arguments, name)) is not None
     }
     scale = replace(

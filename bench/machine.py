@@ -45,6 +45,8 @@ class Scale:
     rounds_until_seconds: float = 180
     tenants: int = 100  # of 100 users each
     is_full: bool = False
+    # Of bench-full alone: of the load that shows whether memory stays bounded.
+    minutes: float = 10
     # Of bench-full alone, each tried at a tenth of it too.
     accounts_max: int = 1_000_000
     reservations_max: int = 1_000_000
@@ -62,6 +64,8 @@ class Machine:
         self.hot = Population("hot")
         self.thousand = Population("base", 1, 10, max(scale.tenants, 1))
         self.spread = Population("wide", scale.tenants, 10, 10)
+        # As many accounts, of one tenant.
+        self.large = Population("large", 1, 10, 10 * scale.tenants)
         self._stack = stack
         self._root_token = os.urandom(16).hex()
         self._loads: list[Child] = []
@@ -70,7 +74,7 @@ class Machine:
 
     async def start(self) -> None:
         """Start the authority and the server beside it, and make all that spend."""
-        populations = (self.hot, self.thousand, self.spread)
+        populations = (self.hot, self.thousand, self.spread, self.large)
         await self.populate(*populations)
         await make_plain(self.stores.plain_url, self.spread.size)
         self.authority = await self.start_authority()

@@ -23,10 +23,12 @@ def spent(groups: Group) -> dict[str, float]:
 def _seconds(pid: int) -> float:
     """Return what a process and its children, living and ended, have spent."""
     process = psutil.Process(pid)
-    own = process.cpu_times()
-    total = own.user + own.system + own.children_user + own.children_system
-    for child in process.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # its time is the parent's by now, or lost
-            times = child.cpu_times()
-            total += times.user + times.system
-    return total
+    while True:
+        children = process.children(recursive=True)
+        with suppress(psutil.NoSuchProcess):
+            total = sum(sum(child.cpu_times()[:2]) for child in children)
+            # What a child had spent is its parent's once it has ended: one that ends meanwhile, as
+            # many do where connections are closed, would count twice or not at all.
+            total += sum(process.cpu_times()[:4])
+            if process.children(recursive=True) == children:
+                return total

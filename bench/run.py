@@ -11,6 +11,7 @@ from bench.figures import (
     accounts,
     batches,
     curves,
+    endurance,
     generations,
     growth,
     latency,
@@ -33,13 +34,14 @@ FIGURES: Mapping[str, Measure] = {
     "processes": processes.measure,
     "generations": generations.measure,
     "overload": overload.measure,
+    "endurance": endurance.measure,
     "peers": peers.measure,
     "curves": curves.measure,
     "memory": memory.measure,
     "growth": growth.measure,
 }
 _BUSY_ELSEWHERE = 0.1
-FULL_ONLY = frozenset({"memory", "growth", "overload"})
+FULL_ONLY = frozenset({"memory", "growth", "overload", "endurance"})
 
 
 async def run(

@@ -11,6 +11,7 @@ from generations.catalogue import Catalogue
 from generations.pricing import Usage, price
 from generations.settings import Settings
 from workers.emulator import Emulator
+from workers.emulator.pictures import PRICES
 from workers.providers.base import Provider, ProviderRequest
 from workers.providers.errors import ProviderError
 
@@ -32,7 +33,7 @@ def wanted(model: str, *, kind: str = "image", size: str = "1024x1024", **settin
 
 def find(model: str):
     """Return a model of the catalogue."""
-    return next(found for found in Catalogue.load().models() if found.name == model)
+    return next(found for found in Catalogue.load(PRICES).models() if found.name == model)
 
 
 async def ignore(_remote_id: str) -> None:

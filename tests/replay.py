@@ -168,7 +168,7 @@ class Replay(Model):
         """Say where the counts of what was touched are not the model's."""
         for ref, *counts in item.deltas:
             self._totals[ref].update(dict(zip("rcf", counts, strict=True)))
-        for ref in {delta.ref for delta in item.deltas}:
+        for ref in {ref for ref, *_ in item.deltas}:
             total = self._totals[ref]
             if ref.budget_key in self.budgets:
                 expected = self.counts((ref.budget_key, ref.start_ms // DAY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.machine import Machine, Run
+from bench.population import Population
 from bench.report import Figure, more
 from bench.samples import Sample
 from bench.work import Work
@@ -60,27 +61,37 @@ async def _hot(machine: Machine) -> list[Figure]:
 
 
 async def _spread(machine: Machine) -> list[Figure]:
-    spread = machine.spread
-    # Else the first round would load what the others find.
-    await machine.measure(
-        machine.work("session touches", spread, callers=256, warm_up=0).lasting(_SECONDS_MAX)
-    )
-    name = f"{spread.size:,} accounts"
-    runs: dict[str, Run] = {
-        f"session {name} 64": lambda: machine.measure(machine.work("session cycles", spread)),
-        f"psycopg {name} 64": lambda: machine.measure(plain_work(machine, "wide")),
-    }
-    ours, theirs = (sample.rate / 2 for sample in (await machine.contest(runs)).values())
+    """Measure many accounts, of many tenants and of one: a call of a script is of one tenant."""
+    populations = (machine.spread, machine.large)
+    runs: dict[str, Run] = {}
+    for population in populations:
+        # Else the first round would load what the others find.
+        work = machine.work("session touches", population, callers=256, warm_up=0)
+        await machine.measure(work.lasting(_SECONDS_MAX))
+        runs[f"session {_name(population)} 64"] = _session(machine, population)
+    size = machine.spread.size
+    runs[f"psycopg {size:,} accounts 64"] = lambda: machine.measure(plain_work(machine, "wide"))
+    *ours, theirs = (sample.rate / 2 for sample in (await machine.contest(runs)).values())
     return [
         more(
-            f"{name} of {spread.tenants} tenants, session, 64 callers",
-            ours,
+            f"{_name(population)}, session, 64 callers",
+            rate,
             _CYCLES,
             "Postgres alone by psycopg, 64 workers",
             theirs,
             3,
         )
+        for population, rate in zip(populations, ours, strict=True)
     ]
+
+
+def _name(population: Population) -> str:
+    tenants = "1 tenant" if population.tenants == 1 else f"{population.tenants} tenants"
+    return f"{population.size:,} accounts of {tenants}"
+
+
+def _session(machine: Machine, population: Population) -> Run:
+    return lambda: machine.measure(machine.work("session cycles", population))
 
 
 def plain_work(machine: Machine, which: str) -> Work:

@@ -68,6 +68,7 @@ from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 from generations.catalogue import BadCatalogue, Catalogue
 
+_VERSION = version("paymaster")  # is read from a file
 _START_SECONDS = 15.0
 _HEALTH_SECONDS = 1.0
 _CANCEL_AGAIN_SECONDS = 0.5
@@ -99,11 +100,18 @@ class Core:
         """Audit one tenant, or all if it is ''. Raises Unavailable."""
         return await self.auditor.audit([tenant] if tenant else await self.ledger.opened_tenants())
 
+    async def serves(self) -> bool:
+        """Say whether both stores are there."""
+        try:
+            await self.hot.time_ms()
+            await self.database.rows("SELECT 1", {})
+        except Unavailable:
+            return False
+        return True
+
     async def status(self) -> admin_service_pb2.GetStatusResponse:
         """Say how things are, also while a store is away."""
-        response = admin_service_pb2.GetStatusResponse(
-            version=version("paymaster"), epoch=self.hot.epoch or 0
-        )
+        response = admin_service_pb2.GetStatusResponse(version=_VERSION, epoch=self.hot.epoch or 0)
         with suppress(Unavailable):
             await self.hot.time_ms()
             response.hot_store_ok = True
@@ -342,8 +350,7 @@ def _tls_files(settings: AuthoritySettings) -> TlsFiles | None:
 
 async def _report_health(core: Core, server: RpcServer) -> None:
     while True:
-        status = await core.status()
-        await server.set_serving(serving=status.hot_store_ok and status.ledger_ok)
+        await server.set_serving(serving=await core.serves())
         await asyncio.sleep(_HEALTH_SECONDS)
 
 

@@ -23,12 +23,14 @@ class Accepts:
     """What a model takes besides the common fields.
 
     `settings` names those that have no bounds of their own. `output_formats` is empty, and a bound
-    0, where the model takes none. What is TAKEN_BY_ALL is not here.
+    0, where the model takes none. `reference_each` asks for one reference for each of the count.
+    What is TAKEN_BY_ALL is not here.
     """
 
     settings: frozenset[str] = frozenset()
     output_formats: tuple[str, ...] = ()
     references_max: int = 0
+    reference_each: bool = False
     steps_max: int = 0
     seconds_min: int = 0
     seconds_max: int = 0
@@ -58,6 +60,8 @@ class Accepts:
         if 0 < self.references_max < len(settings.references):
             most = self.references_max
             found.append(Refusal("references", f"must be at most {most} for this model."))
+        if self.reference_each and len(settings.references) != count:
+            found.append(Refusal("references", f"must be as many as `count` asks for: {count}."))
         if self.steps_max and (settings.steps or 0) > self.steps_max:
             found.append(Refusal("steps", f"must be at most {self.steps_max} for this model."))
         if self.seconds_max and settings.seconds is not None:

@@ -15,6 +15,8 @@ from generations.models import AUTO, MICROS_MAX, Kind, Model, Quality, Status
 
 PIXELS_PER_MEGAPIXEL = 1_000_000
 SIZE = re.compile(r"([1-9]\d{1,4})x([1-9]\d{1,4})")
+# Of a print, by ISO 216.
+SHEET = re.compile(r"A\d")
 
 # The kinds of token that have a rate: the one that each is charged as if it has none of its own.
 _TOKENS: Mapping[Kind, Mapping[str, str | None]] = {
@@ -264,6 +266,7 @@ def _accepts(table: _Table, kind: Kind) -> Accepts:
         settings=frozenset(table.words("settings", _SETTINGS[kind])),
         output_formats=table.words("output_formats", OUTPUT_FORMATS),
         references_max=table.number("references_max"),
+        reference_each=table.flag("reference_each"),
         steps_max=table.number("steps_max"),
         seconds_min=table.number("seconds_min"),
         seconds_max=table.number("seconds_max"),
@@ -308,7 +311,8 @@ def _image_prices(table: _Table, kind: Kind) -> _ImagePrices:
                 quality, "must be a quality with the price of at least one size."
             )
         for size in prices:
-            _megapixels(grid_table, size)
+            if not SHEET.fullmatch(size):
+                _megapixels(grid_table, size)
     return _ImagePrices(MappingProxyType(grid), per_megapixel, per_compute_second)
 
 

@@ -154,7 +154,9 @@ def _default_size(kind: Kind, model: Model | None, quality: str) -> str:
     if kind is Kind.CHAT:
         return ""
     if kind is Kind.IMAGE:
-        return DEFAULT_SIZE
+        if model is None or not model.sizes or DEFAULT_SIZE in model.sizes:
+            return DEFAULT_SIZE
+        return model.sizes[0]
     usual = _RESOLUTIONS.get(Quality(quality)) if quality in tuple(Quality) else None
     resolution = usual or _RESOLUTIONS[Quality.PREMIUM]
     if model is None or not model.sizes or resolution in model.sizes:
@@ -246,7 +248,7 @@ def _check_size(
             return [Violation("size", message)]
     elif size == AUTO and auto:
         return []
-    elif size != AUTO and not SIZE.fullmatch(size):
+    elif size != AUTO and size not in sizes and not SIZE.fullmatch(size):
         return [Violation("size", f"{quote(size)} is no size; one looks like {DEFAULT_SIZE}.")]
     if sizes and size not in sizes:
         return [Violation("size", f"{size!r} is not available; {_one_of(sizes, auto=auto)}")]

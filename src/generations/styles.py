@@ -39,11 +39,11 @@ def steered(model: Model, prompt: str, settings: Settings) -> tuple[str, Setting
     """Return the prompt and the settings that are sent to a model, its style worked in.
 
     What the preset would keep out is left to chance where the model can't be told so; a negative
-    prompt of the user's own is refused for such a model.
+    prompt of the user's own is refused for such a model. A style that is gone adds nothing.
     """
     negative = settings.negative_prompt
-    if settings.style:
-        style = styles()[settings.style]
+    style = styles().get(settings.style)
+    if style is not None:
         prompt = f"{prompt.rstrip()}, {style.suffix}"
         negative = ", ".join(part for part in (negative, style.negative_prompt) if part)
     if model.negative_in_prompt and negative:

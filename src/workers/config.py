@@ -104,6 +104,12 @@ class WorkerSettings(LimitSettings):
     reconcile_s: float = Field(
         default=10.0, ge=0.1, le=3600, description="Seconds between two searches for lost jobs."
     )
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="Days after which what was made is deleted, unless it is a favourite.",
+    )
     log_format: str = Field(
         default="json", pattern="^(json|console)$", description="`json`, or `console` for people."
     )

@@ -16,6 +16,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 _WAIT_SECONDS = 5.0
 _STATEMENT_TIMEOUT = "15s"
+# A worker that freezes within a transaction locks its generation for all others until then.
+_IDLE_TIMEOUT = "5s"
 _MARK = "-- name: "
 
 # What was paid for is not lost because Postgres restarts.
@@ -24,6 +26,14 @@ _PATIENCE_DELAY_S = 0.5
 
 _Result = TypeVar("_Result")
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    PoolTimeout,
+)
 
 
 class DatabaseAway(Exception):
@@ -44,7 +54,10 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
         kwargs={
             "autocommit": True,
             "row_factory": dict_row,
-            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT}",
+            "options": (
+                f"-c statement_timeout={_STATEMENT_TIMEOUT}"
+                f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT}"
+            ),
         },
     )
 
@@ -55,7 +68,7 @@ async def transaction(pool: Pool) -> AsyncIterator[AsyncConnection[DictRow]]:
     try:
         async with pool.connection() as connection, connection.transaction():
             yield connection
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+    except _AWAY as error:
         raise DatabaseAway(f"Postgres does not answer ({type(error).__name__}).") from error
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 
 from generations.catalogue import Catalogue
 from workers.options import NoOption, priced_options
+from workers.providers.errors import TimeoutUnknown
 from workers.providers.facts import unknown_outcome
 from workers.rows import Attempt, Claim
 
@@ -63,10 +64,16 @@ def _lasting(claim: Claim) -> set[str]:
         and (
             attempt.failure.reason in LASTING
             # It may have the job: submitted again, it would do the work twice.
-            or (attempt.presumed_spent and _has_jobs(claim, attempt))
+            or (attempt.presumed_spent and may_have_job(claim, attempt, attempt.failure.reason))
         )
     }
 
 
-def _has_jobs(claim: Claim, attempt: Attempt) -> bool:
-    return unknown_outcome(attempt.option.provider, claim.request.kind) == "resume"
+def may_have_job(claim: Claim, attempt: Attempt, reason: str) -> bool:
+    """Say whether the provider may still have the job of an attempt that failed for this reason.
+
+    One that ended badly by what its provider says is no more; it may be submitted again.
+    """
+    if unknown_outcome(attempt.option.provider, claim.request.kind) != "resume":
+        return False
+    return not attempt.remote_id or reason == TimeoutUnknown.reason

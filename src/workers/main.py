@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 import uuid_utils
@@ -29,9 +29,11 @@ from workers.database import DatabaseAway, Pool, make_pool, transaction
 from workers.limits import Limits
 from workers.pipeline import Pipeline
 from workers.process import WorkerProcess
+from workers.providers.printing import Printing
 from workers.providers.registry import live_providers
 from workers.providers.settings import ProviderSettings
 from workers.reconciler import Reconciler
+from workers.retention import Retention
 from workers.runner import Runner
 from workers.store import WorkStore
 from workers.telemetry import configure_logging
@@ -62,7 +64,7 @@ async def open_worker(
         providers = live_providers(provider_settings)
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
-        if not providers:
+        if providers.keys() <= {Printing.name}:
             raise StartError(
                 "No provider is switched on; set the key of one, such as OPENAI_API_KEY, "
                 "or WORKERS_SANDBOX."
@@ -83,6 +85,8 @@ async def open_worker(
         limits = Limits(redis, settings, lease_s=settings.lease_s)
         store = WorkStore(pool)
         pipeline = Pipeline(store, authority, providers, artifacts, catalogue, limits, now)
+        days = settings.retention_days
+        retention = None if days is None else Retention(pool, artifacts, timedelta(days=days))
         # Not the name alone: another process may have had it before.
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid_utils.uuid7()}"
         runner = Runner(store, pipeline.run, owner=owner, lease_s=settings.lease_s)
@@ -105,6 +109,7 @@ async def open_worker(
             workers,
             limits,
             Reconciler(pool, redis),
+            retention,
             providers,
             now,
             now(),

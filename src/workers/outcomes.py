@@ -8,7 +8,7 @@ from clients.amounts import Unit
 from clients.types import Denial, LimitingBudget
 from generations.catalogue import Catalogue
 from generations.pricing import Unpriced, Usage, price
-from workers.fallback import Turn
+from workers.fallback import Turn, may_have_job
 from workers.providers.errors import ProviderError
 from workers.providers.facts import unknown_outcome
 from workers.rows import Answer, Attempt, Claim, Failure
@@ -86,9 +86,8 @@ def failure_of(claim: Claim, attempt: Attempt, error: ProviderError, turn: Turn)
     if wait_s is None:
         wait_s = 2.0 ** (attempt.number - claim.forgiven_count)
     again = error.retryable
-    has_jobs = unknown_outcome(error.provider, claim.request.kind) == "resume"
-    if error.dispatched == "unknown" and has_jobs:
-        # It may have the job: submitted again, it would do the work twice.
+    if error.dispatched == "unknown" and may_have_job(claim, attempt, error.reason):
+        # Submitted again, it would do the work twice.
         again = False
     short = again and error.reason in PASSING and wait_s <= SHORT_S_MAX
     elsewhere = error.reason in ELSEWHERE and turn is Turn.OTHER and not short

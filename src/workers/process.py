@@ -22,12 +22,14 @@ from workers.database import DatabaseAway
 from workers.limits import Limits
 from workers.providers.base import Provider
 from workers.reconciler import Reconciler
+from workers.retention import Retention
 from workers.runner import Runner
 from workers.waking import Waker
 from workers.worker import BudgetWorker
 
 _RENEWALS_PER_LEASE = 4
 _CANCEL_AGAIN_S = 1.0
+_RETENTION_S = 600.0
 
 log = structlog.get_logger("workers")
 
@@ -42,6 +44,7 @@ class WorkerProcess:
     workers: Sequence[BudgetWorker]
     limits: Limits
     reconciler: Reconciler
+    retention: Retention | None
     providers: dict[str, Provider]
     clock: Callable[[], datetime]
     started: datetime
@@ -61,6 +64,8 @@ class WorkerProcess:
             asyncio.create_task(repeat(self.settings.reconcile_s, self.reconciler.run_once)),
             asyncio.create_task(Waker(self.redis, self.workers).run()),
         ]
+        if self.retention is not None:
+            upkeep.append(asyncio.create_task(repeat(_RETENTION_S, self.retention.run_once)))
         loops = [asyncio.create_task(worker.run_until_stopped()) for worker in self.workers]
         try:
             await asyncio.wait(loops, return_when=asyncio.FIRST_EXCEPTION)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Self
 
 import structlog
 
 INTERVAL_S = 1.0
+# What ends sooner has nobody to tell.
+DELAY_S_MAX = 0.25
 STAGE_LENGTH_MAX = 60
 PERCENT_MAX = 100
 
@@ -31,6 +32,7 @@ class Progress:
         self._news = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._is_over = False
+        self._is_writing = False
 
     def __call__(self, stage: str, percent: int | None) -> None:
         """Take what the provider says."""
@@ -47,20 +49,24 @@ class Progress:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._writer is not None, "it was entered"
-        # A statement that is cancelled may say so by an error of its own, which ends nothing.
         self._is_over = True
-        self._writer.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._writer
+        # To cancel a statement takes a connection more, and may come back as another error.
+        if not self._is_writing:
+            self._writer.cancel()
+        await asyncio.wait([self._writer])
 
     async def _write_news(self) -> None:
         while True:
             await self._news.wait()
+            await asyncio.sleep(min(self._interval_s, DELAY_S_MAX))
             self._news.clear()
+            self._is_writing = True
             try:
                 await self._write(*self._latest)
             except Exception as error:  # noqa: BLE001  # No fault of this may end the work.
                 log.warning("progress_unwritten", reason=type(error).__name__)
+            finally:
+                self._is_writing = False
             if self._is_over:
                 return
             await asyncio.sleep(self._interval_s)

@@ -45,6 +45,7 @@ class Reconciler:
             row = await cursor.fetchone()
             if row is None or not row["locked"]:
                 return 0
+            await self._rows("end_overdue", limit=OVERDUE_MAX)
             page: list[DictRow] = []
             while len(page) in (0, PAGE):
                 after = page[-1]["generation_id"] if page else ""
@@ -54,7 +55,6 @@ class Reconciler:
                 if not page:
                     break
                 count += await self._requeue(await self._missing(page))
-            await self._rows("end_overdue", limit=OVERDUE_MAX)
             await self._rows("delete_expired_cache_entries", limit=EXPIRED_ENTRIES_MAX)
         if count:
             log.info("jobs_requeued", count=count)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg.rows import dict_row
 
+# Those that go on by themselves, and are asked by the id of the job.
 _ASYNCHRONOUS = {"fal"}
 
 
@@ -29,7 +30,6 @@ class Books:
     unexplained_micros: int = 0
     duplicate_submits: int = 0
     concurrency_max: int = 0
-    concurrency_cap: int = 0
     notes: list[str] = field(default_factory=list)
 
 
@@ -58,6 +58,7 @@ async def read_books(world) -> Books:
         reserved_micros=held[0]["micros"],
     )
     _compare(books, attempts, calls)
+    books.concurrency_max = max((await world.emulator.peaks()).values(), default=0)
     return books
 
 

@@ -7,7 +7,7 @@ import random
 from typing import NamedTuple
 
 from authorities import TOKEN
-from clients import AdminClient, GenerationClient, Unit, Window
+from clients import AdminClient, GenerationClient, Kind, Unit, Window
 from clients.errors import PaymasterError
 
 TENANTS = ("t0", "t1", "t2")
@@ -23,11 +23,18 @@ class Work(NamedTuple):
     weight: int
 
 
+_CHAT = {"kind": Kind.CHAT, "max_tokens": 200}
 WORKS = (
     Work({"model": "gpt-image-2", "quality": "low"}, 4),
     Work({"model": "fal-ai/flux/schnell"}, 4),
     Work({"model": "fal-ai/flux/dev", "count": 2}, 1),
+    Work({"model": "flux-1-schnell"}, 2),
+    Work({"model": "stable-image-core"}, 2),
+    Work({"model": "stabilityai/stable-diffusion-xl-base-1.0"}, 1),
     Work({"quality": "premium"}, 2),
+    Work({**_CHAT, "model": "openai/gpt-oss-20b", "temperature": 0}, 3),
+    Work({**_CHAT, "model": "meta-llama/llama-3.1-8b-instruct"}, 2),
+    Work({"kind": Kind.VIDEO, "model": "minimax/h3/text-to-video", "size": "480p"}, 2),
 )
 
 # provider, scenario, options of the order, and how often compared with the others.
@@ -48,6 +55,14 @@ _TROUBLES = (
     ("fal", "drop", {"step": "accept"}, 1),
     ("fal", "drop", {"step": "file"}, 2),
     ("fal", "job_failed", {}, 1),
+    ("groq", "latency", {"seconds": 1.0}, 4),
+    ("groq", "drop", {"step": "stream"}, 1),
+    ("groq", "drop", {"step": "usage"}, 1),
+    ("novita", "rate_limited", {"seconds": 0.2}, 2),
+    ("novita", "drop", {"step": "accept"}, 1),
+    ("stability", "latency", {"seconds": 1.0}, 4),
+    ("stability", "refused", {}, 1),
+    ("huggingface", "loading", {"seconds": 0.5}, 2),
 )
 
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from authorities import TOKEN
 from chaos_workers.books import read_books
 from chaos_workers.load import Load
-from chaos_workers.world import WORKERS, running_world
+from chaos_workers.world import CONCURRENCY_CAP, WORKERS, running_world
 from clients import AdminClient
 from support import eventually
 
@@ -50,7 +50,7 @@ async def run(home, duration, seed, generations):
             "reserved_micros": books.reserved_micros,
             "duplicate_submits": books.duplicate_submits,
             "concurrency_max": books.concurrency_max,
-            "concurrency_cap": books.concurrency_cap,
+            "concurrency_cap": CONCURRENCY_CAP,
             "audit_differences": len(differences),
             "seed": seed,
         }

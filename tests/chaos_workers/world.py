@@ -16,6 +16,9 @@ from workers.emulator import Emulator, running_emulator
 
 WORKERS = 3
 LEASE_S = 2.0
+# Calls at one time of each provider. A place outlives its worker by two leases, and no call that
+# the emulator is told to delay takes as long.
+CONCURRENCY_CAP = 3
 
 
 class World:
@@ -56,7 +59,6 @@ class World:
         await self.authority.start()
 
     def _environment(self) -> dict[str, str]:
-        emulator = self.emulator
         return {
             **os.environ,
             "DATABASE_URL": self.postgres.url,
@@ -67,11 +69,12 @@ class World:
             "WORKERS_SANDBOX": "false",
             "WORKERS_LEASE_S": str(LEASE_S),
             "WORKERS_RECONCILE_S": "1",
-            "OPENAI_API_KEY": emulator.openai_key,
-            "OPENAI_BASE_URL": emulator.openai_base_url,
+            **self.emulator.environment,
             "WORKERS_OPENAI_SECONDS_MAX": "5",
-            "FAL_KEY": emulator.fal_key,
-            "FAL_QUEUE_URL": emulator.fal_queue_url,
+            "WORKERS_PROVIDER_CONCURRENCY": str(CONCURRENCY_CAP),
+            # Every fault is on purpose here: a provider that is left alone would only slow it down.
+            "WORKERS_BREAKER_OPEN_S": "0.5",
+            "WORKERS_BREAKER_OPEN_S_MAX": "1",
         }
 
 

@@ -15,8 +15,8 @@ FIELDS = ["figure", "value", "unit", "beside", "beside_value", "ratio", "at_leas
 async def test_a_tiny_bench_writes_every_figure_of_its_groups(tmp_path):
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench", "--seconds", "0.3", "--rounds", "1", "--tenants", "1"),
-        *("--size", "0.00001", "--out", str(tmp_path)),
-        *("--only", "batches", "latency", "memory"),
+        *("--size", "0.00001", "--minutes", "0.03", "--out", str(tmp_path)),
+        *("--only", "batches", "latency", "endurance", "memory"),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -27,7 +27,9 @@ async def test_a_tiny_bench_writes_every_figure_of_its_groups(tmp_path):
     figures = json.loads((tmp_path / "bench.json").read_text())
     assert all(list(figure) == FIELDS for figure in figures)
     barred = [figure for figure in figures if figure["at_least"] is not None]
-    assert [re.split(r"[ ,]", figure["figure"])[0] for figure in barred] == ["batch", "p99", "one"]
+    assert [re.split(r"[ ,]", figure["figure"])[0] for figure in barred] == [
+        *("batch", "p99", "one", "authority's")
+    ]
     for figure in barred:
         assert figure["ok"] == ((figure["ratio"] or 0) >= figure["at_least"])
     notes = json.loads((tmp_path / "runs.json").read_text())

@@ -12,12 +12,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authorities import Stubs, new_key
 from authority import bootstrap
+from authority.rpc import interceptors
 from authority.rpc.intake import Intake
+from authority.rpc.interceptors import MESSAGE_BYTES_MAX
 from authority.v1 import budget_service_pb2 as budget
 from proxy import Proxy
 from refusals import detail_of
 from sessions import Session, reserve
 from support import eventually
+
+# As much as one operation may say: 13 kB.
+LARGE_LABELS = {f"{number}" + "k" * 60: "\N{SNOWMAN}" * 256 for number in range(16)}
 
 
 @pytest.fixture
@@ -74,6 +79,48 @@ def _all(keys, labels):
     return [reserve(number, key=key, labels=labels) for number, key in enumerate(keys)]
 
 
+@pytest.mark.parametrize(
+    ("count", "code"),
+    [
+        # The authority says itself what is wrong with the first; gRPC reads no more of the second
+        # than its length.
+        (400, grpc.StatusCode.INVALID_ARGUMENT),
+        (800, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+async def test_a_frame_that_is_too_large_is_refused_and_loses_and_doubles_nothing(
+    acme, count, code, monkeypatch
+):
+    session, small = Session(acme), [reserve(number) for number in range(100)]
+    told = []
+    monkeypatch.setattr(interceptors.log, "warning", lambda *event, **of: told.append((event, of)))
+    await session.send(*small)
+    large = [reserve(100 + number, labels=LARGE_LABELS) for number in range(count)]
+    size = budget.ApplyRequest(operations=large).ByteSize()
+    assert size > MESSAGE_BYTES_MAX
+    # The small frame may be answered or not; what is under way is not taken back.
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await session.send(*large)
+        await session.call.done_writing()
+    with suppress(grpc.aio.AioRpcError):
+        while await session.call.read() is not grpc.aio.EOF:
+            pass
+    assert await session.call.code() is code
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        assert f"send at most {MESSAGE_BYTES_MAX}" in await session.call.details()
+        method = "/authority.v1.BudgetService/Apply"
+        assert told == [(("message_refused",), {"method": method, "bytes": size, "caller": "root"})]
+    # The same connection goes on.
+    assert (await acme.balance("acme"))["acme", "usd-day"][0] <= 100
+    again = Session(acme)
+    for start in range(0, 100 + count, 100):
+        await again.send(*(small + large)[start : start + 100])
+    told, _ = await again.results(100 + count)
+    assert len({item.reserve.reservation.reservation_id for item in told.values()}) == 100 + count
+    assert not any(item.reserve.replayed for number, item in told.items() if number >= 100)
+    assert (await acme.balance("acme"))["acme", "usd-day"][0] == 100 + count
+
+
 async def test_a_client_that_reads_nothing_is_not_read_on(acme, core):
     session, decided = Session(acme), 0
     append = core.context.journal.append
@@ -84,11 +131,12 @@ async def test_a_client_that_reads_nothing_is_not_read_on(acme, core):
         decided += 1
 
     core.context.journal.append = counted
-    labels = {f"{number}" + "k" * 60: "\N{SNOWMAN}" * 256 for number in range(16)}
 
     async def flood():
         for start in range(0, 20_000, 100):
-            await session.send(*(reserve(start + number, labels=labels) for number in range(100)))
+            await session.send(
+                *(reserve(start + number, labels=LARGE_LABELS) for number in range(100))
+            )
 
     flooding = asyncio.ensure_future(flood())
     # A place is free again only when its result was sent: at the most, what the connection holds.

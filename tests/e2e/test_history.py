@@ -105,7 +105,7 @@ def an_operation_done_twice(history):
 
 def a_limit_passed(history):
     def more(item):
-        deltas = (delta._replace(reserved=delta.reserved + 10**9) for delta in item.deltas)
+        deltas = ((ref, reserved + 10**9, *counts) for ref, reserved, *counts in item.deltas)
         return item._replace(deltas=tuple(deltas))
 
     history.change(is_reserve, more)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from generating import state
+from workers.emulator.pictures import PRICES
 
 LIMIT = 10_000_000
 BUDGET = ("acme", "usd-day")
@@ -18,11 +19,17 @@ MODELS = [
 
 
 @pytest.fixture
+def authority_settings(authority_settings):
+    """An authority with an operator's prices of what has none in our catalogue."""
+    return authority_settings.model_copy(update={"catalogue": PRICES})
+
+
+@pytest.fixture
 async def worker(stubs, make_worker, emulator):
-    """A worker that has every provider."""
+    """A worker that has every provider, and the same prices."""
     await stubs.account("acme")
     await stubs.set_budget("acme", LIMIT)
-    made = make_worker(**emulator.environment)
+    made = make_worker(**emulator.environment, PAYMASTER_CATALOGUE=str(PRICES))
     await made.start()
     return made
 

@@ -149,9 +149,13 @@ async def test_frames_of_large_results_are_split(session):
 
 
 def test_results_are_put_into_frames_below_the_limit():
-    result = budget.ApplyResult(call_number=1)
-    result.reserve.reservation.labels["k"] = "v" * 1_000_000
-    frames = list(session_servicing._frames_of([result] * 8))
+    response = budget.ReserveResponse()
+    response.reservation.labels["k"] = "v" * 1_000_000
+    ready = session_servicing._Frames()
+    for number in range(8):
+        ready.add(number, "reserve", response)
+    frames = ready.take()
+    assert not ready.take()
     assert sum(len(frame.results) for frame in frames) == 8
     assert len(frames) < 8
     assert max(frame.ByteSize() for frame in frames) < 4 * 1024 * 1024

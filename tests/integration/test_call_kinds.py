@@ -102,8 +102,10 @@ async def world(monkeypatch):
         )
         monkeypatch.setitem(access.SCOPES, f"/kinds/{kind}", (Scope.SPEND,))
     credentials = Credentials(keys, "root", lambda: int(NOW.timestamp() * 1000))
-    server = grpc.aio.server(interceptors=[Calls(credentials)])
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("kinds", handlers)])
+    calls = Calls(credentials)
+    calls.add_registered_method_handlers("kinds", handlers)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([calls])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

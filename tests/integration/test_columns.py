@@ -14,11 +14,13 @@ from authority.ledger.arrays import (
     bigints,
     booleans,
     jsonbs,
+    optional_texts,
     register_columns,
     smallints,
     texts,
     timestamps,
     uuids,
+    words,
 )
 
 # All that Postgres has as text, with much of what quoting goes wrong with.
@@ -42,13 +44,18 @@ def read(postgres):
 
 
 @given(values=st.lists(TEXTS | st.none()))
+def test_texts_with_nulls(read, values):
+    assert read(optional_texts(values), "text") == values
+
+
+@given(values=st.lists(TEXTS))
 def test_texts(read, values):
     assert read(texts(values), "text") == values
 
 
 @given(values=st.lists(TEXTS))
-def test_texts_without_nulls(read, values):
-    assert read(texts(values), "text") == values
+def test_words(read, values):
+    assert read(words(values * 2), "text") == values * 2
 
 
 @given(values=st.lists(BIGINTS))
@@ -87,7 +94,7 @@ def test_what_is_no_text_is_refused_by_the_server(read, text):
     with pytest.raises(psycopg.DataError):
         read(texts(["a", text]), "text")
     with pytest.raises(psycopg.DataError):
-        read(texts([None, text]), "text")
+        read(optional_texts([None, text]), "text")
 
 
 @pytest.mark.parametrize("wrong", [texts(["1"]), smallints([1])], ids=["texts", "smallints"])

@@ -12,7 +12,7 @@ import pytest
 
 from authority.domain.budgets import WindowRef
 from authority.domain.money import Unit
-from authority.domain.operations import Kind, Move, Operation, WindowDelta
+from authority.domain.operations import Kind, Move, Operation
 from authority.domain.reservations import Reservation, ReservationState
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool
@@ -41,7 +41,7 @@ def operation(sequence, *, tenant="acme", epoch=1, key=None, text="{}"):
         commit_key="",
         receipt="",
     )
-    deltas = (WindowDelta(WINDOW, -5, 4, 0),) if settles else (WindowDelta(WINDOW, 5, 0, 0),)
+    deltas = ((WINDOW, -5, 4, 0),) if settles else ((WINDOW, 5, 0, 0),)
     return Operation(
         operation_id=str(uuid.uuid4()),
         tenant=tenant,

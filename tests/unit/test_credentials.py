@@ -61,11 +61,16 @@ class World:
         )
 
     async def signed_in(self, token):
+        text = token if isinstance(token, str) else token.text
+        known = self.credentials.known(text)
         try:
-            return await self.credentials.caller(token if isinstance(token, str) else token.text)
+            caller = await self.credentials.caller(text)
         except NotSignedIn as refused:
             assert "secret" not in refused.message
-            return None
+            caller = None
+        # What is answered without asking is what would have been answered.
+        assert known in {None, caller}
+        return caller
 
 
 @pytest.fixture
@@ -133,6 +138,38 @@ async def test_a_key_ends_when_it_says(world):
     world.now += timedelta(seconds=1)
     assert await world.signed_in(token) is None
     assert world.keys.reads == 1
+
+
+async def test_a_token_that_was_let_in_is_known_for_as_long_as_its_key_is_fresh():
+    world = World(root="s3cret")
+    token = world.keys.add(expire_time=NOW + timedelta(seconds=KEY_SECONDS * 2))
+    known = world.credentials.known
+    assert known(token.text) is None
+    caller = await world.signed_in(token)
+    assert known(token.text) == caller
+    assert known(Token(token.api_key_id, Token.new().secret).text) is None
+    for wrong in ("", "s3cret", "é", "\udcff", token.text + "A"):
+        assert known(wrong) is None
+    world.seconds = KEY_SECONDS
+    assert known(token.text) is None
+    assert await world.signed_in(token) == known(token.text) == caller
+    world.credentials.forget(token.api_key_id)
+    assert known(token.text) is None
+    assert await world.signed_in(token) == known(token.text) == caller
+    world.now += timedelta(seconds=KEY_SECONDS * 2)
+    assert known(token.text) is None
+
+
+async def test_a_token_is_not_known_once_its_key_was_read_again(world):
+    first, second = world.keys.add(), Token.new()
+    assert await world.signed_in(first)
+    second = Token(first.api_key_id, second.secret)
+    stored = world.keys.stored[first.api_key_id]
+    world.keys.stored[first.api_key_id] = StoredKey(stored.key, second.secret_hash)
+    world.credentials.forget(first.api_key_id)
+    assert await world.signed_in(second)
+    assert world.credentials.known(first.text) is None
+    assert world.credentials.known(second.text)
 
 
 async def test_a_revocation_binds_within_seconds(world):
@@ -214,4 +251,4 @@ async def test_what_is_remembered_is_bounded(world, monkeypatch):
     monkeypatch.setattr(module, "KEYS_MAX", 3)
     for _ in range(9):
         assert await world.signed_in(world.keys.add())
-    assert len(world.credentials._seen) == 3
+    assert len(world.credentials._seen) == len(world.credentials._known) == 3

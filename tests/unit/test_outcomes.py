@@ -104,11 +104,16 @@ def test_what_was_forgiven_counts_no_more():
 
 
 def test_a_job_that_may_be_there_is_never_submitted_again():
-    lost = TimeoutUnknown("fal", "nothing came")
-    assert failed(claim(), attempt(), lost).retry_s is None
-    assert failed(claim(), attempt(), lost, Turn.OTHER).elsewhere
+    lost, broken = TimeoutUnknown("fal", "nothing came"), ProviderFailed("fal", "no sense")
+    of_fal = replace(attempt(), options=(Option("fal", "m", "premium", 1),))
+    for error in (lost, broken):
+        assert failed(claim(), of_fal, error).retry_s is None
+        assert failed(claim(), of_fal, error, Turn.OTHER).elsewhere
     refused = RateLimited("fal", "slow down", retry_after_seconds=7)
-    assert failed(claim(), attempt(), refused).retry_s == 7
+    assert failed(claim(), of_fal, refused).retry_s == 7
+    known = replace(of_fal, remote_id="remote-1")
+    assert failed(claim(), known, lost).retry_s is None
+    assert failed(claim(), known, broken).retry_s == 2, "the job has ended"
 
 
 @pytest.mark.parametrize(

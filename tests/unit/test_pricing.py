@@ -144,6 +144,11 @@ def test_what_a_style_adds_is_paid_too():
     assert price(image, **arguments, settings=settings) == 6_000 + (len(sent) + 64) * 5
 
 
+def test_a_style_that_there_is_no_more_adds_nothing():
+    image = model("gpt-image-2")
+    assert steered(image, "a fox", Settings(style="gone", seed=7)) == ("a fox", Settings(seed=7))
+
+
 def test_a_computation_is_billed_by_its_seconds():
     painter = model("stabilityai/stable-diffusion-xl-base-1.0")
     arguments = {"size": "512x512", "quality": "standard", "count": 1}

@@ -24,6 +24,9 @@ from workers.providers.settings import ProviderSettings
 
 VARIABLES = ("OPENAI_BASE_URL", "FAL_QUEUE_URL", *(facts.variable for facts in FACTS))
 
+# Those that a key switches on.
+KEYED = [facts for facts in FACTS if facts.variable not in ("", "WORKERS_SANDBOX")]
+
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,21 +44,21 @@ async def names() -> list[str]:
 
 
 async def test_without_keys_there_is_the_sandbox_alone():
-    assert await names() == ["sandbox"]
+    assert await names() == ["sandbox", "print"]
 
 
 async def test_keys_switch_the_real_ones_on(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     monkeypatch.setenv("FAL_KEY", "id:secret")
     monkeypatch.setenv("WORKERS_SANDBOX", "false")
-    assert await names() == ["openai", "fal"]
+    assert await names() == ["openai", "fal", "print"]
     monkeypatch.setenv("OPENAI_API_KEY", "")
-    assert await names() == ["fal"]
+    assert await names() == ["fal", "print"]
 
 
 async def test_the_catalogue_knows_each_by_its_name(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
-    for facts in FACTS[1:-1]:
+    for facts in KEYED:
         monkeypatch.setenv(facts.variable, "id:secret")
     models = [m for m in Catalogue.load().models() if m.status is not Status.RETIRED]
     assert set(await names()) == {model.provider for model in models}
@@ -64,7 +67,7 @@ async def test_the_catalogue_knows_each_by_its_name(monkeypatch):
 
 
 async def test_those_can_be_resumed_whose_policy_says_so(monkeypatch):
-    for facts in FACTS[:-1]:
+    for facts in KEYED:
         monkeypatch.setenv(facts.variable, "id:secret")
     providers = live_providers(ProviderSettings())
     resumable = {name for name, made in providers.items() if isinstance(made, ResumableProvider)}

@@ -94,13 +94,9 @@ class WindowRef(NamedTuple):
         """Return the form that scripts and ledger rows use, such as `12:1763683200000:USD`."""
         return f"{self.budget_key}:{self.start_ms}:{self.unit}"
 
-    @classmethod
-    def parse(cls, text: str) -> WindowRef:
+    @staticmethod
+    @lru_cache(maxsize=100_000)
+    def parse(text: str) -> WindowRef:
         """Read what `str` wrote."""
-        return _parse_ref(text)
-
-
-@lru_cache(maxsize=100_000)
-def _parse_ref(text: str) -> WindowRef:
-    key, start, unit = text.split(":")
-    return WindowRef(int(key), int(start), UNITS[unit])
+        key, start, unit = text.split(":")
+        return WindowRef(int(key), int(start), UNITS[unit])

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from authority.domain.budgets import WindowRef
 from authority.domain.money import Unit
 from authority.domain.operations import Kind, Operation
 
@@ -58,16 +59,12 @@ UNITS = {
     "M": Unit.MESSAGES,
     "R": Unit.RESERVATIONS,
 }
-WindowKey = tuple[int, int]
-"""The key of a budget or a lot, which has one unit, and the start of a window in ms."""
-
-
 _Entries = tuple[tuple[str, int], ...]
 """The letters of books with amounts."""
 
 
-WindowSum = tuple[Unit, int, int, int]
-"""The unit of a window or lot, and what was added to reserved, committed and refunded."""
+Counts = tuple[int, int, int]
+"""What was added to the reserved, committed and refunded of a window or lot."""
 
 
 class Posting(NamedTuple):
@@ -83,45 +80,36 @@ class Posting(NamedTuple):
     amounts: list[int]
 
 
-def window_sums(operation: Operation) -> dict[WindowKey, WindowSum]:
+def window_sums(operation: Operation) -> dict[WindowRef, Counts]:
     """Return what an operation added to each window and lot, all in all."""
-    sums: dict[WindowKey, WindowSum] = {}
-    for (budget_key, start_ms, unit), reserved, committed, refunded in operation.deltas:
-        name = (budget_key, start_ms)
-        before = sums.get(name)
-        if before is None:
-            sums[name] = (unit, reserved, committed, refunded)
+    sums: dict[WindowRef, Counts] = {}
+    for ref, reserved, committed, refunded in operation.deltas:
+        if ref in sums:
+            before = sums[ref]
+            sums[ref] = (before[0] + reserved, before[1] + committed, before[2] + refunded)
         else:
-            sums[name] = (unit, before[1] + reserved, before[2] + committed, before[3] + refunded)
+            sums[ref] = (reserved, committed, refunded)
     return sums
 
 
-def posting_of(operation: Operation, sums: Mapping[WindowKey, WindowSum]) -> Posting:
+def posting_of(operation: Operation, sums: Mapping[WindowRef, Counts]) -> Posting:
     """Return the entries of an operation, whose `window_sums` are given; none of them is zero."""
     books = units = ""
     keys: list[int] = []
     starts: list[int] = []
     amounts: list[int] = []
-    for (budget_key, start_ms), (unit, reserved, committed, refunded) in sums.items():
-        first = len(amounts)
-        available = refunded - reserved - committed
-        if reserved:
-            books += "R"
-            amounts.append(reserved)
-        if committed:
-            books += "C"
-            amounts.append(committed)
-        if refunded:
-            books += "F"
-            amounts.append(-refunded)
-        if available:
-            books += "A"
-            amounts.append(available)
-        count = len(amounts) - first
+    before: Counts | None = None
+    letters, added = "", list[int]()
+    for (budget_key, start_ms, unit), counts in sums.items():
+        if counts != before:  # Most operations add the same to all windows.
+            letters, added = _window_entries(*counts)
+            before = counts
+        books += letters
+        amounts += added
+        count = len(added)
         units += unit[0] * count
         keys += [budget_key] * count
         starts += [start_ms] * count
-        assert sum(amounts[first:]) == 0, f"unbalanced window {budget_key}:{start_ms}"
     for unit, entries in _account_entries(operation):
         written = [(book, amount) for book, amount in entries if amount]
         assert sum(amount for _, amount in written) == 0, f"unbalanced entries in {unit}"
@@ -130,6 +118,26 @@ def posting_of(operation: Operation, sums: Mapping[WindowKey, WindowSum]) -> Pos
             books += book
             amounts.append(amount)
     return Posting(books, units, keys, starts, amounts)
+
+
+def _window_entries(reserved: int, committed: int, refunded: int) -> tuple[str, list[int]]:
+    """Return the letters of a window's books, and what is written in each; nothing is zero."""
+    letters = ""
+    amounts = []
+    if reserved:
+        letters += "R"
+        amounts.append(reserved)
+    if committed:
+        letters += "C"
+        amounts.append(committed)
+    if refunded:
+        letters += "F"
+        amounts.append(-refunded)
+    if available := refunded - reserved - committed:
+        letters += "A"
+        amounts.append(available)
+    assert sum(amounts) == 0, "unbalanced window"
+    return letters, amounts
 
 
 def _account_entries(operation: Operation) -> Iterator[tuple[Unit, _Entries]]:

@@ -133,5 +133,7 @@ class GrantReceipt(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> GrantReceipt:
         """Read what `str` wrote."""
-        ref, grant_id, *amounts = text.split(",")
-        return cls(WindowRef.parse(ref), grant_id, *map(int, amounts))
+        ref, grant_id, reserved, held, charged, refunded = text.split(",")
+        return cls(
+            WindowRef.parse(ref), grant_id, int(reserved), int(held), int(charged), int(refunded)
+        )

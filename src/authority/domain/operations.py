@@ -50,13 +50,9 @@ class DenialReason(StrEnum):
     DEBT_OUTSTANDING = "DEBT_OUTSTANDING"
 
 
-class WindowDelta(NamedTuple):
-    """What an operation added to the three counts of a window or a lot."""
-
-    ref: WindowRef
-    reserved: int
-    committed: int
-    refunded: int
+WindowDelta = tuple[WindowRef, int, int, int]
+"""What an operation added to the three counts of a window or a lot: of all that the hot path makes
+there are most of these, and so they are plain tuples."""
 
 
 class Move(NamedTuple):
@@ -202,18 +198,23 @@ class Operation(NamedTuple):
             request=request,
             result=result,
             reservation=reservation,
-            deltas=tuple(_delta(text) for text in deltas.split()),
-            moves=tuple(_move(text) for text in moves.split()),
-            restored=tuple(_restored(text) for text in restored.split()),
+            deltas=_deltas(deltas),
+            moves=tuple([_move(text) for text in moves.split()]),
+            restored=tuple([_restored(text) for text in restored.split()]),
             grant=grant,
             denied=_denied(more["denied"]) if "denied" in more else None,
             actor=more.get("actor", ""),
         )
 
 
-def _delta(text: str) -> WindowDelta:
-    ref, reserved, committed, refunded = text.split(",")
-    return WindowDelta(WindowRef.parse(ref), int(reserved), int(committed), int(refunded))
+def _deltas(texts: str) -> tuple[WindowDelta, ...]:
+    rows = [text.split(",") for text in texts.split()]
+    return tuple(
+        [
+            (WindowRef.parse(ref), int(reserved), int(committed), int(refunded))
+            for ref, reserved, committed, refunded in rows
+        ]
+    )
 
 
 def _move(text: str) -> Move:

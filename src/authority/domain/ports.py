@@ -54,13 +54,15 @@ class Verdict(StrEnum):
 class Decision(NamedTuple):
     """A script's answer.
 
-    `operation` is set for DONE, CHECKED and REPLAYED; `entry` names its place in the outbox, '' if
-    it is no longer there. `detail` is what else the verdict carries, as the script's header says.
-    `epoch` is the one that it was given in.
+    `operation` is set for DONE, CHECKED and REPLAYED; it `waits` in the outbox until it is in the
+    ledger. `entry` is what may be taken out of the outbox then, '' for nothing: an entry has many
+    operations, and may be taken out with the last of them. `detail` is what else the verdict
+    carries, as the script's header says. `epoch` is the one that it was given in.
     """
 
     verdict: Verdict
     operation: Operation | None = None
+    waits: bool = False
     entry: str = ""
     detail: tuple[str, ...] = ()
     epoch: int = 0
@@ -345,7 +347,10 @@ class Journal(Protocol):
     """Carries operations from the outbox into the ledger."""
 
     async def append(self, operation: Operation, entry: str) -> None:
-        """Return when the operation is in the ledger. Raises Unavailable if that is not known."""
+        """Return when the operation is in the ledger. Raises Unavailable if that is not known.
+
+        Then its entry is taken out of the outbox, if it is not ''.
+        """
         ...
 
     def append_later(self, operation: Operation, entry: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, Self, cast
 
 import orjson
@@ -153,7 +154,7 @@ class Reservation(NamedTuple):
     @property
     def windows(self) -> tuple[WindowRef, ...]:
         """Read the windows that it counts in."""
-        return tuple([WindowRef.parse(text) for text in self.windows_text.split()])
+        return _refs(self.windows_text)
 
     @property
     def grants(self) -> tuple[GrantReceipt, ...]:
@@ -161,11 +162,24 @@ class Reservation(NamedTuple):
         return tuple([GrantReceipt.parse(text) for text in self.grants_text.split()])
 
     @property
+    def lots(self) -> tuple[WindowRef, ...]:
+        """Read the lots that it took from."""
+        return tuple([WindowRef.parse(text.partition(",")[0]) for text in self.grants_text.split()])
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """Read what its maker has named it by."""
         return cast("dict[str, str]", orjson.loads(self.labels_text))
 
 
+@lru_cache(maxsize=20_000)
+def _refs(text: str) -> tuple[WindowRef, ...]:
+    """Read a list of windows: the reservations of an account have the same for a while."""
+    return tuple([WindowRef.parse(part) for part in text.split()])
+
+
 def _leg(text: str) -> ReservationLeg:
-    unit, *amounts = text.split(":")
-    return ReservationLeg(UNITS[unit], *map(int, amounts))
+    unit, reserved, held, actual, charged, refunded = text.split(":")
+    return ReservationLeg(
+        UNITS[unit], int(reserved), int(held), int(actual), int(charged), int(refunded)
+    )

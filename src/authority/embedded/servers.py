@@ -14,9 +14,9 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import ClassVar, Self
 
 from authority.embedded import ports, processes
@@ -47,6 +47,7 @@ class EmbeddedServer(ABC):
     name: ClassVar[str]
     programs: ClassVar[frozenset[str]]  # The file names of every program that works in the data.
     stop_signal: ClassVar[signal.Signals]
+    environment: ClassVar[Mapping[str, str]] = MappingProxyType({})  # What it needs of its own.
 
     def __init__(self, directory: Path, *, port: int | None = None) -> None:
         assert port is None or 0 < port < 65536, "a port is between 1 and 65535"
@@ -208,7 +209,7 @@ class EmbeddedServer(ABC):
             return subprocess.Popen(
                 command,
                 cwd=self.directory,
-                env={"LC_ALL": "C", "PATH": os.defpath},
+                env={"LC_ALL": "C", "PATH": os.defpath, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

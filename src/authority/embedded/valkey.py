@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from authority.embedded import ports
 from authority.embedded.directory import write_private
@@ -33,6 +34,9 @@ class EmbeddedValkey(EmbeddedServer):
     name = "Valkey"
     programs = frozenset({"valkey-server"})
     stop_signal = signal.SIGTERM
+    # The wheel's server has glibc's allocator. A script frees thousands of small pieces and asks
+    # for as many again: to keep more than 7 of a size at hand takes 15 % off the CPU of a call.
+    environment = MappingProxyType({"GLIBC_TUNABLES": "glibc.malloc.tcache_count=1000"})
 
     @property
     def url(self) -> str:

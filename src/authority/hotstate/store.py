@@ -197,8 +197,11 @@ class HotStore:
             raise ScriptFault(problem)
         verdict = Verdict(verdict)
         if verdict in {Verdict.DONE, Verdict.CHECKED, Verdict.REPLAYED}:
-            result, entry = detail
-            return Decision(verdict, Operation.decode(item.request, result), entry)
+            result, more = detail
+            operation = Operation.decode(item.request, result)
+            if verdict is Verdict.REPLAYED:
+                return Decision(verdict, operation, waits=more == "1")
+            return Decision(verdict, operation, waits=verdict is Verdict.DONE, entry=more)
         return Decision(verdict, detail=tuple(detail), epoch=epoch)
 
     async def reserve(self, keyed: Keyed, command: ReserveCommand) -> Decision:

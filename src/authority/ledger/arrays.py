@@ -8,8 +8,7 @@ elements are of another type.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable, Sequence
 
 import psycopg
 from psycopg.abc import AdaptContext
@@ -71,11 +70,25 @@ def uuids(values: Sequence[str]) -> Column:
     return _variable(_UUID, raw)
 
 
-def texts(values: Sequence[str | None]) -> Column:
+def texts(values: Sequence[str]) -> Column:
     """Return a text[]."""
-    if None in values:
-        return _variable(_TEXT, [None if value is None else _encoded(value) for value in values])
-    return _variable(_TEXT, _all_encoded(cast("Sequence[str]", values)))
+    return _variable(_TEXT, _all_encoded(values))
+
+
+def optional_texts(values: Sequence[str | None]) -> Column:
+    """Return a text[], with nulls for what is None."""
+    encoded = _all_encoded([value or "" for value in values])
+    lengths = [
+        _NULL if value is None else _length(len(cell))
+        for value, cell in zip(values, encoded, strict=True)
+    ]
+    return _interleaved(_TEXT, lengths, encoded)
+
+
+def words(values: Sequence[str]) -> Column:
+    """Return a text[] of values that come again and again, each encoded once."""
+    cells = {value: _cell(value) for value in set(values)}
+    return _header(_TEXT, len(values), b"".join([cells[value] for value in values]))
 
 
 def jsonbs(values: Sequence[str]) -> Column:
@@ -89,6 +102,11 @@ def _all_encoded(values: Sequence[str]) -> list[bytes]:
         return [value.encode() for value in values]
     except UnicodeEncodeError:
         return [_encoded(value) for value in values]
+
+
+def _cell(value: str) -> bytes:
+    encoded = _encoded(value)
+    return _length(len(encoded)) + encoded
 
 
 def _encoded(value: str) -> bytes:
@@ -105,15 +123,14 @@ def _fixed(layout: str, size: int, values: Sequence[int]) -> bytes:
         raise psycopg.DataError(f"Not a number of {size} bytes: {error}.") from error
 
 
-def _variable(element: int, values: Sequence[bytes | None]) -> Column:
+def _variable(element: int, values: Sequence[bytes]) -> Column:
+    return _interleaved(element, map(_length, map(len, values)), values)
+
+
+def _interleaved(element: int, lengths: Iterable[bytes], values: Sequence[bytes]) -> Column:
     cells = [b""] * (2 * len(values))
-    if None in values:
-        cells[::2] = [_NULL if value is None else _length(len(value)) for value in values]
-        cells[1::2] = [value or b"" for value in values]
-    else:
-        present = cast("Sequence[bytes]", values)
-        cells[::2] = map(_length, map(len, present))
-        cells[1::2] = present
+    cells[::2] = lengths
+    cells[1::2] = values
     return _header(element, len(values), b"".join(cells))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from authority.domain.entries import WindowKey, WindowSum, posting_of, window_sums
+from authority.domain.budgets import WindowRef
+from authority.domain.entries import Counts, posting_of, window_sums
 from authority.domain.operations import Operation
 from authority.domain.reservations import Reservation
 from authority.ledger.arrays import (
@@ -12,15 +15,17 @@ from authority.ledger.arrays import (
     bigints,
     booleans,
     jsonbs,
+    optional_texts,
     smallints,
     texts,
     timestamps,
     uuids,
+    words,
 )
 
 Columns = dict[str, Column]
 Parameters = Mapping[str, Column | int | None]
-Sums = Mapping[WindowKey, WindowSum]
+Sums = Mapping[WindowRef, Counts]
 
 
 def all_columns(ordered: Sequence[Operation], *, fence: int | None = None) -> Parameters:
@@ -61,26 +66,24 @@ def operation_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> 
         amounts += posting.amounts
         key_ends.append(len(keys))
         amount_ends.append(len(amounts))
+    of = _by_field(operations)
     return {
-        "operation_id": uuids([item.operation_id for item in operations]),
-        "tenant": texts([item.tenant for item in operations]),
-        "sequence": bigints([item.sequence for item in operations]),
-        "epoch": bigints([item.epoch for item in operations]),
-        "kind": texts([item.kind for item in operations]),
-        "outcome": texts(["DENIED" if item.denied else "DONE" for item in operations]),
-        "idempotency_key": texts([item.idempotency_key for item in operations]),
-        "account": texts([item.account for item in operations]),
-        "reservation_id": texts(
-            [
-                None if item.reservation is None else item.reservation.reservation_id
-                for item in operations
-            ]
+        "operation_id": uuids(of["operation_id"]),
+        "tenant": words(of["tenant"]),
+        "sequence": bigints(of["sequence"]),
+        "epoch": bigints(of["epoch"]),
+        "kind": words(of["kind"]),
+        "outcome": words(["DENIED" if denied else "DONE" for denied in of["denied"]]),
+        "idempotency_key": optional_texts(of["idempotency_key"]),
+        "account": words([item.account for item in operations]),
+        "reservation_id": optional_texts(
+            [None if held is None else held.reservation_id for held in of["reservation"]]
         ),
-        "request": texts([item.request for item in operations]),
-        "result": texts([item.result for item in operations]),
-        "create_time": timestamps([item.decide_ms for item in operations]),
-        "books": texts([posting.books for posting in postings]),
-        "units": texts([posting.units for posting in postings]),
+        "request": texts(of["request"]),
+        "result": texts(of["result"]),
+        "create_time": timestamps(of["decide_ms"]),
+        "books": words([posting.books for posting in postings]),
+        "units": words([posting.units for posting in postings]),
         "key_end": bigints(key_ends),
         "key_count": bigints([len(posting.budget_keys) for posting in postings]),
         "amount_end": bigints(amount_ends),
@@ -100,48 +103,55 @@ def reservation_columns(operations: Iterable[Operation]) -> Columns:
             if before is None or before[0].sequence < item.sequence:
                 latest[held.reservation_id] = (item, held)
     ids = sorted(latest)
-    items = [latest[reservation_id][0] for reservation_id in ids]
-    rows = [latest[reservation_id][1] for reservation_id in ids]
+    rows = [latest[reservation_id] for reservation_id in ids]
+    of = _by_field([held for _, held in rows])
     return {
         "held_id": texts(ids),
-        "held_tenant": texts([item.tenant for item in items]),
-        "held_account": texts([row.account for row in rows]),
-        "state": texts([row.state for row in rows]),
-        "held_sequence": bigints([item.sequence for item in items]),
-        "legs": texts([row.legs_text for row in rows]),
-        "windows": texts([row.windows_text for row in rows]),
-        "option_index": smallints([row.option_index for row in rows]),
-        "late": booleans([row.late for row in rows]),
-        "labels": jsonbs([row.labels_text for row in rows]),
-        "commit_key": texts([row.commit_key for row in rows]),
-        "create_ms": bigints([row.create_ms for row in rows]),
-        "expire_ms": bigints([row.expire_ms for row in rows]),
-        "settle_ms": bigints([row.settle_ms for row in rows]),
-        "grants": texts([row.grants_text for row in rows]),
-        "receipt": texts([row.receipt for row in rows]),
+        "held_tenant": words([item.tenant for item, _ in rows]),
+        "held_account": words(of["account"]),
+        "state": words(of["state"]),
+        "held_sequence": bigints([item.sequence for item, _ in rows]),
+        "legs": texts(of["legs_text"]),
+        "windows": words(of["windows_text"]),
+        "option_index": smallints(of["option_index"]),
+        "late": booleans(of["late"]),
+        "labels": jsonbs(of["labels_text"]),
+        "commit_key": texts(of["commit_key"]),
+        "create_ms": bigints(of["create_ms"]),
+        "expire_ms": bigints(of["expire_ms"]),
+        "settle_ms": bigints(of["settle_ms"]),
+        "grants": texts(of["grants_text"]),
+        "receipt": words(of["receipt"]),
     }
 
 
 def window_columns(operations: Sequence[Operation], sums: Iterable[Sums]) -> Columns:
     """Return what all operations together added to each window's totals."""
-    totals: dict[WindowKey, tuple[str, str, list[int]]] = {}
+    totals: dict[WindowRef, tuple[str, list[int]]] = {}
     for item, added in zip(operations, sums, strict=True):
-        for name, (unit, reserved, committed, refunded) in added.items():
-            if name not in totals:
-                totals[name] = (unit, item.tenant, [reserved, committed, refunded])
+        for ref, counts in added.items():
+            if ref not in totals:
+                totals[ref] = (item.tenant, list(counts))
             else:
-                total = totals[name][2]
-                total[0] += reserved
-                total[1] += committed
-                total[2] += refunded
-    names = sorted(totals)
-    rows = [totals[name] for name in names]
+                total = totals[ref][1]
+                total[0] += counts[0]
+                total[1] += counts[1]
+                total[2] += counts[2]
+    refs = sorted(totals)
+    rows = [totals[ref] for ref in refs]
     return {
-        "budget_key": bigints([name[0] for name in names]),
-        "window_start_ms": bigints([name[1] for name in names]),
-        "unit": texts([row[0] for row in rows]),
-        "window_tenant": texts([row[1] for row in rows]),
-        "reserved": bigints([row[2][0] for row in rows]),
-        "committed": bigints([row[2][1] for row in rows]),
-        "refunded": bigints([row[2][2] for row in rows]),
+        "budget_key": bigints([ref.budget_key for ref in refs]),
+        "window_start_ms": bigints([ref.start_ms for ref in refs]),
+        "unit": words([ref.unit for ref in refs]),
+        "window_tenant": words([tenant for tenant, _ in rows]),
+        "reserved": bigints([counts[0] for _, counts in rows]),
+        "committed": bigints([counts[1] for _, counts in rows]),
+        "refunded": bigints([counts[2] for _, counts in rows]),
     }
+
+
+def _by_field(rows: Sequence[Operation] | Sequence[Reservation]) -> Mapping[str, Sequence[Any]]:
+    """Turn rows into columns by the names of their fields; every column is empty without rows."""
+    if not rows:
+        return defaultdict(tuple)
+    return dict(zip(rows[0]._fields, zip(*rows, strict=True), strict=True))

@@ -36,7 +36,7 @@ class QueuedJobs:
             async with asyncio.timeout(_ENQUEUE_SECONDS):
                 pool = await self._opened()
                 kind = Kind(str(generation.request["kind"]))
-                priority = Priority(generation.request.get("priority", Priority.NORMAL))
+                priority = Priority(str(generation.request["priority"]))
                 number = generation.requeue_number
                 await enqueue(
                     pool, generation_id, number, kind, priority, since=generation.create_time

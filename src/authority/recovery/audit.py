@@ -82,15 +82,14 @@ class Auditor:
                 for ref, counts in zip(chunk, reading.counts, strict=True)
                 if counts is not None
             }
-            waiting = await self._outbox.read(tenant, count=_OUTBOX_MAX)
+            waiting = await self._outbox.waiting(tenant, _OUTBOX_MAX)
             entries, present = await self._reader.windows_at(
-                tenant, reading.sequence, chunk, [item.operation for item in waiting]
+                tenant, reading.sequence, chunk, waiting
             )
             missing = [
-                item.operation
-                for item in waiting
-                if item.operation.operation_id not in present
-                and item.operation.sequence <= reading.sequence
+                operation
+                for operation in waiting
+                if operation.operation_id not in present and operation.sequence <= reading.sequence
             ]
             expected = _add(entries, missing)
             for ref, counts in found.items():

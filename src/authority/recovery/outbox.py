@@ -1,13 +1,13 @@
 """The outbox: operations that a script decided and that the ledger may not have yet.
 
-The process that decided an operation journals it itself and takes it out; what a dead process left
-behind is drained by any other.
+What one script call decided is one entry. The process that called journals it itself and takes the
+entry out; what a dead process left behind is drained by any other.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import structlog
@@ -18,16 +18,17 @@ from authority.hotstate.keys import TenantKeys
 from authority.hotstate.store import AWAY, HotStore
 
 _BATCH = 500
+_ENTRIES_AT_ONCE = 32  # each may hold as many operations as a script call has items
 _WAITING_MAX = 10_000
 
 log = structlog.get_logger(__name__)
 
 
 class OutboxEntry(NamedTuple):
-    """An operation with its place in the outbox."""
+    """What one script call decided, in order, and the name of its entry."""
 
     entry: str
-    operation: Operation
+    operations: list[Operation]
 
 
 class Outbox:
@@ -39,20 +40,32 @@ class Outbox:
     async def read(
         self, tenant: str, *, until: str = "+", count: int = _BATCH
     ) -> list[OutboxEntry]:
-        """Return the oldest entries up to the stream id `until`. Raises Unavailable."""
-        key = TenantKeys(tenant, 0).outbox
-        try:
-            rows = await self._hot.redis.xrange(key, max=until, count=count)
-        except AWAY as error:
-            raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
-        return [
-            OutboxEntry(entry, Operation.decode(fields["request"], fields["result"]))
-            for entry, fields in cast("list[tuple[str, dict[str, str]]]", rows)
-        ]
+        """Return the oldest entries up to the stream id `until`, of `count` operations or more.
 
-    async def waiting(self, tenant: str) -> list[Operation]:
-        """Return the oldest operations. Raises Unavailable."""
-        return [item.operation for item in await self.read(tenant, count=_WAITING_MAX)]
+        Raises Unavailable.
+        """
+        key, start, missing = TenantKeys(tenant, 0).outbox, "-", count
+        entries: list[OutboxEntry] = []
+        while missing > 0:
+            at_once = min(missing, _ENTRIES_AT_ONCE)
+            try:
+                found = await self._hot.redis.xrange(key, start, until, at_once)
+            except AWAY as error:
+                raise Unavailable(
+                    f"The hot store does not answer ({type(error).__name__})."
+                ) from error
+            rows = cast("list[tuple[str, dict[str, str]]]", found)
+            read = [OutboxEntry(entry, _operations(fields)) for entry, fields in rows]
+            entries += read
+            missing -= sum(len(item.operations) for item in read)
+            if len(read) < at_once:
+                break
+            start = f"({read[-1].entry}"
+        return entries
+
+    async def waiting(self, tenant: str, count: int = _WAITING_MAX) -> list[Operation]:
+        """Return the oldest operations, `count` or more. Raises Unavailable."""
+        return operations_of(await self.read(tenant, count=count))
 
     async def not_empty(self, tenants: Sequence[str]) -> list[str]:
         """Return the tenants whose outbox holds anything. Raises Unavailable."""
@@ -80,3 +93,15 @@ class Outbox:
             await pipeline.execute()
         except AWAY as error:
             log.warning("outbox_trim_failed", entries=len(entries), error=type(error).__name__)
+
+
+def operations_of(entries: Iterable[OutboxEntry]) -> list[Operation]:
+    """Return all operations of entries, in order."""
+    return [operation for item in entries for operation in item.operations]
+
+
+def _operations(fields: Mapping[str, str]) -> list[Operation]:
+    if "request" in fields:
+        # A former version gave each operation an entry, and may have left some behind.
+        return [Operation.decode(fields["request"], fields["result"])]
+    return [Operation.decode(*text.split("\n", 1)) for text in fields.values()]

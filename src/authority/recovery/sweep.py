@@ -18,7 +18,7 @@ from authority.ledger.journal import Journal
 from authority.ledger.queries import statements
 from authority.ledger.store import LedgerStore
 from authority.recovery.epoch import Epochs
-from authority.recovery.outbox import Outbox
+from authority.recovery.outbox import Outbox, operations_of
 from authority.usecases.context import Context
 from authority.usecases.expire import BrokenReservation, expire
 from authority.usecases.locate import Locator
@@ -124,14 +124,15 @@ class Sweeper:
                 log.exception("outbox_unreadable", tenant=tenant)
                 continue
             # An entry of an older epoch is drained when its tenant is opened, and not before.
-            present = [item for item in entries if item.operation.epoch == epoch]
+            present = [item for item in entries if item.operations[0].epoch == epoch]
             if present:
-                if await self._journal.write_each([item.operation for item in present]):
+                operations = operations_of(present)
+                if await self._journal.write_each(operations):
                     # The hot state holds what is not booked: it must be made anew from the ledger.
                     await self._epochs.advance(epoch)
                     break
                 await self._outbox.trim([(tenant, item.entry) for item in present])
-                count += len(present)
+                count += len(operations)
         if count:
             log.info("outbox_drained", operations=count)
         return count

@@ -21,7 +21,7 @@ from authority.ledger.database import Database
 from authority.ledger.journal import Journal
 from authority.ledger.queries import statements
 from authority.recovery.epoch import Epochs
-from authority.recovery.outbox import Outbox
+from authority.recovery.outbox import Outbox, operations_of
 from authority.usecases.single_flight import SingleFlight
 
 # Each holds a connection for the lock and uses another to drain: bounded, so that tenants that are
@@ -124,8 +124,9 @@ class Tenants:
     async def _drain(self, tenant: str) -> int:
         count = 0
         while entries := await self._outbox.read(tenant):
+            operations = operations_of(entries)
             # What the ledger refuses is dropped: the hot state is made anew without it.
-            await self._journal.write_each([item.operation for item in entries], drained=True)
+            await self._journal.write_each(operations, drained=True)
             await self._outbox.trim([(tenant, item.entry) for item in entries])
-            count += len(entries)
+            count += len(operations)
         return count

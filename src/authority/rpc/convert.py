@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from authority.domain.budgets import Account, AccountState, Budget, Enforcement, OveragePolicy
-from authority.domain.grants import GrantReceipt
 from authority.domain.ids import tenant_of
 from authority.domain.money import Unit
 from authority.domain.operations import DenialReason
@@ -61,6 +61,14 @@ def set_time(field: Timestamp, milliseconds: int) -> None:
     if milliseconds:
         field.seconds, rest = divmod(milliseconds, 1000)
         field.nanos = rest * 1_000_000
+
+
+def _time_fields(milliseconds: int) -> Mapping[str, int] | None:
+    """Return what a time field takes for Unix milliseconds; 0 leaves it unset."""
+    if not milliseconds:
+        return None
+    seconds, rest = divmod(milliseconds, 1000)
+    return {"seconds": seconds, "nanos": rest * 1_000_000}
 
 
 def _timestamp(moment: datetime) -> Timestamp:
@@ -156,19 +164,6 @@ def balance_to_proto(balance: Balance) -> resources_pb2.BudgetBalance:
     return message
 
 
-def _receipt(tenant: str, receipt: GrantReceipt) -> resources_pb2.GrantReceipt:
-    message = resources_pb2.GrantReceipt(
-        grant_id=f"{tenant}/{receipt.grant_id}",
-        unit=unit_to_proto(receipt.ref.unit),
-        reserved=receipt.reserved,
-        held=receipt.held,
-        charged=receipt.charged,
-        refunded=receipt.refunded,
-    )
-    set_time(message.period_start_time, receipt.ref.start_ms)
-    return message
-
-
 def grant_to_proto(balance: GrantBalance) -> resources_pb2.Grant:
     """Return the proto's message."""
     grant, (reserved, committed, refunded) = balance.lot.grant, balance.counts
@@ -213,34 +208,52 @@ def _grant_state(balance: GrantBalance) -> resources_pb2.GrantState.ValueType:
 
 def reservation_to_proto(reservation: Reservation) -> resources_pb2.Reservation:
     """Return the proto's message."""
+    return resources_pb2.Reservation(**reservation_fields(reservation))
+
+
+def reservation_fields(reservation: Reservation) -> Any:
+    """Return the fields of the proto's message, for a message that is to hold it.
+
+    The outer message takes them as it takes the inner one, which would be made only to be copied.
+    """
     tenant = tenant_of(reservation.account)
-    message = resources_pb2.Reservation(
-        reservation_id=reservation.reservation_id,
-        account=reservation.account,
-        state=_reservation_state(reservation.state),
-        legs=[
-            resources_pb2.ReservationLeg(
-                unit=unit_to_proto(leg.unit),
-                reserved=leg.reserved,
-                held=leg.held,
-                actual=leg.actual,
-                charged=leg.charged,
-                absorbed=leg.absorbed,
-                refunded=leg.refunded,
-            )
+    return {
+        "reservation_id": reservation.reservation_id,
+        "account": reservation.account,
+        "state": _reservation_state(reservation.state),
+        "legs": [
+            {
+                "unit": unit_to_proto(leg.unit),
+                "reserved": leg.reserved,
+                "held": leg.held,
+                "actual": leg.actual,
+                "charged": leg.charged,
+                "absorbed": leg.absorbed,
+                "refunded": leg.refunded,
+            }
             for leg in reservation.legs
             if leg.unit is not Unit.RESERVATIONS  # every reservation is one
         ],
-        grants=[_receipt(tenant, receipt) for receipt in reservation.grants],
-        receipt=reservation.receipt,
-        option_index=reservation.option_index,
-        late=reservation.late,
-        labels=reservation.labels,
-    )
-    set_time(message.create_time, reservation.create_ms)
-    set_time(message.expire_time, reservation.expire_ms)
-    set_time(message.settle_time, reservation.settle_ms)
-    return message
+        "grants": [
+            {
+                "grant_id": f"{tenant}/{receipt.grant_id}",
+                "unit": unit_to_proto(receipt.ref.unit),
+                "reserved": receipt.reserved,
+                "held": receipt.held,
+                "charged": receipt.charged,
+                "refunded": receipt.refunded,
+                "period_start_time": _time_fields(receipt.ref.start_ms),
+            }
+            for receipt in reservation.grants
+        ],
+        "receipt": reservation.receipt,
+        "option_index": reservation.option_index,
+        "late": reservation.late,
+        "labels": reservation.labels or None,  # An empty map costs as much as the legs.
+        "create_time": _time_fields(reservation.create_ms),
+        "expire_time": _time_fields(reservation.expire_ms),
+        "settle_time": _time_fields(reservation.settle_ms),
+    }
 
 
 def account_balance_to_proto(balance: AccountBalance) -> budget_service_pb2.GetBalanceResponse:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, NoReturn, TypeAlias, cast
+from functools import partial
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import grpc
 import structlog
@@ -13,6 +14,7 @@ import uuid_utils
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
+from authority.domain.callers import Caller
 from authority.domain.errors import InvalidRequest, OutOfTime, PaymasterError
 from authority.rpc.access import CHECKED_BY_ITEM, check_scope, check_tenant
 from authority.rpc.caller import enter_call
@@ -26,6 +28,9 @@ _OPEN_TO_ALL = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 # key. Streams last as long as their caller wants.
 _CALL_SECONDS_MAX = 30.0
 
+# A message is read whole before anything is known of it.
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+
 _BEARER = "Bearer "
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -34,37 +39,49 @@ Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger(__name__)
 
 
-class Calls(grpc.aio.ServerInterceptor):
-    """Lets callers in to what is theirs, and nothing but well-formed statuses out."""
+class Calls(grpc.GenericRpcHandler):
+    """Lets callers in to what is theirs, and nothing but well-formed statuses out.
+
+    Services are added to it as to a server (`add_BudgetServiceServicer_to_server`), and it is added
+    to the server as the one handler of all. It is no interceptor, which gRPC would set up anew for
+    each call; and a server that has methods registered looks at each of them at each call.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
+        self._handlers: dict[str, Handler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Wrap the handler of one call, of whichever of the four kinds it is."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or method.startswith(_OPEN_TO_ALL):
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Take nothing: generated code says all of it by `add_registered_method_handlers` too."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Take the methods of a service."""
+        for name, handler in handlers.items():
+            method = f"/{service}/{name}"
+            self._handlers[method] = self._guarded(method, handler)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """Return what handles a call; None if there is no such method."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _guarded(self, method: str, handler: Handler) -> Handler:
+        """Wrap the handler of a method, of whichever of the four kinds it is."""
+        if method.startswith(_OPEN_TO_ALL):
             return handler
-        metadata = cast("list[tuple[str, str | bytes]]", handler_call_details.invocation_metadata)
-        gate = Gate(self._credentials, method, dict(metadata).get("authorization", ""))
+        enter = partial(Gate, self._credentials, method)
         codec = (_reader(handler.request_deserializer), handler.response_serializer)
         match handler.request_streaming, handler.response_streaming:
             case False, False:
-                single = _single(handler.unary_unary, gate)
+                single = _single(handler.unary_unary, enter)
                 return grpc.unary_unary_rpc_method_handler(single, *codec)
             case False, True:
-                watched = _watched(handler.unary_stream, gate)
+                watched = _watched(handler.unary_stream, enter)
                 return grpc.unary_stream_rpc_method_handler(watched, *codec)
             case True, False:
-                gathered = _gathered(handler.stream_unary, gate)
+                gathered = _gathered(handler.stream_unary, enter)
                 return grpc.stream_unary_rpc_method_handler(gathered, *codec)
             case _:
-                session = _session(handler.stream_stream, gate)
+                session = _session(handler.stream_stream, enter)
                 return grpc.stream_stream_rpc_method_handler(session, *codec)
 
 
@@ -74,28 +91,28 @@ class Gate:
     The token is asked for at every message: a stream does not outlive its key by more than that.
     """
 
-    def __init__(self, credentials: Credentials, method: str, authorization: str | bytes) -> None:
+    def __init__(self, credentials: Credentials, method: str, context: Context) -> None:
         self.method = method
         self._credentials = credentials
-        text = authorization if isinstance(authorization, str) else ""
-        self._token = text.removeprefix(_BEARER) if text.startswith(_BEARER) else ""
+        self._token = _token_of(context)
         self._refusal: Exception | None = None
 
-    async def sign_in(self) -> None:
+    async def sign_in(self) -> Caller:
         """Let the caller in. Raises NotSignedIn, NotAllowed (the scope), Unavailable."""
-        self._caller = await self._credentials.caller(self._token)
-        check_scope(self.method, self._caller)
-        enter_call(self._caller)
+        credentials, token = self._credentials, self._token
+        caller = credentials.known(token) or await credentials.caller(token)
+        check_scope(self.method, caller)
+        enter_call(caller)
+        return caller
 
     async def admit(self, request: Any) -> None:
         """Let a message in. Raises what `sign_in` does, InvalidRequest, NotAllowed (the tenant)."""
-        await self.sign_in()
-        if request is None:
-            raise InvalidRequest.of(
-                "request", "is not the message of this method; text in it must be UTF-8"
-            )
+        caller = await self.sign_in()
+        if isinstance(request, _Unread):
+            log.warning("message_refused", method=self.method, bytes=request.size, caller=caller.id)
+            raise InvalidRequest.of("request", request.problem)
         if self.method not in CHECKED_BY_ITEM:
-            check_tenant(request, self._caller)
+            check_tenant(request, caller)
 
     async def admitted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Yield the messages of a caller's stream, each one checked before it is seen."""
@@ -130,8 +147,12 @@ class Gate:
         raise AssertionError("abort raises")
 
 
-def _single(inner: Any, gate: Gate) -> Any:
+Enter: TypeAlias = Callable[[Context], Gate]
+
+
+def _single(inner: Any, enter: Enter) -> Any:
     async def handle(request: Any, context: Context) -> Any:
+        gate = enter(context)
         try:
             if context.time_remaining() is not None:
                 # gRPC itself ends the call when its caller's deadline has passed.
@@ -146,8 +167,9 @@ def _single(inner: Any, gate: Gate) -> Any:
     return handle
 
 
-def _watched(inner: Any, gate: Gate) -> Any:
+def _watched(inner: Any, enter: Enter) -> Any:
     async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
+        gate = enter(context)
         try:
             await gate.admit(request)
             async with aclosing(inner(request, context)) as answers:
@@ -160,8 +182,9 @@ def _watched(inner: Any, gate: Gate) -> Any:
     return handle
 
 
-def _gathered(inner: Any, gate: Gate) -> Any:
+def _gathered(inner: Any, enter: Enter) -> Any:
     async def handle(requests: AsyncIterator[Any], context: Context) -> Any:
+        gate = enter(context)
         try:
             await gate.sign_in()
             result = await inner(gate.admitted(requests), context)
@@ -173,8 +196,9 @@ def _gathered(inner: Any, gate: Gate) -> Any:
     return handle
 
 
-def _session(inner: Any, gate: Gate) -> Any:
+def _session(inner: Any, enter: Enter) -> Any:
     async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        gate = enter(context)
         try:
             await gate.sign_in()
             async with aclosing(inner(gate.admitted(requests), context)) as answers:
@@ -187,13 +211,32 @@ def _session(inner: Any, gate: Gate) -> Any:
     return handle
 
 
+class _Unread(NamedTuple):
+    """What came in place of a message."""
+
+    problem: str
+    size: int  # in bytes
+
+
 def _reader(deserialize: Any) -> Any:
-    """Return a deserializer that answers None to what it can't read, where gRPC says UNKNOWN."""
+    """Return a deserializer that says what is wrong, where gRPC's says UNKNOWN, or nothing."""
 
     def read(body: bytes) -> Any:
+        if len(body) > MESSAGE_BYTES_MAX:
+            problem = f"is {len(body)} bytes long; send at most {MESSAGE_BYTES_MAX}, in parts"
+            return _Unread(problem, len(body))
         try:
             return deserialize(body)
         except DecodeError:
-            return None
+            problem = "is not the message of this method; text in it must be UTF-8"
+            return _Unread(problem, len(body))
 
     return read
+
+
+def _token_of(context: Context) -> str:
+    """Return the token that a call was sent with; '' if there is none."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "authorization" and isinstance(value, str) and value.startswith(_BEARER):
+            return value.removeprefix(_BEARER)
+    return ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from authority.domain.ids import tenant_of
 from authority.domain.money import AMOUNT_MAX
-from authority.rpc.convert import reservation_to_proto
+from authority.rpc.convert import reservation_fields
 from authority.rpc.intake import Intake
 from authority.rpc.requests import (
     REASON_LENGTH_MAX,
@@ -23,7 +23,6 @@ from authority.usecases.locate import Locator
 from authority.usecases.reserve import reserve
 from authority.usecases.settle import commit_reservation, extend, refund, release
 from authority.v1 import budget_service_pb2 as messages
-from authority.v1 import resources_pb2
 
 
 class Operations:
@@ -45,7 +44,7 @@ class Operations:
         held = _held(answer)
         if request.mode == messages.RESERVE_MODE_CHECK_ONLY:
             for field in ("reservation_id", "state", "create_time", "expire_time"):
-                held.ClearField(field)
+                del held[field]
         return messages.ReserveResponse(reservation=held, replayed=answer.replayed)
 
     async def commit(self, request: messages.CommitRequest) -> messages.CommitResponse:
@@ -115,6 +114,6 @@ class Operations:
             self._intake.leave()
 
 
-def _held(answer: Answer) -> resources_pb2.Reservation:
+def _held(answer: Answer) -> Any:
     assert answer.operation.reservation is not None
-    return reservation_to_proto(answer.operation.reservation)
+    return reservation_fields(answer.operation.reservation)

@@ -257,13 +257,11 @@ def read_reserve(message: budget_service_pb2.ReserveRequest) -> ReserveRequest:
     is_check = message.mode == budget_service_pb2.RESERVE_MODE_CHECK_ONLY
     key = message.idempotency_key if is_check else reader.key(message.idempotency_key)
     account = reader.account(message.account)
-    if not 1 <= len(message.options) <= OPTIONS_MAX:
-        reader.wrong("options", f"must have 1 to {OPTIONS_MAX} options, not {len(message.options)}")
+    given = message.options
+    if not 1 <= len(given) <= OPTIONS_MAX:
+        reader.wrong("options", f"must have 1 to {OPTIONS_MAX} options, not {len(given)}")
     options = tuple(
-        [
-            _read_option(reader, index, option)
-            for index, option in enumerate(message.options[:OPTIONS_MAX])
-        ]
+        [_read_option(reader, index, option) for index, option in enumerate(given[:OPTIONS_MAX])]
     )
     ttl_ms = reader.ttl(message.ttl) if message.HasField("ttl") else TTL_MS_DEFAULT
     mode, durability = ReserveMode.NORMAL, Durability.LEDGER

@@ -10,14 +10,16 @@ import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from authority.rpc.interceptors import Calls
+from authority.rpc.interceptors import MESSAGE_BYTES_MAX, Calls
 from authority.rpc.tls import TlsFiles, is_loopback, server_credentials
 from authority.usecases.credentials import Credentials
 from authority.v1 import admin_service_pb2, budget_service_pb2, generation_service_pb2
 
-_MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+# What is a little too large is read, so that its caller is told in our own words and the log too;
+# of what is larger, gRPC reads the length alone.
+_READ_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
 
 _SERVICES = tuple(
     service.full_name
@@ -45,21 +47,26 @@ class RpcServer:
 
     def __init__(self, *, credentials: Credentials, reuse_port: bool, register: Register) -> None:
         self._server = grpc.aio.server(
-            interceptors=[Calls(credentials)],
             options=[
                 ("grpc.so_reuseport", int(reuse_port)),
-                ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
+                ("grpc.max_receive_message_length", _READ_BYTES_MAX),
                 # Clients may hold a connection open between clicks; pings keep proxies from cutting
                 # it.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
+        # What is generated takes it for the server.
+        calls: Any = Calls(credentials)
+        self._server.add_generic_rpc_handlers([calls])
+        register(calls)
         self._health = health_aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, calls)
         names = (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        shown = reflection.aio.ReflectionServicer((*names, reflection.SERVICE_NAME))
+        # Its stubs have no types.
+        add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+        add_reflection(shown, calls)
 
     async def start(self, host: str, port: int, tls: TlsFiles | None) -> int:
         """Listen and return the port. Raises PortInUse and BadCertificate."""

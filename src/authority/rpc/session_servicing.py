@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from authority.domain.errors import InvalidRequest, PaymasterError, Unavailable
@@ -56,7 +57,7 @@ class _Session:
     def __init__(self, operations: Operations, shield: Shield) -> None:
         self._shield = shield
         self._under_way = 0  # read, and their results not sent yet
-        self._ready: list[messages.ApplyResult] = []
+        self._ready = _Frames()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._finished = False
@@ -79,8 +80,7 @@ class _Session:
         while not self._finished or self._under_way:
             await self._wake.wait()
             self._wake.clear()
-            ready, self._ready = self._ready, []
-            for frame in _frames_of(ready):
+            for frame in self._ready.take():
                 yield frame
                 # Only now: a caller that reads no results must not be read either.
                 self._under_way -= len(frame.results)
@@ -127,8 +127,7 @@ class _Session:
         request = operation if verb == "error" else getattr(operation, verb)
         outcome = await outcome_of(self._verbs[verb], request)
         name = "error" if isinstance(outcome, status_pb2.Status) else verb
-        result = messages.ApplyResult(call_number=operation.call_number, **{name: outcome})
-        self._ready.append(result)
+        self._ready.add(operation.call_number, name, outcome)
         self._wake.set()
 
 
@@ -136,15 +135,25 @@ async def _refuse(_operation: messages.ApplyOperation) -> None:
     raise InvalidRequest.of("request", "must be set: reserve, commit, release, refund or extend")
 
 
-def _frames_of(results: Iterable[messages.ApplyResult]) -> Iterator[messages.ApplyResponse]:
-    """Put results into as few messages as gRPC takes."""
-    frame, size = messages.ApplyResponse(), 0
-    for result in results:
-        added = result.ByteSize()
-        if frame.results and size + added > _FRAME_BYTES_MAX:
-            yield frame
-            frame, size = messages.ApplyResponse(), 0
-        frame.results.append(result)
-        size += added
-    if frame.results:
-        yield frame
+class _Frames:
+    """Puts results into as few messages as gRPC takes."""
+
+    def __init__(self) -> None:
+        self._full: list[messages.ApplyResponse] = []
+        self._last = messages.ApplyResponse()
+        self._size = 0  # of the last, in bytes
+
+    def add(self, call_number: int, name: str, outcome: Message) -> None:
+        """Put one result behind the others."""
+        added = outcome.ByteSize()
+        if self._size and self._size + added > _FRAME_BYTES_MAX:
+            self._full.append(self._last)
+            self._last, self._size = messages.ApplyResponse(), 0
+        self._last.results.add(call_number=call_number, **{name: outcome})
+        self._size += added
+
+    def take(self) -> list[messages.ApplyResponse]:
+        """Return the messages, and begin anew."""
+        frames = [*self._full, self._last] if self._last.results else self._full
+        self._full, self._last, self._size = [], messages.ApplyResponse(), 0
+        return frames

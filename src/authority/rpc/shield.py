@@ -22,7 +22,7 @@ class Shield:
 
     def start(self, operation: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Run an operation whoever waits for it; the task is not to be cancelled."""
-        task = asyncio.ensure_future(operation)
+        task = asyncio.create_task(operation)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task

@@ -7,10 +7,13 @@ that was seen outlives a fault of the ledger: it goes on as it was last read.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from authority.domain.callers import ROOT, ApiKeyStore, Caller, StoredKey
 from authority.domain.errors import NotSignedIn, Unavailable
@@ -36,6 +39,14 @@ class _Seen:
     fresh_until: float
 
 
+class _Known(NamedTuple):
+    """Whom a token let in, for as long as what was read of its key is fresh."""
+
+    seen: _Seen
+    caller: Caller
+    expire_ms: float
+
+
 class Credentials:
     """Lets callers in. `root_token` has every scope; '' if there is none."""
 
@@ -51,7 +62,18 @@ class Credentials:
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._seen: dict[str, _Seen] = {}
-        self._reads: dict[str, asyncio.Task[StoredKey | None]] = {}
+        self._reads: dict[str, asyncio.Task[_Seen | None]] = {}
+        # By a hash of the token: nothing keeps a secret.
+        self._known: dict[bytes, _Known] = {}
+
+    def known(self, text: str) -> Caller | None:
+        """Return whom a token lets in; None if that is for `caller` to find out, or to refuse."""
+        known = self._known.get(_hash_of(text))
+        if known is None or self._seen.get(known.caller.id) is not known.seen:
+            return None  # It was never here, or its key was read again since.
+        if self._monotonic() >= known.seen.fresh_until or self._now_ms() >= known.expire_ms:
+            return None
+        return known.caller
 
     async def caller(self, text: str) -> Caller:
         """Return whom a token lets in.
@@ -63,26 +85,30 @@ class Credentials:
         if self._root and hmac.compare_digest(text.encode(), self._root):
             return ROOT
         token = Token.parse(text)
-        stored = token and await self._stored(token.api_key_id)
+        seen = token and await self._fresh(token.api_key_id)
         # One answer for all that is wrong with a secret or an id: a guess learns nothing from it.
-        if not token or not stored or not token.matches(stored.secret_hash):
+        if not token or not seen or not token.matches(seen.stored.secret_hash):
             raise NotSignedIn(f"The token is wrong. {_WAY_OUT}")
-        key = stored.key
+        key = seen.stored.key
         if key.revoke_time is not None:
             raise NotSignedIn(f"The API key {key.api_key_id} was revoked; ask for a new one.")
-        if key.expire_time is not None and key.expire_time.timestamp() * 1000 <= self._now_ms():
+        expire_ms = key.expire_time.timestamp() * 1000 if key.expire_time else math.inf
+        if expire_ms <= self._now_ms():
             raise NotSignedIn(f"The API key {key.api_key_id} has expired; ask for a new one.")
-        return key.caller()
+        while len(self._known) >= KEYS_MAX:
+            self._known.pop(next(iter(self._known)))
+        known = self._known[_hash_of(text)] = _Known(seen, key.caller(), expire_ms)
+        return known.caller
 
     def forget(self, api_key_id: str) -> None:
         """Read a key again before it next lets anybody in: this process has changed it."""
         if seen := self._seen.get(api_key_id):
             seen.fresh_until = 0.0
 
-    async def _stored(self, api_key_id: str) -> StoredKey | None:
+    async def _fresh(self, api_key_id: str) -> _Seen | None:
         seen = self._seen.get(api_key_id)
         if seen and self._monotonic() < seen.fresh_until:
-            return seen.stored
+            return seen
         read = self._read(api_key_id)
         if seen is None:
             return await asyncio.shield(read)
@@ -92,9 +118,9 @@ class Credentials:
                 return await asyncio.shield(read)
         except (Unavailable, TimeoutError):
             seen.fresh_until = self._monotonic() + KEY_SECONDS
-            return seen.stored
+            return seen
 
-    def _read(self, api_key_id: str) -> asyncio.Task[StoredKey | None]:
+    def _read(self, api_key_id: str) -> asyncio.Task[_Seen | None]:
         """Return the read that is under way, so that calls at one moment ask the ledger once."""
         task = self._reads.get(api_key_id)
         if task is None:
@@ -102,18 +128,23 @@ class Credentials:
             task.add_done_callback(lambda done: self._finished(api_key_id, done))
         return task
 
-    async def _find(self, api_key_id: str) -> StoredKey | None:
+    async def _find(self, api_key_id: str) -> _Seen | None:
         fresh_until = self._monotonic() + KEY_SECONDS
         stored = await self._keys.find(api_key_id)
         if stored is None:
             self._seen.pop(api_key_id, None)
-        else:
-            while len(self._seen) >= KEYS_MAX and api_key_id not in self._seen:
-                self._seen.pop(next(iter(self._seen)))
-            self._seen[api_key_id] = _Seen(stored, fresh_until)
-        return stored
+            return None
+        while len(self._seen) >= KEYS_MAX and api_key_id not in self._seen:
+            self._seen.pop(next(iter(self._seen)))
+        seen = self._seen[api_key_id] = _Seen(stored, fresh_until)
+        return seen
 
-    def _finished(self, api_key_id: str, task: asyncio.Task[StoredKey | None]) -> None:
+    def _finished(self, api_key_id: str, task: asyncio.Task[_Seen | None]) -> None:
         del self._reads[api_key_id]
         if not task.cancelled():
             task.exception()  # it was told to the callers, or they have left
+
+
+def _hash_of(text: str) -> bytes:
+    # Whatever a caller sends is a str, if need be one that can't be encoded.
+    return hashlib.sha256(text.encode(errors="replace")).digest()

@@ -133,7 +133,7 @@ async def _remember(context: Context, decision: Decision, *, durable: bool) -> A
         # Nothing was moved that could be lost, so a denial is not waited for.
         if not replayed:
             context.journal.append_later(operation, decision.entry)
-    elif decision.entry:
+    elif decision.waits:
         await context.journal.append(operation, decision.entry)
     return _answer(operation, replayed=replayed)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from authority.domain.errors import NotFound
 from authority.domain.ids import tenant_of
 from authority.domain.ports import HeldOn
-from authority.domain.reservations import Reservation
+from authority.domain.reservations import Reservation, ReservationState
 from authority.usecases.context import Context
 
 _KNOWN_MAX = 100_000
@@ -29,13 +29,22 @@ class Locator:
 
     def learn(self, reservation: Reservation) -> Located:
         """Remember a reservation."""
-        lots = tuple(receipt.ref for receipt in reservation.grants)
-        held = HeldOn(reservation.reservation_id, reservation.windows, lots)
+        held = HeldOn(reservation.reservation_id, reservation.windows, reservation.lots)
         located = Located(reservation.account, held)
         self._known[reservation.reservation_id] = located
         if len(self._known) > _KNOWN_MAX:
             self._known.popitem(last=False)
         return located
+
+    def learn_settled(self, reservation: Reservation) -> None:
+        """Remember a reservation anew, or forget one that is closed.
+
+        That is seldom asked for again, and would fill the memory with the past.
+        """
+        if reservation.state is ReservationState.HELD:
+            self.learn(reservation)
+        else:
+            self.forget(reservation.reservation_id)
 
     def forget(self, reservation_id: str) -> None:
         """Find the reservation anew at the next call: other lots were taken since."""

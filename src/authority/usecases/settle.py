@@ -228,7 +228,7 @@ async def _settle(
     answer = await decide(context, tenant, fields, call_located, put_right)
     assert answer.operation.reservation is not None
     if not answer.replayed:
-        locator.learn(answer.operation.reservation)
+        locator.learn_settled(answer.operation.reservation)
     return answer
 
 

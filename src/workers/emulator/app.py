@@ -7,12 +7,14 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from workers.emulator.chat_wire import ChatWire
 from workers.emulator.fal_wire import FalWire
 from workers.emulator.huggingface_wire import HuggingFaceWire
 from workers.emulator.novita_wire import NovitaWire
 from workers.emulator.openai_wire import OpenAIWire
+from workers.emulator.peaks import Peaks
 from workers.emulator.scenarios import Rule
 from workers.emulator.stability_wire import StabilityWire
 from workers.emulator.wire import (
@@ -35,7 +37,7 @@ CONTROL_PATH = "/__ctl"
 CALLS_PATH = "/__calls"
 
 
-def build_app(wire: Wire) -> Starlette:
+def build_app(wire: Wire) -> ASGIApp:
     """Return the application."""
     openai, fal = OpenAIWire(wire), FalWire(wire)
     chats = (
@@ -63,13 +65,13 @@ def build_app(wire: Wire) -> Starlette:
         return Response(status_code=204)
 
     async def list_calls(_request: Request) -> Response:
-        return JSONResponse({"calls": wire.journal.as_json()})
+        return JSONResponse({"calls": wire.journal.as_json(), "peaks": peaks.most})
 
     async def give_answer(_request: Request, answered: Exception) -> Response:
         assert isinstance(answered, Answered), "it is registered for that alone"
         return answered.response
 
-    return Starlette(
+    app = Starlette(
         exception_handlers={Answered: give_answer},
         routes=[
             *(
@@ -100,3 +102,5 @@ def build_app(wire: Wire) -> Starlette:
             Route(CALLS_PATH, list_calls, methods=["GET"]),
         ],
     )
+    peaks = Peaks(app)
+    return peaks

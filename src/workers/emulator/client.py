@@ -131,6 +131,11 @@ class Emulator:
             if provider in ("", call.provider) and step in ("", call.step) and prompt in call.prompt
         ]
 
+    async def peaks(self) -> dict[str, int]:
+        """Return how many calls for work each provider has had at one time at most."""
+        response = await self._call("GET", CALLS_PATH)
+        return dict(response.json()["peaks"])
+
     async def _call(self, method: str, path: str, content: str | None = None) -> httpx.Response:
         # It is on this machine: no proxy is to be asked for it.
         async with httpx.AsyncClient(

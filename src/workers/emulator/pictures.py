@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from generations.catalogue import Catalogue
 from generations.models import Kind, Model, Status
@@ -83,11 +84,15 @@ def film(order: Order) -> bytes:
     )
 
 
+# Models without a published price are at one here, so that they can be asked for.
+PRICES = Path(__file__).parent / "prices.toml"
+
+
 def find_model(
     provider: str, name: object, kinds: Collection[Kind] = (Kind.IMAGE,)
 ) -> Model | None:
     """Return a provider's model of one of the kinds, if it is still made at a known price."""
-    for model in (model for kind in kinds for model in Catalogue.load().models(kind)):
+    for model in (model for kind in kinds for model in Catalogue.load(PRICES).models(kind)):
         if (model.provider, model.name) == (provider, name):
             return model if model.sizes and model.status is not Status.RETIRED else None
     return None

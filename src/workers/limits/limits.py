@@ -152,7 +152,7 @@ class Limits:
                 LimitScript.RELEASE,
                 [
                     LIMITS_KEY,
-                    *(_provider_key(slot.provider, part) for part in ("breaker", "rate", "held")),
+                    *(_provider_key(slot.provider, part) for part in ("rate", "held")),
                     *([_account_key(slot.account, "held")] if is_last else []),
                 ],
                 [

@@ -22,7 +22,7 @@ class LimitScript(StrEnum):
 
 _SHARED = {
     LimitScript.ACQUIRE: ("_clock", "_life", "_semaphore", "_rate", "_breaker"),
-    LimitScript.RELEASE: ("_clock", "_rate", "_breaker"),
+    LimitScript.RELEASE: ("_clock", "_rate"),
     LimitScript.REPORT: ("_clock", "_breaker"),
     LimitScript.RENEW: ("_clock", "_life"),
 }

@@ -20,8 +20,8 @@ UnknownOutcome = Literal["resume", "presume_spent"]
 class Facts:
     """A provider by the catalogue's name for it.
 
-    `variable` holds its key. `cost` says how the cost of a call is known. `without_jobs` are the
-    kinds that it makes in one call, though it has jobs of others.
+    `variable` holds its key; it is empty where none is needed. `cost` says how the cost of a call
+    is known. `without_jobs` are the kinds that it makes in one call, though it has jobs of others.
     """
 
     name: str
@@ -82,6 +82,13 @@ FACTS = (
         "WORKERS_SANDBOX",
         "presume_spent",
         "by the catalogue's examples; nothing is really spent",
+    ),
+    Facts(
+        "print",
+        (Kind.IMAGE,),
+        "",
+        "presume_spent",
+        "by the catalogue: workers make prints themselves, at our own price",
     ),
 )
 _BY_NAME = {facts.name: facts for facts in FACTS}

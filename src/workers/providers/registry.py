@@ -10,6 +10,7 @@ from workers.providers.huggingface import HuggingFace
 from workers.providers.novita_images import NovitaImages
 from workers.providers.openai_chat import GROQ, NOVITA, OPENAI, OpenAIChat
 from workers.providers.openai_images import OpenAIImages
+from workers.providers.printing import Printing
 from workers.providers.sandbox import Sandbox
 from workers.providers.settings import ProviderSettings
 from workers.providers.stability import Stability
@@ -32,6 +33,7 @@ def live_providers(settings: ProviderSettings) -> dict[str, Provider]:
         _huggingface(settings),
         _stability(settings),
         Sandbox() if settings.sandbox else None,
+        Printing(),
     )
     return {provider.name: provider for provider in made if provider is not None}
 

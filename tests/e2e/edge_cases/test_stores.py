@@ -62,7 +62,7 @@ async def test_a_reply_lost_after_the_script_ran_is_answered_to_the_same_key(
         ]
         for verb in verbs:
             key = new_key()
-            proxy.drop_replies(to=b"EVALSHA")
+            proxy.drop_replies(to=key.encode())
             assert (await refused(verb(key))).code == "UNAVAILABLE"
             proxy.pass_on()
             assert (await verb(key)).replayed

@@ -11,18 +11,20 @@ local function read_reservation()
   if not packed then
     return nil
   end
-  local held = { legs = {}, units = {}, lots = {} }
-  local legs, grants
-  held.id, held.account, held.state, held.option, held.late, held.created, held.expires,
-    held.settled, legs, held.refs, grants, held.labels, held.commit_key, held.receipt =
-    string.match(packed, RESERVATION)
+  local id, account, state, option, late, created, expires, settled, legs, refs, grants, labels,
+    commit_key, receipt = string.match(packed, RESERVATION)
   assert(legs, item.reservation .. ' is unreadable')
+  local held = {
+    id = id, account = account, state = state, option = option, late = late, created = created,
+    expires = expires, settled = settled, legs = {}, units = {}, refs = refs, lots = {},
+    labels = labels, commit_key = commit_key, receipt = receipt, windows = false, is_held = false,
+  }
   for unit, reserved, kept, actual, charged, refunded in
     string.gmatch(legs, '(%u+):(%d+):(%d+):(%d+):(%d+):(%d+)')
   do
     held.legs[unit] = {
-      reserved = tonumber(reserved), held = tonumber(kept), actual = tonumber(actual),
-      charged = tonumber(charged), refunded = tonumber(refunded),
+      reserved = number_of(reserved), held = number_of(kept), actual = number_of(actual),
+      charged = number_of(charged), refunded = number_of(refunded),
     }
     held.units[#held.units + 1] = unit
   end
@@ -30,8 +32,8 @@ local function read_reservation()
     string.gmatch(grants, '([^%s,]+),([^%s,]+),(%d+),(%d+),(%d+),(%d+)')
   do
     held.lots[#held.lots + 1] = {
-      ref = ref, id = id, reserved = tonumber(reserved), held = tonumber(kept),
-      charged = tonumber(charged), refunded = tonumber(refunded),
+      ref = ref, id = id, reserved = number_of(reserved), held = number_of(kept),
+      charged = number_of(charged), refunded = number_of(refunded), counts = false,
     }
   end
   return held
@@ -39,20 +41,21 @@ end
 
 -- Returns a reservation as it is written.
 local function packed_reservation(held)
-  local legs, lots = {}, {}
-  for i, unit in ipairs(held.units) do
+  local legs, lots = '', ''
+  for i = 1, #held.units do
+    local unit = held.units[i]
     local leg = held.legs[unit]
-    legs[i] = string.format('%s:%d:%d:%d:%d:%d',
-      unit, leg.reserved, leg.held, leg.actual, leg.charged, leg.refunded)
+    legs = legs .. (i > 1 and ';' or '') .. unit .. ':' .. fmt(leg.reserved) .. ':' .. fmt(leg.held) .. ':' .. fmt(leg.actual)
+      .. ':' .. fmt(leg.charged) .. ':' .. fmt(leg.refunded)
   end
-  for i, lot in ipairs(held.lots) do
-    lots[i] = string.format('%s,%s,%d,%d,%d,%d',
-      lot.ref, lot.id, lot.reserved, lot.held, lot.charged, lot.refunded)
+  for i = 1, #held.lots do
+    local lot = held.lots[i]
+    lots = lots .. (i > 1 and ' ' or '') .. lot.ref .. ',' .. lot.id .. ',' .. fmt(lot.reserved) .. ',' .. fmt(lot.held) .. ','
+      .. fmt(lot.charged) .. ',' .. fmt(lot.refunded)
   end
   return held.id .. '\n' .. held.account .. '\n' .. held.state .. '\n' .. held.option .. '\n'
     .. held.late .. '\n' .. held.created .. '\n' .. held.expires .. '\n' .. held.settled .. '\n'
-    .. table.concat(legs, ';') .. '\n' .. held.refs .. '\n' .. table.concat(lots, ' ') .. '\n'
-    .. held.labels .. '\n' .. held.commit_key .. '\n' .. held.receipt
+    .. legs .. '\n' .. held.refs .. '\n' .. lots .. '\n' .. held.labels .. '\n' .. held.commit_key .. '\n' .. held.receipt
 end
 
 -- Stages a reservation; returns it as it is written.
@@ -64,20 +67,26 @@ local function write_reservation(held)
   return packed
 end
 
+local windows_of = {} -- by the refs of a reservation: the counts of its windows
+
 -- Reads the counts of a reservation's windows into held.windows, and those of its lots into their
 -- receipts. Returns why not: MISSING, or MISPLACED if other lots were taken since.
 local function read_held(held)
-  local windows = {}
-  for ref in string.gmatch(held.refs, '%S+') do
-    local counts, problem = counts_of(ref)
-    if problem then
-      return problem
+  local problem
+  local windows = windows_of[held.refs]
+  if not windows then
+    windows = {}
+    for ref in string.gmatch(held.refs, '%S+') do
+      windows[#windows + 1], problem = counts_of(ref)
+      if problem then
+        return problem
+      end
     end
-    windows[#windows + 1] = counts
+    windows_of[held.refs] = windows
   end
   held.windows = windows
-  for _, receipt in ipairs(held.lots) do
-    local problem
+  for i = 1, #held.lots do
+    local receipt = held.lots[i]
     receipt.counts, problem = counts_of(receipt.ref)
     if problem then
       return problem
@@ -89,10 +98,12 @@ end
 -- Gives back all that a reservation still holds and settles it in `state`; it is still to be
 -- written.
 local function give_back(held, state)
-  for _, counts in ipairs(held.windows) do
+  for i = 1, #held.windows do
+    local counts = held.windows[i]
     add(counts, -held.legs[counts.unit].held, 0, 0)
   end
-  for _, receipt in ipairs(held.lots) do
+  for i = 1, #held.lots do
+    local receipt = held.lots[i]
     add(receipt.counts, -receipt.held, 0, 0)
     receipt.held = 0
   end

@@ -4,7 +4,8 @@
 -- counts exact, so nothing may pass the largest amount.
 local function limiting(windows, amounts, is_last)
   local rows
-  for _, window in ipairs(windows) do
+  for i = 1, #windows do
+    local window = windows[i]
     local amount, counts = amounts[window.unit], window.counts
     if amount then
       local denies = window.enforcement == 'BLOCK'
@@ -31,7 +32,8 @@ local function shortages(pools, amounts)
     local free = pool and free_of(pool, amount) or amount
     if free < amount then
       local reserved = 0
-      for _, lot in ipairs(pool.lots) do
+      for i = 1, #pool.lots do
+        local lot = pool.lots[i]
         reserved = reserved + lot.counts.r
       end
       rows = rows or {}
@@ -43,7 +45,8 @@ end
 
 -- Holds amounts on windows and lots, and notes in the reservation what was taken.
 local function hold(held, windows, pools, amounts)
-  for _, window in ipairs(windows) do
+  for i = 1, #windows do
+    local window = windows[i]
     add(window.counts, amounts[window.unit] or 0, 0, 0)
   end
   for unit, amount in pairs(amounts) do
@@ -63,8 +66,12 @@ end
 -- microseconds; a burst of a minute's worth is allowed. Returns when to try again, in ms, or 0, and
 -- what is to be written once it is decided.
 local function rate(rates)
+  if #rates == 0 then
+    return 0, rates
+  end
   local now, retry, writes = meta.now * 1000, 0, {}
-  for i, limit in ipairs(rates) do
+  for i = 1, #rates do
+    local limit = rates[i]
     local key, each = limit[1], math.floor(60000000 / limit[2])
     local level = math.max(tonumber(values[key] or '0'), now) + each
     retry = math.max(retry, math.ceil((level - 60000000 - now) / 1000))
@@ -77,7 +84,8 @@ end
 local function best_effort(windows, pools, wanted)
   local amounts = {}
   for unit, amount in pairs(wanted) do
-    for _, window in ipairs(windows) do
+    for i = 1, #windows do
+      local window = windows[i]
       if window.unit == unit and window.enforcement == 'BLOCK' then
         amount = math.min(amount, left_of(window))
       end

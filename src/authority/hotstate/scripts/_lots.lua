@@ -12,10 +12,12 @@ end
 -- What a pool can give, up to `most`. What has expired counts only as debt.
 local function free_of(pool, most)
   local need = most
-  for _, lot in ipairs(pool.all) do
+  for i = 1, #pool.all do
+    local lot = pool.all[i]
     need = need + math.max(-left_of(lot), 0)
   end
-  for _, lot in ipairs(pool.lots) do
+  for i = 1, #pool.lots do
+    local lot = pool.lots[i]
     need = need - math.min(math.max(left_of(lot), 0), math.max(need, 0))
   end
   return most - need
@@ -24,7 +26,8 @@ end
 -- Takes an amount from a pool in the order of its lots; calls take(lot, part) for each part and
 -- returns what they did not have.
 local function spend(pool, amount, take)
-  for _, lot in ipairs(pool.lots) do
+  for i = 1, #pool.lots do
+    local lot = pool.lots[i]
     if amount <= 0 then
       break
     end
@@ -39,7 +42,8 @@ end
 
 -- Returns the receipt of a lot in a reservation, made if there is none yet.
 local function receipt_of(held, lot)
-  for _, receipt in ipairs(held.lots) do
+  for i = 1, #held.lots do
+    local receipt = held.lots[i]
     if receipt.ref == lot.ref then
       return receipt
     end

@@ -14,10 +14,10 @@ local function definition_of(place)
   if not read then
     local ref, amount, kind, mark, effective, expires, start, finish =
       string.match(texts[place], '^(%S+) (%d+) (%S+) (%d) (%d+) (%d+) (%-?%d+) (%d+)$')
-    start, finish = tonumber(start), tonumber(finish)
-    effective, expires = tonumber(effective), tonumber(expires)
+    start, finish = number_of(start), number_of(finish)
+    effective, expires = number_of(effective), number_of(expires)
     read = {
-      ref = ref, unit = string.match(ref, '%u+$'), amount = tonumber(amount), id = kind,
+      ref = ref, unit = string.match(ref, '%u+$'), amount = number_of(amount), id = kind,
       enforcement = kind, may_owe = mark == '1', counts = counts_of(ref),
       is_over = finish > 0 and (meta.now < start or meta.now >= finish),
       is_active = meta.now >= effective and (expires == 0 or meta.now < expires),
@@ -54,12 +54,11 @@ local function context_of()
   if context then
     return context
   end
-  context = { limits = {}, pools = {}, rates = {} }
   local policy, rule, limits, windows, lots, prepaid, rates = string.match(
     texts[item.context], '^(%d+);([^;]*);([^;]*);([^;]*);([^;]*);([^;]*);([^;]*)$')
-  context.policy, context.rule = policy, rule
+  context = { policy = policy, rule = rule, limits = {}, pools = {}, rates = {} }
   for limit in string.gmatch(limits, '%S+') do
-    context.limits[#context.limits + 1] = limit ~= '-' and tonumber(limit)
+    context.limits[#context.limits + 1] = limit ~= '-' and number_of(limit)
   end
   context.windows = read_definitions(context, windows)
   context.lots = read_definitions(context, lots)
@@ -86,7 +85,7 @@ end
 local function read_legs(text)
   local amounts, units = {}, {}
   for unit, amount in string.gmatch(text, '(%u+):(%-?%d+)') do
-    amounts[unit], units[#units + 1] = tonumber(amount), unit
+    amounts[unit], units[#units + 1] = number_of(amount), unit
   end
   return amounts, units
 end

@@ -22,8 +22,26 @@ local AMOUNT_MAX = 9007199254740991
 local KEEP_MS = 259200000    -- three days: how long idle hot state stays; the ledger has it for ever
 local ANSWER_MS = 90000000   -- 25 hours: answers stay hot for a day and an hour of grace
 
+-- The texts of numbers, and the numbers of texts, that were asked for before: in a call they are
+-- mostly the same few, and to look one up costs a fifth of making it anew.
+local written, read = {}, {}
+
 local function fmt(number)
-  return string.format('%d', number)
+  local text = written[number]
+  if not text then
+    text = string.format('%d', number)
+    written[number] = text
+  end
+  return text
+end
+
+local function number_of(text)
+  local number = read[text]
+  if not number then
+    number = tonumber(text)
+    read[text] = number
+  end
+  return number
 end
 
 -- Reads the tenant's meta and the clock. Returns nil if the tenant is not loaded in this epoch.

@@ -7,14 +7,17 @@
 -- How much may be charged in all: no count may pass the largest amount.
 local function room_of(held, context, unit)
   local most = AMOUNT_MAX
-  for _, counts in ipairs(held.windows) do
+  for i = 1, #held.windows do
+    local counts = held.windows[i]
     most = counts.unit == unit and math.min(most, AMOUNT_MAX - counts.c) or most
   end
-  for _, receipt in ipairs(held.lots) do
+  for i = 1, #held.lots do
+    local receipt = held.lots[i]
     local counts = receipt.counts
     most = counts.unit == unit and math.min(most, AMOUNT_MAX - counts.c) or most
   end
-  for _, lot in ipairs(context.lots) do
+  for i = 1, #context.lots do
+    local lot = context.lots[i]
     most = lot.unit == unit and math.min(most, AMOUNT_MAX - lot.counts.c) or most
   end
   return most
@@ -25,7 +28,8 @@ end
 local function free_above(held, context, unit, base)
   local pool, leg = context.pools[unit], held.legs[unit]
   local free, metered = AMOUNT_MAX, debtor_of(pool, held, unit) ~= nil
-  for i, counts in ipairs(held.windows) do
+  for i = 1, #held.windows do
+    local counts = held.windows[i]
     if counts.unit == unit then
       metered = true
       local limit = context.limits[i]
@@ -45,7 +49,8 @@ end
 -- Charges the lots: first what the reservation had taken, in the order in which it was taken, then
 -- what else there is. What nobody has is a debt of the last one.
 local function charge_lots(held, pool, unit, base, extra)
-  for _, receipt in ipairs(held.lots) do
+  for i = 1, #held.lots do
+    local receipt = held.lots[i]
     if receipt.counts.unit == unit then
       local own = held.is_held and receipt.held or math.max(receipt.reserved - receipt.charged, 0)
       local part = math.min(own, base)
@@ -80,7 +85,8 @@ local function charge(held, context, unit, cost)
     extra = math.min(cost - base, room - base, free_above(held, context, unit, base))
   end
   charge_lots(held, context.pools[unit], unit, base, extra)
-  for _, counts in ipairs(held.windows) do
+  for i = 1, #held.windows do
+    local counts = held.windows[i]
     if counts.unit == unit then
       add(counts, is_held and -base or 0, base + extra, 0)
     end
@@ -109,16 +115,18 @@ verbs.commit = function(key, final, force, receipt, actual)
 
   -- A cost in a unit that was not held has no window to be charged to: it is recorded as absorbed.
   local costs, units = read_legs(actual)
-  for _, unit in ipairs(units) do
+  for i = 1, #units do
+    local unit = units[i]
     if not held.legs[unit] then
       held.legs[unit] = { reserved = 0, held = 0, actual = 0, charged = 0, refunded = 0 }
       held.units[#held.units + 1] = unit
     end
   end
   local moves = {}
-  for i, unit in ipairs(held.units) do
+  for i = 1, #held.units do
+    local unit = held.units[i]
     local cost = costs[unit] or 0
-    moves[i] = string.format('%s,%d,%d,0', unit, cost, charge(held, context, unit, cost))
+    moves[i] = unit .. ',' .. fmt(cost) .. ',' .. fmt(charge(held, context, unit, cost)) .. ',0'
   end
   if not held.is_held or meta.now >= tonumber(held.expires) then
     held.late = '1'

@@ -6,7 +6,7 @@
 -- and one among the texts, 0 for none, and how many arguments there are. An item's verb is a
 -- function of the file of that name, which says its arguments and what it answers.
 -- Answers NOT_LOADED, or for each item what its verb does, or FAULT (what went wrong): such an item
--- has changed nothing, if it had not come as far as the outbox.
+-- has changed nothing.
 
 -- Reads all that the items may look at.
 local function read_all()
@@ -36,63 +36,23 @@ local function run(...)
   return verb(...)
 end
 
-local dirty = {}    -- the counts that are to be written, each as a key
-
--- Takes over what the present item has changed.
-local function keep()
-  for _, counts in ipairs(changed) do
-    dirty[counts] = true
-  end
-  if item.expiry then
-    pending[item.expiry[1]] = item.expiry[2]
-  end
-end
-
--- Puts back what the present item has changed.
-local function drop()
-  for _, counts in ipairs(changed) do
-    counts.r, counts.c, counts.f = counts.r0, counts.c0, counts.f0
-  end
-end
-
 -- Decides the item at ARGV[at]; returns the answer, and where the next one is.
 local function decide(at)
   local verb, checked, answer_key, reservation, context, count =
     string.match(ARGV[at], '^(%l+) (%d) (%d+) (%d+) (%d+) (%d+)$')
-  local next_at = at + 3 + tonumber(count)
-  item = {
-    verb = verb, operation = ARGV[at + 1], request = ARGV[at + 2], checked = checked,
-    answer = KEYS[tonumber(answer_key)], reservation = KEYS[tonumber(reservation)],
-    context = tonumber(context), puts = {},
-  }
-  changed = {}
+  local next_at = at + 3 + number_of(count)
+  item.number, item.verb, item.checked = item.number + 1, verb, checked
+  item.operation, item.request = ARGV[at + 1], ARGV[at + 2]
+  item.answer, item.reservation = KEYS[number_of(answer_key)], KEYS[number_of(reservation)]
+  item.context, item.expiring = number_of(context), nil
+  changed_count, put_count = 0, 0
   local is_sound, answer = pcall(run, unpack(ARGV, at + 3, next_at - 1))
-  if is_sound or item.is_decided then
-    keep() -- what is in the outbox will be in the ledger, whatever has come after that
-  else
-    drop()
-  end
   if is_sound then
+    keep()
     return answer, next_at
   end
-  local problem = type(answer) == 'table' and answer.err or answer
-  -- A client that knows several servers looks for another one when a reply says this.
-  if string.match(problem, '^READONLY') then
-    error({ err = problem })
-  end
-  return { 'FAULT', problem }, next_at
-end
-
--- Writes what the items have changed together. Nothing of it can be refused: the outbox was written.
-local function write_all(first_sequence)
-  for counts in pairs(dirty) do
-    local packed = string.format('%d %d %d', counts.r, counts.c, counts.f)
-    redis.call('SET', counts.key, packed, 'PX', KEEP_MS)
-  end
-  if meta.sequence > first_sequence then
-    redis.call('HSET', KEYS[1], 'sequence', fmt(meta.sequence), 'now', now_text)
-  end
-  write_expiries()
+  drop()
+  return { 'FAULT', type(answer) == 'table' and answer.err or answer }, next_at
 end
 
 meta = open(KEYS[1], ARGV[1])
@@ -101,9 +61,9 @@ if not meta then
 end
 now_text = fmt(meta.now)
 read_all()
-local first_sequence, answers, at = meta.sequence, {}, 4 + tonumber(ARGV[3])
+local at = 4 + tonumber(ARGV[3])
 while ARGV[at] do
   answers[#answers + 1], at = decide(at)
 end
-write_all(first_sequence)
+write_all()
 return answers

@@ -66,8 +66,7 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
   local chosen, denied, is_in_the_way, rated = choose(context, options, is_capped)
 
   if not chosen and is_in_the_way and may_reclaim == '1' then
-    write_expiries()
-    local expired = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now_text, 'LIMIT', 0, 16)
+    local expired = some_expired()
     if #expired > 0 then
       return { 'RECLAIM', unpack(expired) }
     end
@@ -77,8 +76,8 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
     amounts = best_effort(context.windows, context.pools, options[#options].amounts)
     chosen = amounts and #options
   end
-  for _, write in ipairs(is_check and {} or rated) do
-    put(write[1], write[2], 120000)
+  for i = 1, is_check and 0 or #rated do
+    put(rated[i][1], rated[i][2], 120000)
   end
   if not chosen then
     denied.next_expiry = next_expiry()
@@ -88,11 +87,12 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
   local units = options[chosen].units
   local held = {
     id = id, account = account, state = 'HELD', option = fmt(chosen - 1), late = '0',
-    created = now_text, expires = fmt(meta.now + tonumber(ttl)), settled = '0',
-    labels = labels, commit_key = '', receipt = '', legs = {}, units = units, lots = {},
+    created = now_text, expires = fmt(meta.now + number_of(ttl)), settled = '0',
+    labels = labels, commit_key = '', receipt = '', legs = {}, units = units, lots = {}, refs = '',
   }
   local on, refs = {}, {}
-  for _, window in ipairs(context.windows) do
+  for i = 1, #context.windows do
+    local window = context.windows[i]
     if window.unit == 'RESERVATIONS' and not amounts.RESERVATIONS then
       amounts.RESERVATIONS, units[#units + 1] = 1, 'RESERVATIONS'
     end

@@ -27,6 +27,8 @@ MODULES = (
     "ledger_calls",
     "plan_calls",
     "admin_client",
+    "artifact_calls",
+    "submit_calls",
     "generation_client",
 )
 
@@ -34,13 +36,17 @@ HEADER = "# Generated from clients/{name}.py by tools/sync_client.py; edit that 
 
 # Names that have another form in synchronous code.
 NAMES = {
+    "AsyncGenerator": "Generator",
     "AsyncIterator": "Iterator",
+    "aclosing": "closing",
     "asynccontextmanager": "contextmanager",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "AuthorityClient": "SyncAuthorityClient",
     "AdminClient": "SyncAdminClient",
     "GenerationClient": "SyncGenerationClient",
+    "ArtifactCalls": "SyncArtifactCalls",
+    "SubmitCalls": "SyncSubmitCalls",
     "OperationCalls": "SyncOperationCalls",
     "GrantCalls": "SyncGrantCalls",
     "LedgerCalls": "SyncLedgerCalls",

@@ -139,7 +139,7 @@ class Pipeline:
             return None
         try:
             options = self._admission.options(claim)
-            if await self._is_served(claim, options[0]):
+            if not claim.is_anew and await self._is_served(claim, options[0]):
                 return None
             async with self._admission.begin(claim) as (options, leave):
                 attempt = await self._store.begin_attempt(claim, options)

@@ -34,10 +34,12 @@ from authority.usecases.artifact_urls import ArtifactUrls
 from authority.usecases.generations import (
     GenerationContext,
     Submission,
+    cancel_generation,
     check,
     get_artifact,
     get_generations,
     list_generations,
+    retry_generation,
     submit,
     update_generation,
     watch_generation,
@@ -147,6 +149,24 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
             visibility=visibility,
         )
         return messages.UpdateGenerationResponse(generation=generation_to_proto(changed))
+
+    async def CancelGeneration(
+        self, request: messages.CancelGenerationRequest, context: Call
+    ) -> messages.CancelGenerationResponse:
+        reader = Reader()
+        _check_generation_id(reader, "generation_id", request.generation_id)
+        reader.finish()
+        asked = await cancel_generation(self._context, request.generation_id)
+        return messages.CancelGenerationResponse(generation=generation_to_proto(asked))
+
+    async def RetryGeneration(
+        self, request: messages.RetryGenerationRequest, context: Call
+    ) -> messages.RetryGenerationResponse:
+        reader = Reader()
+        _check_generation_id(reader, "generation_id", request.generation_id)
+        reader.finish()
+        found = await retry_generation(self._context, request.generation_id)
+        return messages.RetryGenerationResponse(generation=generation_to_proto(found))
 
     async def BatchGetGenerations(
         self, request: messages.BatchGetGenerationsRequest, context: Call

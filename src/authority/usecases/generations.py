@@ -13,6 +13,7 @@ from datetime import date
 from typing import NamedTuple
 
 from authority.domain.errors import (
+    GenerationStateError,
     IdempotencyKeyReused,
     InvalidRequest,
     ModelRetired,
@@ -281,6 +282,28 @@ async def cancel_generation(context: GenerationContext, generation_id: str) -> G
         # It waits with an attempt to settle, maybe for long: a new job sees to it now.
         await context.jobs.enqueue(asked)
     return asked
+
+
+async def retry_generation(context: GenerationContext, generation_id: str) -> Generation:
+    """Try a generation that FAILED anew, under a new reservation; return it as it is then.
+
+    One that is under way is returned as it is, so that repeating makes one retry. The row is
+    changed in one statement; what is not enqueued after it is found by the workers' reconciler.
+
+    Raises GenerationStateError for the others, NotFound and Unavailable.
+    """
+    retried = await context.generations.retry(generation_id)
+    if retried is not None:
+        await context.jobs.enqueue(retried)
+        return retried
+    (found,) = await get_generations(context, [generation_id])
+    if not found.is_final:
+        return found
+    if found.state is GenerationState.FAILED:
+        why = "FAILED, and its deadline has passed"
+    else:
+        why = f"is {found.state}; only one that FAILED can be retried"
+    raise GenerationStateError(generation_id, found.state, why)
 
 
 async def get_artifact(context: GenerationContext, artifact_id: str) -> Artifact:

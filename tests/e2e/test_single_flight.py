@@ -19,9 +19,15 @@ pytestmark = pytest.mark.usefixtures("funded")
 
 
 async def submit_many(generations, count, **fields):
-    """Submit the same so often, all at once; return the ids."""
+    """Submit the same so often, as many at once as wait well for Postgres; return the ids."""
+    places = asyncio.Semaphore(32)
+
+    async def submit():
+        async with places:
+            return await generations.submit(**fields)
+
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(generations.submit(**fields)) for _ in range(count)]
+        tasks = [group.create_task(submit()) for _ in range(count)]
     return [task.result().generation.generation_id for task in tasks]
 
 

@@ -163,7 +163,7 @@ def test_all_that_steers_is_submitted_as_it_is_asked(made):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--deadline", "soon"), "'soon' is not a span of time; write 90s, 10m, 2h or 1d."),
+        (("--deadline", "soon"), "'soon' is not a span; write 90s, 10m, 2h or 7d."),
         (("--message", "hello"), "must look like user=TEXT or assistant=TEXT."),
         (("--message", "unknown=x"), "must look like user=TEXT or assistant=TEXT."),
         (("--priority", "unknown"), "'unknown' is not one of"),

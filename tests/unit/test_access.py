@@ -13,7 +13,8 @@ from authority.v1 import generation_service_pb2 as generation
 from calls import METHODS
 
 PATHS = {f"/{method.containing_service.full_name}/{method.name}" for method in METHODS.values()}
-READS = ("Get", "List", "BatchGet", "Watch", "Download", "Audit")
+READS = ("Get", "List", "BatchGet", "Watch", "Download", "Audit", "Diagnose")
+CHANGES = ("Create", "Update", "Rev", "Retry", "Discard", "Cancel", "Promote", "Requeue", "Pause")
 
 
 def caller(tenant, *scopes):
@@ -46,9 +47,8 @@ def test_who_may_only_read_or_only_spend_changes_nothing_else(method):
     reads = name.startswith(READS) or name == "CreateArtifactUrl"
     assert allowed(method, caller("platform", Scope.READ)) == (reads and name != "ListApiKeys")
     # The admin reads everything too, and neither spends nor submits.
-    own = name in {
-        *("Adjust", "CancelGeneration", "Rebuild", "RetryGeneration", "RevokeApiKey", "VoidGrant")
-    } or name.startswith(("Create", "Update"))
+    own = name in ("Adjust", "Rebuild", "VoidGrant") or name.startswith(CHANGES)
+    own = own or name.startswith(("Resume", "Set", "Unset"))
     assert allowed(method, caller("platform", Scope.ADMIN)) == (reads or own)
     spends = name in {
         *("Reserve", "Commit", "Release", "Refund", "Extend", "Apply", "GetReservation"),

@@ -1,4 +1,4 @@
-"""Points and spans of time as people write them."""
+"""Points in time as people write them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-_SPAN = re.compile(r"(\d{1,7})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
+_SPAN = re.compile(r"(\d{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -35,8 +34,22 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_span(text: str) -> timedelta:
-    """Return the span of time. Raises click.BadParameter."""
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is not a span of time; write 90s, 10m, 2h or 1d.")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    """Return a span such as `90s`, `10m`, `2h` or `7d`. Raises click.BadParameter."""
+    read = _SPAN.fullmatch(text)
+    if read is None:
+        raise click.BadParameter(f"{text!r} is not a span; write 90s, 10m, 2h or 7d.")
+    return timedelta(seconds=int(read[1]) * _SECONDS[read[2]])
+
+
+def span_text(span: timedelta | None) -> str:
+    """Return a span for people, such as `0.35s`, `12s` or `3m20s`; a dash for none."""
+    if span is None:
+        return "-"
+    seconds = span.total_seconds()
+    if seconds < 10:
+        return f"{seconds:.2f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"

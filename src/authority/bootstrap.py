@@ -326,6 +326,11 @@ async def _web(
 ) -> AsyncIterator[_Web]:
     """Serve artifacts by HTTP, if there is a port for it. Raises StartError."""
     token, now_ms = settings.token.get_secret_value(), core.context.clock.now_ms
+    if not token and (settings.web_url or settings.web_port is not None):
+        raise StartError(
+            "AUTHORITY_WEB_PORT and AUTHORITY_WEB_URL need PAYMASTER_TOKEN: URLs are signed by it, "
+            "and without it anybody could."
+        )
     if settings.web_port is None:
         yield _Web(None, ArtifactUrls(token, settings.web_url, now_ms))
         return

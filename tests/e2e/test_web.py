@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from authority.bootstrap import StartError, running_authority
 from authority.usecases.artifact_urls import ArtifactUrls
@@ -171,3 +172,11 @@ async def test_a_port_in_use_is_told(authority_settings):
         with pytest.raises(StartError, match=f"AUTHORITY_WEB_PORT: .*{port}"):
             async with running_authority(settings):
                 pass
+
+
+@pytest.mark.parametrize("change", [{"web_port": 0}, {"web_url": "https://images.example.com"}])
+async def test_nothing_is_signed_by_no_secret(authority_settings, change):
+    settings = authority_settings.model_copy(update={"token": SecretStr(""), **change})
+    with pytest.raises(StartError, match="PAYMASTER_TOKEN"):
+        async with running_authority(settings):
+            pass

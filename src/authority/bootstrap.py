@@ -47,7 +47,7 @@ from authority.rpc.intake import Intake
 from authority.rpc.operations import Operations
 from authority.rpc.server import RpcServer
 from authority.rpc.shield import Shield
-from authority.rpc.tls import BadCertificate, TlsFiles
+from authority.rpc.tls import BadCertificate, TlsFiles, server_credentials
 from authority.usecases.api_keys import ApiKeys
 from authority.usecases.artifact_urls import ArtifactUrls
 from authority.usecases.context import Context
@@ -334,6 +334,11 @@ async def _web(
     if settings.web_port is None:
         yield _Web(None, ArtifactUrls(token, settings.web_url, now_ms))
         return
+    if tls := _tls_files(settings):
+        try:
+            await asyncio.to_thread(server_credentials, tls)
+        except BadCertificate as error:
+            raise StartError(str(error)) from None
     try:
         listener = listen(settings.host, settings.web_port)
     except WebPortInUse as error:

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from authority.web.artifacts import ArtifactPages
+from authority.web.connections import BoundedConnection
 
 _BACKLOG = 256
 _SHUTDOWN_SECONDS_MAX = 5
@@ -55,9 +56,12 @@ async def serving(
     """Serve until the block ends; then let answers that have begun end, for some seconds."""
     route = "/artifacts/{tenant}/{generation}/{position}"
     app = Starlette(routes=[Route(route, artifacts.get, methods=["GET", "HEAD"])])
+    # A redirection would lead to whatever host the request names, with the signature.
+    app.router.redirect_slashes = False
     server = _Server(
         uvicorn.Config(
             app,
+            http=BoundedConnection,
             lifespan="off",
             ws="none",
             log_config=None,

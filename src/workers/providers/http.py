@@ -19,6 +19,7 @@ CONNECT_SECONDS_MAX = 5
 DELAY_SECONDS_MIN = 0.2
 DELAY_SECONDS_MAX = 5.0
 DELAY_GROWTH = 1.5
+REDIRECTS_MAX = 5
 IMAGE_BYTES_MAX = 64 * 1024 * 1024
 VIDEO_BYTES_MAX = 256 * 1024 * 1024
 
@@ -127,11 +128,22 @@ async def ask(
 
 
 class Copier:
-    """Copies files from where a provider has put them; these hosts are shown no key."""
+    """Copies files from where a provider has put them; these hosts are shown no key.
 
-    def __init__(self, *, seconds_max: float, sleep: Sleep = asyncio.sleep) -> None:
+    Where they are, the provider's answer says alone. A worker may reach what nobody else should, so
+    that a provider whose API is at an https: URL leads to no other: what answers there has shown a
+    certificate for its name, which services within a network don't have.
+    """
+
+    def __init__(self, api_url: str, *, seconds_max: float, sleep: Sleep = asyncio.sleep) -> None:
         timeout = httpx.Timeout(seconds_max, connect=CONNECT_SECONDS_MAX)
-        self._files = httpx.AsyncClient(timeout=timeout, follow_redirects=True)
+        self._is_secure = api_url.startswith("https:")
+        self._files = httpx.AsyncClient(
+            timeout=timeout,
+            follow_redirects=True,
+            max_redirects=REDIRECTS_MAX,
+            event_hooks={"request": [self._check]},
+        )
         self._sleep = sleep
 
     async def copy(self, url: str, bytes_max: int) -> bytes:
@@ -160,6 +172,11 @@ class Copier:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._files.aclose()
+
+    async def _check(self, request: httpx.Request) -> None:
+        """Look at each request before it is sent, also at those that others have led to."""
+        if self._is_secure and request.url.scheme != "https":
+            raise ValueError("its URL leads to where no https: is spoken")
 
 
 async def _read_limited(response: httpx.Response, bytes_max: int) -> bytes:

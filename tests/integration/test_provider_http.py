@@ -14,8 +14,9 @@ import trustme
 
 from providing import failure, ignore, no_pause, wanted
 from recorded import Recorded, recorded
+from workers.providers import http
 from workers.providers.errors import ProviderFailed, TimeoutUnknown
-from workers.providers.http import Copier, make_client, send_once
+from workers.providers.http import Copier, ask, json_object, make_client, send_once
 from workers.providers.huggingface import HuggingFace
 
 
@@ -61,6 +62,20 @@ async def test_an_answer_that_was_packed_is_unpacked():
             with pytest.raises(ProviderFailed):
                 # It counts what it would become.
                 await send_once("fal", client, "/", seconds_max=5, bytes_max=999)
+
+
+async def test_an_answer_to_a_question_is_not_read_for_ever(server, monkeypatch):
+    monkeypatch.setattr(http, "IMAGE_BYTES_MAX", 1000)
+    server.play([{"status": 200, "body": {"status": "x" * 1000}}])
+    async with client_of(server.url) as client:
+        response = await ask(client, "GET", "/", is_passing=lambda _: False, sleep=no_pause)
+    assert (response.status_code, json_object(response)) == (200, {})
+
+
+async def test_what_is_nested_too_deeply_is_no_object(server):
+    server.play([{"status": 200, "text": '{"a":' * 100_000}])
+    async with client_of(server.url) as client:
+        assert json_object(await send_once("fal", client, "/", seconds_max=5)) == {}
 
 
 async def test_an_answer_that_trickles_ends_in_time():

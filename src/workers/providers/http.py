@@ -72,7 +72,7 @@ async def send_once(
         ):
             if response.is_success:
                 dispatched = "yes"
-            body = await _read_limited(response, bytes_max)
+            return await _read_response(response, bytes_max)
     except _NEVER_SENT as error:
         raise ConnectFailed(provider, f"No connection: {type(error).__name__}.") from error
     except (httpx.HTTPError, TimeoutError) as error:
@@ -81,15 +81,13 @@ async def send_once(
     except TooLarge as error:
         message = f"The answer can't be used: {error}."
         raise ProviderFailed(provider, message, dispatched=dispatched) from None
-    headers = [(n, v) for n, v in response.headers.multi_items() if n not in _OF_THE_WIRE]
-    return httpx.Response(response.status_code, headers=headers, content=body)
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:
     """Return the answer's object; an empty one where there is none."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
@@ -115,10 +113,17 @@ async def ask(
     is_passing: Callable[[httpx.Response], bool],
     sleep: Sleep,
 ) -> httpx.Response:
-    """Ask for what costs nothing, again and again while faults pass; the caller limits the time."""
+    """Ask for what costs nothing, again and again while faults pass; the caller limits the time.
+
+    An answer that is larger than IMAGE_BYTES_MAX says nothing.
+    """
     for delay in delays():
         try:
-            response = await client.request(method, path)
+            async with client.stream(method, path) as stream:
+                try:
+                    response = await _read_response(stream, IMAGE_BYTES_MAX)
+                except TooLarge:
+                    return httpx.Response(stream.status_code)
             if not is_passing(response):
                 return response
         except httpx.HTTPError:
@@ -177,6 +182,13 @@ class Copier:
         """Look at each request before it is sent, also at those that others have led to."""
         if self._is_secure and request.url.scheme != "https":
             raise ValueError("its URL leads to where no https: is spoken")
+
+
+async def _read_response(response: httpx.Response, bytes_max: int) -> httpx.Response:
+    """Return an answer whose content has come. Raises TooLarge."""
+    content = await _read_limited(response, bytes_max)
+    headers = [(n, v) for n, v in response.headers.multi_items() if n not in _OF_THE_WIRE]
+    return httpx.Response(response.status_code, headers=headers, content=content)
 
 
 async def _read_limited(response: httpx.Response, bytes_max: int) -> bytes:

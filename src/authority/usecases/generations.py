@@ -40,6 +40,8 @@ from generations.catalogue import Catalogue, RetiredModel
 from generations.pricing import Unpriced
 from generations.settings import NO_SETTINGS, Priority, Settings
 
+# A worker has all of them in its memory, for each generation that it makes at once.
+IMAGES_BYTES_MAX = 100_000_000
 _LOOK_SECONDS = 15.0
 
 
@@ -192,6 +194,10 @@ async def _check_named(context: GenerationContext, submission: Submission) -> No
             for field, name in named.items()
             if name not in found or not found[name].media_type.startswith("image/")
         ]
+        size = sum(found[name].size_bytes for name in named.values() if name in found)
+        if size > IMAGES_BYTES_MAX:
+            text = f"have {size} bytes with the mask; at most {IMAGES_BYTES_MAX} are allowed"
+            wrong.append(Violation("settings.references", text))
     parent_id = submission.parent_id
     if parent_id and parent_id not in await context.generations.find([parent_id]):
         wrong.append(Violation("parent_id", "is no generation of the tenant; give the id of one"))

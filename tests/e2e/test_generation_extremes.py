@@ -55,3 +55,42 @@ async def test_images_are_read_into_no_more_memory_than_there_is(
     refusal = await refused(generations.submit(**fields))
     assert refusal.fields == ["settings.references"]
     assert "147000000 bytes" in refusal.message
+
+
+async def test_a_page_is_no_larger_than_any_client_takes(generations):
+    said = [messages.ChatMessage(role=messages.ROLE_USER, content="x" * 32_000)] * 5
+    settings = messages.Settings(messages=said)
+    made = [
+        (await generations.submit(kind=messages.KIND_CHAT, settings=settings)).generation
+        for _ in range(30)
+    ]
+    listed, request = [], messages.ListGenerationsRequest(account="acme")
+    while not listed or request.page_token:
+        answer = await generations.stub.ListGenerations(request, metadata=generations.metadata)
+        assert 0 < answer.ByteSize() < 4 * 1024 * 1024
+        listed += answer.generations
+        request.page_token = answer.next_page_token
+    assert listed == made[::-1]
+
+
+@pytest.mark.parametrize("size", [99, 100, 101, 250])
+async def test_large_pages_are_read_in_parts(generations, size):
+    for _ in range(3):
+        batch = [
+            messages.SubmitGenerationRequest(
+                idempotency_key=new_key(), account="acme", prompt="a lighthouse"
+            )
+            for _ in range(67)
+        ]
+        await generations.stub.BatchSubmitGenerations(
+            messages.BatchSubmitGenerationsRequest(requests=batch), metadata=generations.metadata
+        )
+    listed = []
+    request = messages.ListGenerationsRequest(account="acme", page_size=size)
+    while not listed or request.page_token:
+        answer = await generations.stub.ListGenerations(request, metadata=generations.metadata)
+        listed += [generation.generation_id for generation in answer.generations]
+        assert len(answer.generations) == min(size, 201 - len(listed) + len(answer.generations))
+        request.page_token = answer.next_page_token
+    assert len(set(listed)) == len(listed) == 201
+    assert listed == sorted(listed, reverse=True)

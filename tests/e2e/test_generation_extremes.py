@@ -94,3 +94,22 @@ async def test_large_pages_are_read_in_parts(generations, size):
         request.page_token = answer.next_page_token
     assert len(set(listed)) == len(listed) == 201
     assert listed == sorted(listed, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        '{"of_a_later_version": 1}',
+        "[]",
+        "null",
+        '{"seed": "x"}',
+        '{"messages": [{"role": "elf", "content": "x"}]}',
+        '{"references": 7}',
+    ],
+)
+async def test_settings_that_can_not_be_read_hide_nothing_else(generations, ledger_url, settings):
+    made = (await generations.submit(settings=messages.Settings(seed=7))).generation
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute("UPDATE generation SET settings = %s", [settings])
+    shown = await generations.get(made.generation_id)
+    assert (shown.prompt, shown.settings) == (made.prompt, messages.Settings())

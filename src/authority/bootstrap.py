@@ -340,7 +340,7 @@ async def _web(
         except BadCertificate as error:
             raise StartError(str(error)) from None
     try:
-        listener = listen(settings.host, settings.web_port)
+        listener = listen(settings.host, settings.web_port, reuse_port=settings.reuse_port)
     except WebPortInUse as error:
         raise StartError(f"AUTHORITY_WEB_PORT: {error}") from None
     port = listener.getsockname()[1]

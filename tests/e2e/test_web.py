@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from authority.bootstrap import StartError, running_authority
 from authority.usecases.artifact_urls import ArtifactUrls
 from authority.web import connections
+from authority.web.server import listen
 from generating import insert_artifact
 from support import eventually
 
@@ -189,6 +190,20 @@ async def test_nothing_is_signed_by_no_secret(authority_settings, change):
     with pytest.raises(StartError, match="PAYMASTER_TOKEN"):
         async with running_authority(settings):
             pass
+
+
+async def test_processes_that_share_a_port_share_that_of_the_web_too(
+    start_authority, authority_settings
+):
+    settings = authority_settings.model_copy(update={"web_port": 0, "reuse_port": True})
+    first, _ = await start_authority(settings)
+    second, _ = await start_authority(settings.model_copy(update={"web_port": first.web_port}))
+    assert second.web_port == first.web_port
+
+
+def test_an_address_of_ipv6_is_written_as_for_grpc():
+    with listen("[::1]", 0) as listener:
+        assert listener.getsockname()[0] == "::1"
 
 
 async def test_a_certificate_that_can_not_be_used_is_told(authority_settings, tmp_path):

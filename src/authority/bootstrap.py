@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -325,12 +326,7 @@ async def _web(
     settings: AuthoritySettings, core: Core, artifacts: ArtifactStore
 ) -> AsyncIterator[_Web]:
     """Serve artifacts by HTTP, if there is a port for it. Raises StartError."""
-    token, now_ms = settings.token.get_secret_value(), core.context.clock.now_ms
-    if not token and (settings.web_url or settings.web_port is not None):
-        raise StartError(
-            "AUTHORITY_WEB_PORT and AUTHORITY_WEB_URL need PAYMASTER_TOKEN: URLs are signed by it, "
-            "and without it anybody could."
-        )
+    token, now_ms = _signing_secret(settings), core.context.clock.now_ms
     if settings.web_port is None:
         yield _Web(None, ArtifactUrls(token, settings.web_url, now_ms))
         return
@@ -350,6 +346,21 @@ async def _web(
     pages = ArtifactPages(core.generations.generations, artifacts, urls)
     async with serving(listener, pages, certificate=settings.tls_certificate, key=settings.tls_key):
         yield _Web(port, urls)
+
+
+def _signing_secret(settings: AuthoritySettings) -> str:
+    """Return what URLs are signed by: the root token, else a secret of this process alone.
+
+    Raises StartError where other processes would have to know it.
+    """
+    token = settings.token.get_secret_value()
+    is_shared = settings.reuse_port or settings.web_port is None
+    if not token and is_shared and (settings.web_url or settings.web_port is not None):
+        raise StartError(
+            "AUTHORITY_WEB_PORT and AUTHORITY_WEB_URL need PAYMASTER_TOKEN, by which URLs are "
+            "signed, where more than one process signs them or shows what they are of."
+        )
+    return token or secrets.token_urlsafe()
 
 
 def _tls_files(settings: AuthoritySettings) -> TlsFiles | None:

@@ -184,8 +184,21 @@ async def test_a_port_in_use_is_told(authority_settings):
                 pass
 
 
-@pytest.mark.parametrize("change", [{"web_port": 0}, {"web_url": "https://images.example.com"}])
-async def test_nothing_is_signed_by_no_secret(authority_settings, change):
+async def test_without_a_root_token_nobody_knows_what_signs(
+    start_authority, authority_settings, artifact
+):
+    change = {"web_port": 0, "token": SecretStr("")}
+    running, _ = await start_authority(authority_settings.model_copy(update=change))
+    web_url = f"http://127.0.0.1:{running.web_port}"
+    forged = ArtifactUrls("", web_url, running.core.context.clock.now_ms)
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(forged.signed(artifact, HOUR).url)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "change", [{"web_port": 0, "reuse_port": True}, {"web_url": "https://images.example.com"}]
+)
+async def test_what_several_processes_sign_needs_the_root_token(authority_settings, change):
     settings = authority_settings.model_copy(update={"token": SecretStr(""), **change})
     with pytest.raises(StartError, match="PAYMASTER_TOKEN"):
         async with running_authority(settings):

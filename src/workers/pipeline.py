@@ -95,6 +95,7 @@ class Pipeline:
     ) -> None:
         self._store = store
         self._authority = authority
+        self._providers = providers
         self._artifacts = artifacts
         self._clock = clock
         self._admission = Admission(limits, catalogue, providers, self._today)
@@ -215,7 +216,7 @@ class Pipeline:
         except REFUSALS as error:
             failure = Failure(error.reason, error.message)
             return await self._store.write_failure(claim, attempt, failure)
-        obstacle = obstacle or self._obstacle(claim, held, leave)
+        obstacle = obstacle or self._obstacle(claim, attempt, held, leave)
         if obstacle is not None:
             return await self._store.write_failure(claim, attempt, obstacle, held.reservation_id)
         assert leave is not None, "it would be an obstacle"
@@ -225,12 +226,17 @@ class Pipeline:
         await leave.use(attempt.option.provider)
         return await self._maker.call(claim, attempt, leave, inputs)
 
-    def _obstacle(self, claim: Claim, held: Reservation, leave: Leave | None) -> Failure | None:
+    def _obstacle(
+        self, claim: Claim, attempt: Attempt, held: Reservation, leave: Leave | None
+    ) -> Failure | None:
         """Return why what is held now is not to be used."""
         if stop := claim.steering.stop:
             return STOPS[stop]
         if leave is None:
             return Failure("provider_busy", "The provider may not be called now.", RESUME_DELAY_S)
+        if attempt.options[held.option_index].provider not in self._providers:
+            # The run that has chosen it was another worker's.
+            return Failure("no_live_provider", "This worker has no key for the provider.", 0.0)
         if not held.replayed:
             return None
         # What an earlier run held may expire during the call, or be somebody else's by now.

@@ -96,6 +96,24 @@ async def test_a_hold_that_is_too_old_is_given_back_and_made_anew(
     assert len(await emulator.calls(provider="openai")) == 1
 
 
+async def test_a_worker_that_lacks_the_provider_that_was_chosen_pays_nothing_for_it(
+    generations, run, stubs, emulator, committed, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 300_000)
+    made = (await generations.submit(quality="premium")).generation
+    # The first worker has reserved, and has not written that down.
+    await run(made.generation_id, Fate(4, "after"), lacking=["openai"])
+    first, second = await attempts(made.generation_id)
+    assert [option["provider"] for option in first["options"]][:1] == ["openai"]
+    assert (first["state"], first["error_reason"]) == ("RELEASED", "no_live_provider")
+    made = await generations.get(made.generation_id)
+    assert (state(made), second["provider"]) == ("SUCCEEDED", "fal")
+    assert not second["presumed_spent"]
+    assert await committed() == made.cost == second["charged_micros"]
+    assert await emulator.calls(provider="openai") == []
+
+
 async def test_a_generation_that_ends_every_worker_is_given_up(
     generations, run, stubs, emulator, attempts
 ):

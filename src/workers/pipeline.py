@@ -39,6 +39,7 @@ from generations.catalogue import Catalogue
 from workers.admission import Admission, Leave
 from workers.cache.fingerprint import fingerprint, is_repeatable, join_key
 from workers.calls import STOP_S
+from workers.database import patiently
 from workers.files import are_there
 from workers.limits import Busy, Limits
 from workers.making import RESUME_DELAY_S, Maker
@@ -220,8 +221,12 @@ class Pipeline:
         if obstacle is not None:
             return await self._store.write_failure(claim, attempt, obstacle, held.reservation_id)
         assert leave is not None, "it would be an obstacle"
-        attempt = await self._store.write_dispatch(
-            claim, attempt, option_index=held.option_index, reservation_id=held.reservation_id
+        # Whether it was written may not be known, and then the call, not made yet, would be paid for.
+        begun = attempt
+        attempt = await patiently(
+            lambda: self._store.write_dispatch(
+                claim, begun, option_index=held.option_index, reservation_id=held.reservation_id
+            )
         )
         await leave.use(attempt.option.provider)
         return await self._maker.call(claim, attempt, leave, inputs)

@@ -114,6 +114,25 @@ async def test_a_worker_that_lacks_the_provider_that_was_chosen_pays_nothing_for
     assert await emulator.calls(provider="openai") == []
 
 
+async def test_a_reply_lost_before_the_call_charges_no_call_that_was_not_made(
+    generations, run, stubs, emulator, committed, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 1_000_000)
+    whole = Fate()
+    made = (await generations.submit(prompt="whole", model=MODELS["openai"])).generation
+    await run(made.generation_id, whole)
+    before = await committed()
+    made = (await generations.submit(model=MODELS["openai"])).generation
+    number = 1 + whole.steps.index("write_dispatch")
+    await run(made.generation_id, Fate(number, "reply"))
+    made = await generations.get(made.generation_id)
+    assert state(made) == "SUCCEEDED"
+    (call,) = await emulator.calls(provider="openai", prompt=made.prompt)
+    assert [row["presumed_spent"] for row in await attempts(made.generation_id)] == [False]
+    assert await committed() - before == made.cost == call.billed_micros
+
+
 async def test_a_generation_that_ends_every_worker_is_given_up(
     generations, run, stubs, emulator, attempts
 ):

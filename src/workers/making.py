@@ -76,10 +76,13 @@ class Maker:
         await leave.report(provider.name)
         return await self._write_result(claim, now, result)
 
-    async def find_out(self, claim: Claim, attempt: Attempt) -> Attempt:
-        """Find out how a call ended that an earlier run made, or was about to make."""
+    async def find_out(self, claim: Claim, attempt: Attempt, *, asks: bool = True) -> Attempt:
+        """Find out how a call ended that an earlier run made, or was about to make.
+
+        Unless it `asks`, a job is presumed spent too: to ask for it is what ends workers.
+        """
         provider = self._providers.get(attempt.option.provider)
-        if not attempt.remote_id or not isinstance(provider, ResumableProvider):
+        if not asks or not attempt.remote_id or not isinstance(provider, ResumableProvider):
             answer = presumed(claim, attempt, outcome_of_dead(claim, attempt))
             log.warning("attempt_presumed_spent", attempt=attempt.number)
             return await self._store.write_answer(claim, attempt, answer)

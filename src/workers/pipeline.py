@@ -113,7 +113,8 @@ class Pipeline:
         """
         attempt = claim.open_attempt
         unspent = attempt is None or attempt.state is AttemptState.RESERVING
-        if unspent and claim.crash_count > CRASHES_MAX:
+        ends_workers = claim.crash_count > CRASHES_MAX
+        if unspent and ends_workers:
             # Should there be a hold, it expires.
             settled = Settlement(attempt, AttemptState.RELEASED) if attempt else None
             await self._fail(claim, CRASHED, settled)
@@ -125,7 +126,7 @@ class Pipeline:
             async with self._admission.go_on(claim, providers) as leave:
                 attempt = await self._reserve_and_call(claim, attempt, leave)
         elif attempt.state is AttemptState.DISPATCHED:
-            attempt = await self._maker.find_out(claim, attempt)
+            attempt = await self._maker.find_out(claim, attempt, asks=not ends_workers)
         if attempt is not None and attempt.state is AttemptState.ANSWERED:
             await self._commit(claim, attempt)
         elif attempt is not None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from generating import state
-from pipelines import Fate
+from pipelines import Died, Fate
 from workers.main import now
 
 MODELS = {"openai": "gpt-image-2", "fal": "fal-ai/flux/dev"}
@@ -144,3 +144,32 @@ async def test_a_generation_that_ends_every_worker_is_given_up(
     assert (state(made), made.error_reason) == ("FAILED", "internal")
     assert [row["state"] for row in await attempts(made.generation_id)] == []
     assert await emulator.calls() == []
+
+
+class DiesAsking(Fate):
+    """Dies whenever a provider is asked for a job."""
+
+    async def step(self, name, call):
+        if name == "resume":
+            raise Died
+        return await super().step(name, call)
+
+
+async def test_a_job_that_ends_every_worker_that_asks_for_it_is_given_up_and_paid(
+    generations, run, stubs, emulator, committed, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 1_000_000)
+    whole = Fate()
+    made = (await generations.submit(prompt="whole", model=MODELS["fal"])).generation
+    await run(made.generation_id, whole)
+    before = await committed()
+    made = (await generations.submit(model=MODELS["fal"])).generation
+    first = Fate(1 + whole.steps.index("write_remote_id"), "after")
+    await run(made.generation_id, first, *(DiesAsking() for _ in range(20)))
+    made = await generations.get(made.generation_id)
+    assert (state(made), made.error_reason) == ("FAILED", "outcome_unknown")
+    (attempt,) = await attempts(made.generation_id)
+    assert attempt["presumed_spent"]
+    assert await committed() - before == made.cost == attempt["estimate_micros"]
+    assert len(await emulator.calls(provider="fal", step="submit", prompt=made.prompt)) == 1

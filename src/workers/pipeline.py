@@ -222,7 +222,7 @@ class Pipeline:
         if obstacle is not None:
             return await self._store.write_failure(claim, attempt, obstacle, held.reservation_id)
         assert leave is not None, "it would be an obstacle"
-        # Whether it was written may not be known, and then the call, not made yet, would be paid for.
+        # A reply that is lost would have the call paid for, and it was not made yet.
         begun = attempt
         attempt = await patiently(
             lambda: self._store.write_dispatch(

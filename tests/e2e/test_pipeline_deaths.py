@@ -173,3 +173,19 @@ async def test_a_job_that_ends_every_worker_that_asks_for_it_is_given_up_and_pai
     assert attempt["presumed_spent"]
     assert await committed() - before == made.cost == attempt["estimate_micros"]
     assert len(await emulator.calls(provider="fal", step="submit", prompt=made.prompt)) == 1
+
+
+async def test_a_job_that_cannot_be_read_for_a_while_is_never_submitted_again(
+    generations, run, stubs, emulator, committed, attempts, monkeypatch
+):
+    monkeypatch.setattr("workers.making.RESUME_DELAY_S", 0.1)
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 1_000_000)
+    await emulator.order("fal", "model_gone", step="status", times=2)
+    made = (await generations.submit(model=MODELS["fal"])).generation
+    await run(made.generation_id)
+    made = await generations.get(made.generation_id)
+    assert state(made) == "SUCCEEDED"
+    (call,) = await emulator.calls(provider="fal", step="submit")
+    assert [row["presumed_spent"] for row in await attempts(made.generation_id)] == [False]
+    assert await committed() == made.cost == call.billed_micros

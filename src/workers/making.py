@@ -153,4 +153,8 @@ class Maker:
                 await self._store.put_back(claim, RESUME_DELAY_S, crashed=False)
                 raise TryLater(RESUME_DELAY_S)
             answer = presumed(claim, attempt, failure)
+            if error.usage is not None:
+                # No more than this was asked of it.
+                micros = bill(self._catalogue, claim, attempt, error.usage)
+                answer = answer._replace(actual_micros=min(answer.actual_micros, micros))
         return await patiently(lambda: self._store.write_answer(claim, attempt, answer))

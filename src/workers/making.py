@@ -22,6 +22,7 @@ from workers.outcomes import bill, failure_of, outcome_of_dead, presumed
 from workers.progress import Progress
 from workers.providers.base import Provider, ProviderResult, ResumableProvider
 from workers.providers.errors import AuthOrBilling, ProviderError, TimeoutUnknown
+from workers.providers.facts import unknown_outcome
 from workers.rows import Answer, Attempt, Claim, Failure
 from workers.runner import TryLater
 from workers.store import WorkStore
@@ -83,7 +84,10 @@ class Maker:
         """
         provider = self._providers.get(attempt.option.provider)
         if not asks or not attempt.remote_id or not isinstance(provider, ResumableProvider):
-            answer = presumed(claim, attempt, outcome_of_dead(claim, attempt))
+            failure = outcome_of_dead(claim, attempt)
+            if unknown_outcome(attempt.option.provider, claim.request.kind) == "make_anew":
+                return await self._store.write_failure(claim, attempt, failure)
+            answer = presumed(claim, attempt, failure)
             log.warning("attempt_presumed_spent", attempt=attempt.number)
             return await self._store.write_answer(claim, attempt, answer)
         # The job is there already, and asking for it needs no leave.

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from authority.v1 import generation_service_pb2 as messages
 from generating import state
 from pipelines import Died, Fate
 from workers.main import now
@@ -189,3 +190,26 @@ async def test_a_job_that_cannot_be_read_for_a_while_is_never_submitted_again(
     (call,) = await emulator.calls(provider="fal", step="submit")
     assert [row["presumed_spent"] for row in await attempts(made.generation_id)] == [False]
     assert await committed() == made.cost == call.billed_micros
+
+
+async def test_a_print_that_died_with_its_worker_is_made_anew_and_paid_once(
+    generations, run, stubs, committed, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 1_000_000)
+    picture = (await generations.submit(model=MODELS["openai"])).generation
+    await run(picture.generation_id)
+    before = await committed()
+    given = messages.Settings(references=[f"{picture.generation_id}/0"])
+    whole = Fate()
+    fields = {"model": "print-png", "size": "A5", "settings": given}
+    made = (await generations.submit(prompt="whole", **fields)).generation
+    await run(made.generation_id, whole)
+    price = await committed() - before
+    made = (await generations.submit(prompt="again", **fields)).generation
+    await run(made.generation_id, Fate(1 + whole.steps.index("generate"), "after"))
+    made = await generations.get(made.generation_id)
+    assert (state(made), made.cost) == ("SUCCEEDED", price)
+    states = [row["state"] for row in await attempts(made.generation_id)]
+    assert states == ["RELEASED", "COMMITTED"]
+    assert await committed() - before == 2 * price > 0

@@ -45,6 +45,16 @@ class Generations:
         request = messages.GetGenerationRequest(generation_id=generation_id)
         return (await self.stub.GetGeneration(request, metadata=self.metadata)).generation
 
+    async def cancel(self, generation_id):
+        """Ask for a generation to be cancelled; return it."""
+        request = messages.CancelGenerationRequest(generation_id=generation_id)
+        return (await self.stub.CancelGeneration(request, metadata=self.metadata)).generation
+
+    async def retry(self, generation_id):
+        """Try a generation anew; return it."""
+        request = messages.RetryGenerationRequest(generation_id=generation_id)
+        return (await self.stub.RetryGeneration(request, metadata=self.metadata)).generation
+
     async def ended(self, generation_id, seconds=20):
         """Return a generation once it has ended."""
 

@@ -16,7 +16,7 @@ from authorities import TOKEN
 from clients import AuthorityClient
 from generations.artifacts import ArtifactStore
 from generations.catalogue import Catalogue
-from workers.database import make_pool
+from workers.database import DatabaseAway, make_pool
 from workers.limits import Limits, LimitSettings
 from workers.main import now
 from workers.pipeline import Pipeline
@@ -34,7 +34,7 @@ class Died(BaseException):
 
 
 class Fate:
-    """Numbers the steps of a run, and lets it die at one of them."""
+    """Numbers the steps of a run, and lets it die at one of them, or lose the reply to it."""
 
     def __init__(self, number=0, moment="before"):
         self.number = number
@@ -52,7 +52,7 @@ class Fate:
             raise Died
         result = await call()
         if dies:
-            raise Died
+            raise Died if self.moment == "after" else DatabaseAway
         return result
 
 
@@ -76,7 +76,7 @@ class _Watched:
 async def run(authority_address, authority_settings, ledger_url, redis_url, emulator):
     """A function that runs a generation to its end, the first times under fates.
 
-    With `only_fated` it returns after those.
+    With `only_fated` it returns after those. Later runs have no provider named by `lacking`.
     """
     pool = make_pool(ledger_url, size_max=4)
     await pool.open()
@@ -93,7 +93,7 @@ async def run(authority_address, authority_settings, ledger_url, redis_url, emul
     redis = Redis.from_url(redis_url)
     limits = Limits(redis, LimitSettings(), lease_s=LEASE_S)
 
-    async def run(generation_id, *fates, clock=now, only_fated=False):
+    async def run(generation_id, *fates, clock=now, only_fated=False, lacking=()):
         left = list(fates)
         while left or not only_fated:
             claim = await store.claim(generation_id, "worker", LEASE_S)
@@ -102,17 +102,22 @@ async def run(authority_address, authority_settings, ledger_url, redis_url, emul
             if not isinstance(claim, Claim):
                 await asyncio.sleep(claim)
                 continue
+            is_fated = bool(left)
             fate = left.pop(0) if left else Fate()
             pipeline = Pipeline(
                 fate.over(store),
                 fate.over(authority),
-                {name: fate.over(provider) for name, provider in providers.items()},
+                {
+                    name: fate.over(provider)
+                    for name, provider in providers.items()
+                    if is_fated or name not in lacking
+                },
                 fate.over(artifacts),
                 Catalogue.load(),
                 limits,
-                clock if fate not in fates else now,
+                now if is_fated else clock,
             )
-            with suppress(Died, TryLater):
+            with suppress(Died, TryLater, DatabaseAway):
                 await pipeline.run(claim)
 
     async with AuthorityClient(authority_address, token=TOKEN, timeout=10) as authority:

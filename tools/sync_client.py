@@ -27,6 +27,8 @@ MODULES = (
     "ledger_calls",
     "plan_calls",
     "admin_client",
+    "artifact_calls",
+    "submit_calls",
     "generation_client",
     "queue_client",
 )
@@ -35,13 +37,17 @@ HEADER = "# Generated from clients/{name}.py by tools/sync_client.py; edit that 
 
 # Names that have another form in synchronous code.
 NAMES = {
+    "AsyncGenerator": "Generator",
     "AsyncIterator": "Iterator",
+    "aclosing": "closing",
     "asynccontextmanager": "contextmanager",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "AuthorityClient": "SyncAuthorityClient",
     "AdminClient": "SyncAdminClient",
     "GenerationClient": "SyncGenerationClient",
+    "ArtifactCalls": "SyncArtifactCalls",
+    "SubmitCalls": "SyncSubmitCalls",
     "QueueClient": "SyncQueueClient",
     "OperationCalls": "SyncOperationCalls",
     "GrantCalls": "SyncGrantCalls",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -27,17 +28,13 @@ from authority.hotstate.store import HotStore, connect
 from authority.ledger.api_keys import PostgresApiKeys
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool, wait_for_postgres
-from authority.ledger.dead_letters import PostgresDeadLetters
 from authority.ledger.feed import PostgresFeed
 from authority.ledger.generations import PostgresGenerations
 from authority.ledger.history import PostgresHistory
-from authority.ledger.jobs import PostgresJobs
 from authority.ledger.journal import Journal
 from authority.ledger.migrate import pending
 from authority.ledger.store import LedgerStore
 from authority.queue.jobs import QueuedJobs
-from authority.queue.levers import QueueLevers
-from authority.queue.reading import QueueReader
 from authority.recovery.audit import Auditor, Report
 from authority.recovery.epoch import Epochs
 from authority.recovery.outbox import Outbox
@@ -49,10 +46,9 @@ from authority.rpc.budget_servicer import BudgetServicer
 from authority.rpc.generation_servicer import GenerationServicer
 from authority.rpc.intake import Intake
 from authority.rpc.operations import Operations
-from authority.rpc.queue_servicer import QueueServicer
 from authority.rpc.server import RpcServer
 from authority.rpc.shield import Shield
-from authority.rpc.tls import BadCertificate, TlsFiles
+from authority.rpc.tls import BadCertificate, TlsFiles, server_credentials
 from authority.usecases.api_keys import ApiKeys
 from authority.usecases.artifact_urls import ArtifactUrls
 from authority.usecases.context import Context
@@ -61,16 +57,15 @@ from authority.usecases.generations import GenerationContext
 from authority.usecases.locate import Locator
 from authority.usecases.past import Past
 from authority.usecases.policies import Policies
-from authority.usecases.queues import QueueContext
 from authority.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
     budget_service_pb2_grpc,
     generation_service_pb2_grpc,
-    queue_service_pb2_grpc,
 )
 from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
+from authority.wiring import add_queue_service
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 from generations.catalogue import BadCatalogue, Catalogue
@@ -295,8 +290,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
             makes = GenerationServicer(core.generations, artifacts, web.urls, draining)
             generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
-            queues = QueueServicer(_queue_context(core), shield)
-            queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queues, server)
+            add_queue_service(server, core.database, core.jobs, core.generations, shield)
 
         server = RpcServer(
             credentials=credentials,
@@ -322,20 +316,6 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
                 await _cancelled(task)
 
 
-def _queue_context(core: Core) -> QueueContext:
-    def now() -> datetime:
-        return datetime.fromtimestamp(core.context.clock.now_ms() / 1000, UTC)
-
-    return QueueContext(
-        PostgresJobs(core.database),
-        QueueReader(core.jobs),
-        QueueLevers(core.jobs),
-        PostgresDeadLetters(core.database),
-        core.generations,
-        now,
-    )
-
-
 class _Web(NamedTuple):
     """What there is for browsers."""
 
@@ -348,12 +328,17 @@ async def _web(
     settings: AuthoritySettings, core: Core, artifacts: ArtifactStore
 ) -> AsyncIterator[_Web]:
     """Serve artifacts by HTTP, if there is a port for it. Raises StartError."""
-    token, now_ms = settings.token.get_secret_value(), core.context.clock.now_ms
+    token, now_ms = _signing_secret(settings), core.context.clock.now_ms
     if settings.web_port is None:
         yield _Web(None, ArtifactUrls(token, settings.web_url, now_ms))
         return
+    if tls := _tls_files(settings):
+        try:
+            await asyncio.to_thread(server_credentials, tls)
+        except BadCertificate as error:
+            raise StartError(str(error)) from None
     try:
-        listener = listen(settings.host, settings.web_port)
+        listener = listen(settings.host, settings.web_port, reuse_port=settings.reuse_port)
     except WebPortInUse as error:
         raise StartError(f"AUTHORITY_WEB_PORT: {error}") from None
     port = listener.getsockname()[1]
@@ -363,6 +348,21 @@ async def _web(
     pages = ArtifactPages(core.generations.generations, artifacts, urls)
     async with serving(listener, pages, certificate=settings.tls_certificate, key=settings.tls_key):
         yield _Web(port, urls)
+
+
+def _signing_secret(settings: AuthoritySettings) -> str:
+    """Return what URLs are signed by: the root token, else a secret of this process alone.
+
+    Raises StartError where other processes would have to know it.
+    """
+    token = settings.token.get_secret_value()
+    is_shared = settings.reuse_port or settings.web_port is None
+    if not token and is_shared and (settings.web_url or settings.web_port is not None):
+        raise StartError(
+            "AUTHORITY_WEB_PORT and AUTHORITY_WEB_URL need PAYMASTER_TOKEN, by which URLs are "
+            "signed, where more than one process signs them or shows what they are of."
+        )
+    return token or secrets.token_urlsafe()
 
 
 def _tls_files(settings: AuthoritySettings) -> TlsFiles | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from generations.discretion import hide_rows
+
 
 def configure_logging(log_format: str) -> None:
     """Set up structlog for the whole process, and let the libraries' warnings pass through it.
@@ -22,6 +24,7 @@ def configure_logging(log_format: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
+        hide_rows,
     ]
     renderer = (
         structlog.dev.ConsoleRenderer()

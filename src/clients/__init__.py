@@ -29,6 +29,7 @@ from clients.errors import (
     ArtifactDamaged,
     BudgetDenied,
     DeadlineExceeded,
+    GenerationStateError,
     IdempotencyKeyReused,
     InternalError,
     InvalidRequest,
@@ -36,6 +37,7 @@ from clients.errors import (
     NotAllowed,
     NotFound,
     NotSignedIn,
+    NoWebAddress,
     PaymasterError,
     RefundExceedsCharge,
     ReservationStateError,
@@ -44,8 +46,10 @@ from clients.errors import (
     Violation,
 )
 from clients.generation_client import GenerationClient
+from clients.generation_requests import Submission
 from clients.generation_types import (
     Artifact,
+    ArtifactUrl,
     ChatMessage,
     Generation,
     GenerationState,
@@ -56,6 +60,7 @@ from clients.generation_types import (
     Settings,
     SettingsFields,
     Style,
+    Visibility,
 )
 from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.ledger_types import LedgerEntry, RebuildReport
@@ -116,6 +121,7 @@ __all__ = [
     "ApiKey",
     "Artifact",
     "ArtifactDamaged",
+    "ArtifactUrl",
     "AuditDifference",
     "AuditReport",
     "AuthorityClient",
@@ -136,6 +142,7 @@ __all__ = [
     "Generation",
     "GenerationClient",
     "GenerationState",
+    "GenerationStateError",
     "Grant",
     "GrantReceipt",
     "GrantShortage",
@@ -159,6 +166,7 @@ __all__ = [
     "Model",
     "ModelRetired",
     "NewApiKey",
+    "NoWebAddress",
     "NotAllowed",
     "NotFound",
     "NotSignedIn",
@@ -192,10 +200,12 @@ __all__ = [
     "Severity",
     "Status",
     "Style",
+    "Submission",
     "Unavailable",
     "Unit",
     "Unpriced",
     "Violation",
+    "Visibility",
     "Window",
     "Worker",
     "WorkerStatus",

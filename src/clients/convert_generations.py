@@ -44,6 +44,7 @@ def generation_from_proto(
                 media_type=artifact.media_type,
                 size_bytes=artifact.size_bytes,
                 sha256=artifact.sha256,
+                delete_time=time_from_proto(artifact.delete_time),
             )
             for artifact in message.artifacts
         ),
@@ -60,9 +61,32 @@ def generation_from_proto(
         parent_id=message.parent_id,
         stage=message.stage,
         progress_percent=message.progress_percent if message.HasField("progress_percent") else None,
+        favourite=message.favourite,
+        visibility=word(
+            generation_types.Visibility,
+            generation_service_pb2.Visibility,
+            "VISIBILITY_",
+            message.visibility,
+        ),
         replayed=replayed,
         warning=warning,
     )
+
+
+def generation_from_answer(
+    response: generation_service_pb2.SubmitGenerationResponse,
+) -> generation_types.Generation:
+    """Return the generation of a submission."""
+    return generation_from_proto(
+        response.generation, replayed=response.replayed, warning=response.warning
+    )
+
+
+def url_from_proto(
+    response: generation_service_pb2.CreateArtifactUrlResponse,
+) -> generation_types.ArtifactUrl:
+    """Return the URL."""
+    return generation_types.ArtifactUrl(response.url, time_from_proto(response.expire_time))
 
 
 def model_from_proto(message: generation_service_pb2.Model) -> generation_types.Model:

@@ -15,6 +15,7 @@
     ├── BudgetDenied               the budget does not allow it; do not retry with the same key
     ├── Unavailable                a store is away, or the authority can't be reached
     ├── DeadlineExceeded           no answer in time
+    ├── GenerationStateError       the generation's state does not allow it
     ├── NoWebAddress               nothing serves artifacts to browsers
     ├── InternalError              a fault of Paymaster's own
     └── ArtifactDamaged            the bytes received are not those that were stored
@@ -109,6 +110,18 @@ class Unpriced(InvalidRequest):
     def substitute(self) -> str:
         """A model that has a price; empty if none is known."""
         return self.metadata.get("substitute", "")
+
+
+class GenerationStateError(PaymasterError):
+    """The generation's state does not allow the operation."""
+
+    reason = "GENERATION_STATE"
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+    @property
+    def state(self) -> str:
+        """The state that the generation is in."""
+        return self.metadata.get("state", "")
 
 
 class NoWebAddress(PaymasterError):

@@ -1,47 +1,105 @@
-"""From what submitters give to the messages of GenerationService."""
+"""What submitters ask for, as values that batches take and repeat, and on the wire."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from authority.v1 import generation_service_pb2 as messages
 from clients.errors import InvalidRequest, Violation
-from clients.generation_types import ChatMessage, Kind, Priority, SettingsFields
-from clients.requests import duration_to_proto, invalid, message
+from clients.generation_types import (
+    ChatMessage,
+    GenerationState,
+    Kind,
+    Priority,
+    SettingsFields,
+    Visibility,
+)
+from clients.requests import duration_to_proto, invalid, message, new_key, time_to_proto
 
 
-def submission(
-    account: str,
-    prompt: str,
-    *,
-    kind: Kind | None,
-    model: str,
-    size: str,
-    quality: str,
-    count: int,
-    priority: Priority | None,
-    expire_after: timedelta | None,
-    parent_id: str,
-    idempotency_key: str,
-    settings: SettingsFields,
-) -> messages.SubmitGenerationRequest:
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Asks for a generation, as `submit` does. What is empty or None is not set.
+
+    `settings` are the fields of Settings that its kind takes, such as `{"seed": 7}`.
+    """
+
+    account: str
+    prompt: str = field(repr=False)
+    kind: Kind | None = None
+    model: str = ""
+    size: str = ""
+    quality: str = ""
+    count: int | None = None
+    priority: Priority | None = None
+    expire_after: timedelta | None = None
+    parent_id: str = ""
+    settings: SettingsFields = field(default_factory=SettingsFields, repr=False)
+    idempotency_key: str = field(default_factory=new_key)
+
+
+def submission_to_proto(submission: Submission) -> messages.SubmitGenerationRequest:
     """Return the request. Raises InvalidRequest naming each field that has no form on the wire."""
     return message(
         messages.SubmitGenerationRequest,
-        idempotency_key=idempotency_key,
+        idempotency_key=submission.idempotency_key,
+        account=submission.account,
+        prompt=submission.prompt,
+        kind=kind_to_proto(submission.kind),
+        model=submission.model,
+        size=submission.size,
+        quality=submission.quality,
+        count=submission.count or 0,
+        settings=_settings(submission.settings) if submission.settings else None,
+        priority=messages.Priority.Value(f"PRIORITY_{submission.priority or 'UNSPECIFIED'}"),
+        expire_after=duration_to_proto(submission.expire_after),
+        parent_id=submission.parent_id,
+    )
+
+
+def listing(
+    account: str,
+    *,
+    kind: Kind | None,
+    state: GenerationState | None,
+    model: str,
+    favourites_only: bool,
+    parent_id: str,
+    start_time: datetime | None,
+    end_time: datetime | None,
+    page_size: int,
+) -> messages.ListGenerationsRequest:
+    """Return the request for a first page."""
+    return message(
+        messages.ListGenerationsRequest,
         account=account,
-        prompt=prompt,
         kind=kind_to_proto(kind),
+        state=messages.GenerationState.Value(f"GENERATION_STATE_{state or 'UNSPECIFIED'}"),
         model=model,
-        size=size,
-        quality=quality,
-        count=count,
-        settings=_settings(settings) if settings else None,
-        priority=messages.Priority.Value(f"PRIORITY_{priority or 'UNSPECIFIED'}"),
-        expire_after=duration_to_proto(expire_after),
+        favourites_only=favourites_only,
         parent_id=parent_id,
+        start_time=time_to_proto(start_time),
+        end_time=time_to_proto(end_time),
+        page_size=page_size,
+    )
+
+
+def change(
+    generation_id: str, *, favourite: bool | None, visibility: Visibility | None
+) -> messages.UpdateGenerationRequest:
+    """Return the request to change what is not None."""
+    changes = {"favourite": favourite, "visibility": visibility}
+    return message(
+        messages.UpdateGenerationRequest,
+        generation_id=generation_id,
+        favourite=bool(favourite),
+        visibility=messages.Visibility.Value(f"VISIBILITY_{visibility or 'UNSPECIFIED'}"),
+        update_mask=FieldMask(paths=[name for name, value in changes.items() if value is not None]),
     )
 
 

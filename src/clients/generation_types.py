@@ -114,14 +114,37 @@ _FINAL = frozenset(
 )
 
 
+class Visibility(StrEnum):
+    """Who may see what was made: callers of the tenant, or everybody who knows its URL."""
+
+    PRIVATE = "PRIVATE"
+    PUBLIC = "PUBLIC"
+    UNKNOWN = "UNKNOWN"
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One file that was made; `sha256` is in lower-case hexadecimal."""
+    """One file that was made; `sha256` is in lower-case hexadecimal.
+
+    Since `delete_time` it can be had no more, as it was older than it is to be kept.
+    """
 
     artifact_id: str
     media_type: str
     size_bytes: int
     sha256: str
+    delete_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactUrl:
+    """Where a browser finds an artifact, for whoever has the URL: it is a secret of its own.
+
+    `expire_time` is when it ends; None for what is public, which has one that does not.
+    """
+
+    url: str = field(repr=False)
+    expire_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +185,8 @@ class Generation:
     parent_id: str = ""
     stage: str = ""
     progress_percent: int | None = None
+    favourite: bool = False
+    visibility: Visibility = Visibility.PRIVATE
     replayed: bool = False
     warning: str = ""
 

@@ -35,6 +35,7 @@ _BY_REASON: dict[str, type[errors.PaymasterError]] = {
         errors.Unavailable,
         errors.DeadlineExceeded,
         errors.NoWebAddress,
+        errors.GenerationStateError,
         errors.InternalError,
     )
 }

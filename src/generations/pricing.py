@@ -22,7 +22,8 @@ Of chat, per answer asked for:
 - the output, thoughts included, is at most the request's `max_tokens`, which the provider is told;
 - all input may be written to the provider's cache, where that costs more.
 
-Of video: each has at most the seconds asked for, at the resolution asked for.
+Of video: each has at most the seconds asked for and SLACK_SECONDS, at the resolution asked for; a
+file was seen to be longer by some frames, and its own length is what is billed.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ TOKENS_PER_RATE = 1_000_000
 # What is meant by a request that does not say; validation writes it into every request.
 MAX_TOKENS_DEFAULT = 1_024
 SECONDS_DEFAULT = 5
+SLACK_SECONDS = Decimal("0.5")
 
 
 class Unpriced(Exception):
@@ -96,7 +98,7 @@ def price(
     if model.kind is Kind.CHAT:
         micros = _ceil_rate(_answers(model, count, prompt, settings, used))
     elif model.kind is Kind.VIDEO:
-        micros = _videos(model, size, count, settings, used)
+        micros = _videos(model, size, count, settings, usage)
     else:
         micros = _images(model, size, quality, count, prompt, settings, used)
     if micros > MICROS_MAX:
@@ -200,11 +202,14 @@ def _answers(model: Model, count: int, prompt: str, settings: Settings, usage: U
     return input_cost + output * rates["output"]
 
 
-def _videos(model: Model, size: str, count: int, settings: Settings, usage: Usage) -> int:
-    seconds = usage.seconds
-    if seconds is None:
-        made = count if usage.videos is None else usage.videos
-        seconds = Decimal(made * (settings.seconds or SECONDS_DEFAULT))
+def _videos(model: Model, size: str, count: int, settings: Settings, usage: Usage | None) -> int:
+    each = Decimal(settings.seconds or SECONDS_DEFAULT)
+    if usage is None:
+        seconds = count * (each + SLACK_SECONDS)
+    elif usage.seconds is not None:
+        seconds = usage.seconds
+    else:
+        seconds = each * (count if usage.videos is None else usage.videos)
     return _ceil_units(seconds, model.micros_per_second[size])
 
 

@@ -22,6 +22,7 @@ from workers.outcomes import bill, failure_of, outcome_of_dead, presumed
 from workers.progress import Progress
 from workers.providers.base import Provider, ProviderResult, ResumableProvider
 from workers.providers.errors import AuthOrBilling, ProviderError, TimeoutUnknown
+from workers.providers.facts import unknown_outcome
 from workers.rows import Answer, Attempt, Claim, Failure
 from workers.runner import TryLater
 from workers.store import WorkStore
@@ -76,11 +77,17 @@ class Maker:
         await leave.report(provider.name)
         return await self._write_result(claim, now, result)
 
-    async def find_out(self, claim: Claim, attempt: Attempt) -> Attempt:
-        """Find out how a call ended that an earlier run made, or was about to make."""
+    async def find_out(self, claim: Claim, attempt: Attempt, *, asks: bool = True) -> Attempt:
+        """Find out how a call ended that an earlier run made, or was about to make.
+
+        Unless it `asks`, a job is presumed spent too: to ask for it is what ends workers.
+        """
         provider = self._providers.get(attempt.option.provider)
-        if not attempt.remote_id or not isinstance(provider, ResumableProvider):
-            answer = presumed(claim, attempt, outcome_of_dead(claim, attempt))
+        if not asks or not attempt.remote_id or not isinstance(provider, ResumableProvider):
+            failure = outcome_of_dead(claim, attempt)
+            if unknown_outcome(attempt.option.provider, claim.request.kind) == "make_anew":
+                return await self._store.write_failure(claim, attempt, failure)
+            answer = presumed(claim, attempt, failure)
             log.warning("attempt_presumed_spent", attempt=attempt.number)
             return await self._store.write_answer(claim, attempt, answer)
         # The job is there already, and asking for it needs no leave.
@@ -150,4 +157,8 @@ class Maker:
                 await self._store.put_back(claim, RESUME_DELAY_S, crashed=False)
                 raise TryLater(RESUME_DELAY_S)
             answer = presumed(claim, attempt, failure)
+            if error.usage is not None:
+                # No more than this was asked of it.
+                micros = bill(self._catalogue, claim, attempt, error.usage)
+                answer = answer._replace(actual_micros=min(answer.actual_micros, micros))
         return await patiently(lambda: self._store.write_answer(claim, attempt, answer))

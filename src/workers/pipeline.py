@@ -39,6 +39,7 @@ from generations.catalogue import Catalogue
 from workers.admission import Admission, Leave
 from workers.cache.fingerprint import fingerprint, is_repeatable, join_key
 from workers.calls import STOP_S
+from workers.database import patiently
 from workers.files import are_there
 from workers.limits import Busy, Limits
 from workers.making import RESUME_DELAY_S, Maker
@@ -95,6 +96,7 @@ class Pipeline:
     ) -> None:
         self._store = store
         self._authority = authority
+        self._providers = providers
         self._artifacts = artifacts
         self._clock = clock
         self._admission = Admission(limits, catalogue, providers, self._today)
@@ -111,7 +113,8 @@ class Pipeline:
         """
         attempt = claim.open_attempt
         unspent = attempt is None or attempt.state is AttemptState.RESERVING
-        if unspent and claim.crash_count > CRASHES_MAX:
+        ends_workers = claim.crash_count > CRASHES_MAX
+        if unspent and ends_workers:
             # Should there be a hold, it expires.
             settled = Settlement(attempt, AttemptState.RELEASED) if attempt else None
             await self._fail(claim, CRASHED, settled)
@@ -123,7 +126,7 @@ class Pipeline:
             async with self._admission.go_on(claim, providers) as leave:
                 attempt = await self._reserve_and_call(claim, attempt, leave)
         elif attempt.state is AttemptState.DISPATCHED:
-            attempt = await self._maker.find_out(claim, attempt)
+            attempt = await self._maker.find_out(claim, attempt, asks=not ends_workers)
         if attempt is not None and attempt.state is AttemptState.ANSWERED:
             await self._commit(claim, attempt)
         elif attempt is not None:
@@ -139,7 +142,7 @@ class Pipeline:
             return None
         try:
             options = self._admission.options(claim)
-            if await self._is_served(claim, options[0]):
+            if not claim.is_anew and await self._is_served(claim, options[0]):
                 return None
             async with self._admission.begin(claim) as (options, leave):
                 attempt = await self._store.begin_attempt(claim, options)
@@ -215,22 +218,31 @@ class Pipeline:
         except REFUSALS as error:
             failure = Failure(error.reason, error.message)
             return await self._store.write_failure(claim, attempt, failure)
-        obstacle = obstacle or self._obstacle(claim, held, leave)
+        obstacle = obstacle or self._obstacle(claim, attempt, held, leave)
         if obstacle is not None:
             return await self._store.write_failure(claim, attempt, obstacle, held.reservation_id)
         assert leave is not None, "it would be an obstacle"
-        attempt = await self._store.write_dispatch(
-            claim, attempt, option_index=held.option_index, reservation_id=held.reservation_id
+        # A reply that is lost would have the call paid for, and it was not made yet.
+        begun = attempt
+        attempt = await patiently(
+            lambda: self._store.write_dispatch(
+                claim, begun, option_index=held.option_index, reservation_id=held.reservation_id
+            )
         )
         await leave.use(attempt.option.provider)
         return await self._maker.call(claim, attempt, leave, inputs)
 
-    def _obstacle(self, claim: Claim, held: Reservation, leave: Leave | None) -> Failure | None:
+    def _obstacle(
+        self, claim: Claim, attempt: Attempt, held: Reservation, leave: Leave | None
+    ) -> Failure | None:
         """Return why what is held now is not to be used."""
         if stop := claim.steering.stop:
             return STOPS[stop]
         if leave is None:
             return Failure("provider_busy", "The provider may not be called now.", RESUME_DELAY_S)
+        if attempt.options[held.option_index].provider not in self._providers:
+            # The run that has chosen it was another worker's.
+            return Failure("no_live_provider", "This worker has no key for the provider.", 0.0)
         if not held.replayed:
             return None
         # What an earlier run held may expire during the call, or be somebody else's by now.

@@ -41,6 +41,7 @@ def read_claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
         row["crash_count"],
         tuple(read_attempt(attempt) for attempt in attempts),
         forgiven_count=row["forgiven_count"],
+        is_anew=row["parent_id"] is not None,
         leads=row["join_key"] is not None,
         priority=Priority(row["priority"]),
         lifetime=lifetime,

@@ -105,6 +105,8 @@ class Claim:
     attempts: tuple[Attempt, ...]
     # Attempts up to this number were forgiven when it was retried by hand.
     forgiven_count: int = 0
+    # It has a parent: its sender wants another one, not what is there or under way.
+    is_anew: bool = False
     # Whether identical generations wait for this one.
     leads: bool = False
     priority: Priority = Priority.NORMAL

@@ -66,7 +66,9 @@ class Runner:
             with structlog.contextvars.bound_contextvars(generation_id=generation_id):
                 delay_s = await self._run_claimed(claim)
         finally:
-            del self.running[generation_id]
+            # This process may have claimed it again, while work that had lost its claim went on.
+            if self.running.get(generation_id) is claim:
+                del self.running[generation_id]
         return None if delay_s is None else _jittered(delay_s)
 
     async def renew_leases(self) -> None:

@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+from generations.discretion import hide_rows
+
 
 def configure_logging(log_format: str) -> None:
     """Set up structlog for the whole process; `log_format` is `json` or `console`."""
@@ -22,6 +24,7 @@ def configure_logging(log_format: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
+            hide_rows,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

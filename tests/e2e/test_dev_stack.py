@@ -128,7 +128,7 @@ async def stack(server_home, request):
 
 async def test_the_main_job_from_start_to_stop(stack, tmp_path):
     await stack.start("--ephemeral")
-    assert stack.document["providers"] == ["sandbox"]
+    assert stack.document["providers"] == ["sandbox", "print"]
     assert stack.document["accounts"] == ["acme", "solo"]
     assert (stack.directory / "stack.json").stat().st_mode & 0o777 == 0o600
 
@@ -246,7 +246,7 @@ async def test_more_parts_join_a_running_stack_but_no_second_stack(stack):
     assert f"process {stack.document['pid']}" in second.err
     assert (await stack.run("migrate", "--json")).document == {"applied": []}
     async with stack.beside("serve", "--port", "0") as served, stack.beside("worker") as worked:
-        assert worked["providers"] == ["sandbox"]
+        assert worked["providers"] == ["sandbox", "print"]
         token = {"PAYMASTER_TOKEN_FILE": stack.document["token_file"]}
         status = await stack.run("status", "--json", PAYMASTER_ADDRESS=served["address"], **token)
         assert len(status.document["workers"]) == 2

@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-from authority.usecases.generations import cancel_generation
 from generating import read_generation, state
 from pipelines import Fate
 from support import eventually
@@ -18,11 +17,11 @@ pytestmark = pytest.mark.usefixtures("funded")
 
 
 @pytest.fixture
-def cancel(core):
+def cancel(generations):
     """A function that asks for a generation to be cancelled; it returns its state after that."""
 
     async def cancel(generation_id):
-        return (await cancel_generation(core.generations, generation_id)).state.value
+        return state(await generations.cancel(generation_id))
 
     return cancel
 
@@ -37,6 +36,7 @@ async def test_what_only_waits_is_cancelled_at_once_and_stays_so(
 ):
     generation_id = await submitted(generations, **OPENAI)
     assert await cancel(generation_id) == "CANCELLED"
+    assert await cancel(generation_id) == "CANCELLED", "repeating is safe"
     found = await generations.get(generation_id)
     assert (state(found), found.error_reason, found.cost) == ("CANCELLED", "cancelled", 0)
     await make_worker().start()
@@ -139,7 +139,7 @@ async def test_a_job_whose_worker_died_is_stopped_by_the_next_one(
 
 
 async def test_an_attempt_to_settle_is_settled_at_once_by_a_job_of_its_own(
-    generations, cancel, run, worker, emulator, ledger_url, core, spent
+    generations, cancel, run, worker, emulator, ledger_url, spent
 ):
     await emulator.order("fal", "hang", step="status", times=None)
     generation_id = await submitted(generations, **FAL)

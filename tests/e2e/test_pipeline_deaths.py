@@ -10,8 +10,9 @@ from datetime import timedelta
 
 import pytest
 
+from authority.v1 import generation_service_pb2 as messages
 from generating import state
-from pipelines import Fate
+from pipelines import Died, Fate
 from workers.main import now
 
 MODELS = {"openai": "gpt-image-2", "fal": "fal-ai/flux/dev"}
@@ -96,6 +97,43 @@ async def test_a_hold_that_is_too_old_is_given_back_and_made_anew(
     assert len(await emulator.calls(provider="openai")) == 1
 
 
+async def test_a_worker_that_lacks_the_provider_that_was_chosen_pays_nothing_for_it(
+    generations, run, stubs, emulator, committed, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 300_000)
+    made = (await generations.submit(quality="premium")).generation
+    # The first worker has reserved, and has not written that down.
+    await run(made.generation_id, Fate(4, "after"), lacking=["openai"])
+    first, second = await attempts(made.generation_id)
+    assert [option["provider"] for option in first["options"]][:1] == ["openai"]
+    assert (first["state"], first["error_reason"]) == ("RELEASED", "no_live_provider")
+    made = await generations.get(made.generation_id)
+    assert (state(made), second["provider"]) == ("SUCCEEDED", "fal")
+    assert not second["presumed_spent"]
+    assert await committed() == made.cost == second["charged_micros"]
+    assert await emulator.calls(provider="openai") == []
+
+
+async def test_a_reply_lost_before_the_call_charges_no_call_that_was_not_made(
+    generations, run, stubs, emulator, committed, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 1_000_000)
+    whole = Fate()
+    made = (await generations.submit(prompt="whole", model=MODELS["openai"])).generation
+    await run(made.generation_id, whole)
+    before = await committed()
+    made = (await generations.submit(model=MODELS["openai"])).generation
+    number = 1 + whole.steps.index("write_dispatch")
+    await run(made.generation_id, Fate(number, "reply"))
+    made = await generations.get(made.generation_id)
+    assert state(made) == "SUCCEEDED"
+    (call,) = await emulator.calls(provider="openai", prompt=made.prompt)
+    assert [row["presumed_spent"] for row in await attempts(made.generation_id)] == [False]
+    assert await committed() - before == made.cost == call.billed_micros
+
+
 async def test_a_generation_that_ends_every_worker_is_given_up(
     generations, run, stubs, emulator, attempts
 ):
@@ -107,3 +145,71 @@ async def test_a_generation_that_ends_every_worker_is_given_up(
     assert (state(made), made.error_reason) == ("FAILED", "internal")
     assert [row["state"] for row in await attempts(made.generation_id)] == []
     assert await emulator.calls() == []
+
+
+class DiesAsking(Fate):
+    """Dies whenever a provider is asked for a job."""
+
+    async def step(self, name, call):
+        if name == "resume":
+            raise Died
+        return await super().step(name, call)
+
+
+async def test_a_job_that_ends_every_worker_that_asks_for_it_is_given_up_and_paid(
+    generations, run, stubs, emulator, committed, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 1_000_000)
+    whole = Fate()
+    made = (await generations.submit(prompt="whole", model=MODELS["fal"])).generation
+    await run(made.generation_id, whole)
+    before = await committed()
+    made = (await generations.submit(model=MODELS["fal"])).generation
+    first = Fate(1 + whole.steps.index("write_remote_id"), "after")
+    await run(made.generation_id, first, *(DiesAsking() for _ in range(20)))
+    made = await generations.get(made.generation_id)
+    assert (state(made), made.error_reason) == ("FAILED", "outcome_unknown")
+    (attempt,) = await attempts(made.generation_id)
+    assert attempt["presumed_spent"]
+    assert await committed() - before == made.cost == attempt["estimate_micros"]
+    assert len(await emulator.calls(provider="fal", step="submit", prompt=made.prompt)) == 1
+
+
+async def test_a_job_that_cannot_be_read_for_a_while_is_never_submitted_again(
+    generations, run, stubs, emulator, committed, attempts, monkeypatch
+):
+    monkeypatch.setattr("workers.making.RESUME_DELAY_S", 0.1)
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 1_000_000)
+    await emulator.order("fal", "model_gone", step="status", times=2)
+    made = (await generations.submit(model=MODELS["fal"])).generation
+    await run(made.generation_id)
+    made = await generations.get(made.generation_id)
+    assert state(made) == "SUCCEEDED"
+    (call,) = await emulator.calls(provider="fal", step="submit")
+    assert [row["presumed_spent"] for row in await attempts(made.generation_id)] == [False]
+    assert await committed() == made.cost == call.billed_micros
+
+
+async def test_a_print_that_died_with_its_worker_is_made_anew_and_paid_once(
+    generations, run, stubs, committed, attempts
+):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 1_000_000)
+    picture = (await generations.submit(model=MODELS["openai"])).generation
+    await run(picture.generation_id)
+    before = await committed()
+    given = messages.Settings(references=[f"{picture.generation_id}/0"])
+    whole = Fate()
+    fields = {"model": "print-png", "size": "A5", "settings": given}
+    made = (await generations.submit(prompt="whole", **fields)).generation
+    await run(made.generation_id, whole)
+    price = await committed() - before
+    made = (await generations.submit(prompt="again", **fields)).generation
+    await run(made.generation_id, Fate(1 + whole.steps.index("generate"), "after"))
+    made = await generations.get(made.generation_id)
+    assert (state(made), made.cost) == ("SUCCEEDED", price)
+    states = [row["state"] for row in await attempts(made.generation_id)]
+    assert states == ["RELEASED", "COMMITTED"]
+    assert await committed() - before == 2 * price > 0

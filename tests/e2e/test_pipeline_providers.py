@@ -80,3 +80,18 @@ async def test_a_model_that_loads_is_asked_again(generations, worker, emulator, 
     made = await generations.make(prompt="a windmill", model=model)
     assert (state(made), made.attempt_count) == ("SUCCEEDED", 2)
     assert made.cost == await spent() > 0
+
+
+async def test_of_several_calls_no_more_is_presumed_than_was_asked_for(
+    generations, worker, emulator, spent
+):
+    await emulator.order("stability", "drop", step="accept", times=None)
+    total = 0
+    for count in (1, 4):
+        lost = await generations.make(prompt=f"{count} mills", model=MODELS[-1][1], count=count)
+        assert (state(lost), lost.error_reason) == ("FAILED", "timeout_unknown")
+        calls = await emulator.calls(provider="stability", prompt=f"{count} mills")
+        assert len(calls) == lost.attempt_count == 2
+        assert lost.cost == sum(call.billed_micros for call in calls) > 0
+        total += lost.cost
+    assert await spent() == total

@@ -25,7 +25,7 @@ async def acme(stubs):
 
 
 @pytest.fixture
-def session(acme):
+async def session(acme):  # A call needs the running loop.
     return Session(acme)
 
 

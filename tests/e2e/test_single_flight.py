@@ -19,9 +19,15 @@ pytestmark = pytest.mark.usefixtures("funded")
 
 
 async def submit_many(generations, count, **fields):
-    """Submit the same so often, all at once; return the ids."""
+    """Submit the same so often, as many at once as wait well for Postgres; return the ids."""
+    places = asyncio.Semaphore(32)
+
+    async def submit():
+        async with places:
+            return await generations.submit(**fields)
+
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(generations.submit(**fields)) for _ in range(count)]
+        tasks = [group.create_task(submit()) for _ in range(count)]
     return [task.result().generation.generation_id for task in tasks]
 
 
@@ -164,3 +170,22 @@ async def test_what_a_soft_cap_has_made_worse_is_for_nobody_else(
     first, second = await all_ended(generations, [lesser, better])
     assert (first.downgraded, second.downgraded) == (True, False)
     assert (second.cached, second.cost > first.cost) == ("", True)
+
+
+async def test_another_one_is_made_though_the_first_is_there_or_in_flight(
+    generations, make_worker, emulator, spent
+):
+    await make_worker().start()
+    await emulator.order("openai", "latency", seconds=2)
+    first = (await generations.submit(**OPENAI)).generation.generation_id
+    await eventually(lambda: emulator.calls(provider="openai"))
+    other = (await generations.submit(prompt="", parent_id=first)).generation.generation_id
+    made = await all_ended(generations, [first, other])
+    third = await generations.make(prompt="", parent_id=first)
+    for found in (*made, third):
+        assert (state(found), found.cached, found.attempt_count) == ("SUCCEEDED", "", 1)
+    calls = await emulator.calls(provider="openai")
+    assert len(calls) == 3
+    assert await spent() == sum(call.billed_micros for call in calls)
+    # Who does not ask for another one is served by what is there.
+    assert (await generations.make(**OPENAI)).cached == "exact"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import socket
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from authority.bootstrap import StartError, running_authority
 from authority.usecases.artifact_urls import ArtifactUrls
+from authority.web import connections
+from authority.web.server import listen
 from generating import insert_artifact
 from support import eventually
 
@@ -143,7 +148,13 @@ async def test_what_a_browser_has_already_is_not_sent_again(browser, urls, artif
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/artifacts/acme/x/0", "/artifacts/acme/..%2f..%2fetc/0", "/artifacts/a%00/b/0"],
+    [
+        "/",
+        "/artifacts/acme/x/0",
+        "/artifacts/acme/..%2f..%2fetc/0",
+        "/artifacts/a%00/b/0",
+        "/artifacts/a/b/0/",
+    ],
 )
 async def test_what_is_not_there_is_not_found(browser, path):
     assert (await browser.get(path)).status_code == 404
@@ -171,3 +182,97 @@ async def test_a_port_in_use_is_told(authority_settings):
         with pytest.raises(StartError, match=f"AUTHORITY_WEB_PORT: .*{port}"):
             async with running_authority(settings):
                 pass
+
+
+async def test_without_a_root_token_nobody_knows_what_signs(
+    start_authority, authority_settings, artifact
+):
+    change = {"web_port": 0, "token": SecretStr("")}
+    running, _ = await start_authority(authority_settings.model_copy(update=change))
+    web_url = f"http://127.0.0.1:{running.web_port}"
+    forged = ArtifactUrls("", web_url, running.core.context.clock.now_ms)
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(forged.signed(artifact, HOUR).url)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "change", [{"web_port": 0, "reuse_port": True}, {"web_url": "https://images.example.com"}]
+)
+async def test_what_several_processes_sign_needs_the_root_token(authority_settings, change):
+    settings = authority_settings.model_copy(update={"token": SecretStr(""), **change})
+    with pytest.raises(StartError, match="PAYMASTER_TOKEN"):
+        async with running_authority(settings):
+            pass
+
+
+async def test_processes_that_share_a_port_share_that_of_the_web_too(
+    start_authority, authority_settings
+):
+    settings = authority_settings.model_copy(update={"web_port": 0, "reuse_port": True})
+    first, _ = await start_authority(settings)
+    second, _ = await start_authority(settings.model_copy(update={"web_port": first.web_port}))
+    assert second.web_port == first.web_port
+
+
+def test_an_address_of_ipv6_is_written_as_for_grpc():
+    with listen("[::1]", 0) as listener:
+        assert listener.getsockname()[0] == "::1"
+
+
+async def test_a_certificate_that_can_not_be_used_is_told(authority_settings, tmp_path):
+    change = {"web_port": 0, "tls_certificate": tmp_path / "a", "tls_key": tmp_path / "b"}
+    with pytest.raises(StartError, match="AUTHORITY_TLS_CERTIFICATE"):
+        async with running_authority(authority_settings.model_copy(update=change)):
+            pass
+
+
+async def test_there_are_so_many_connections_and_no_more(running, monkeypatch):
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 2)
+    async with AsyncExitStack() as stack:
+        first, _, third = [await _connected(stack, running.web_port) for _ in range(3)]
+        assert await _rest_of(third) == b""
+        first[1].write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await first[0].readline()).startswith(b"HTTP/1.1 404")
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHo", b"GET / HTTP/1.1\r\n\r\n"])
+async def test_who_asks_for_nothing_is_not_waited_for(running, monkeypatch, said):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS_MAX", 0.2)
+    async with AsyncExitStack() as stack:
+        connection = await _connected(stack, running.web_port)
+        connection[1].write(said)
+        await _rest_of(connection)
+
+
+async def test_who_reads_nothing_is_not_waited_for(
+    running, urls, artifact, authority_settings, ledger_url, monkeypatch
+):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(connections, "ANSWER_SECONDS_MAX", 0.2)
+    (file,) = _files(authority_settings.artifacts)
+    size = 32 * 1024 * 1024
+    file.write_bytes(bytes(size))
+    await execute(ledger_url, f"UPDATE artifact SET size_bytes = {size}")
+    url = httpx.URL(urls.signed(artifact, HOUR).url)
+    async with AsyncExitStack() as stack:
+        reader, writer = connection = await _connected(stack, running.web_port)
+        writer.write(b"GET " + url.raw_path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(1)  # It is what a slow reader does.
+        assert len(await _rest_of(connection)) < size
+
+
+async def _connected(stack, port):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    stack.callback(writer.close)
+    return reader, writer
+
+
+async def _rest_of(connection):
+    """Return what comes until the server ends the connection."""
+    content = b""
+    with suppress(ConnectionError):
+        async with asyncio.timeout(10):
+            while piece := await connection[0].read(1 << 20):
+                content += piece
+    return content

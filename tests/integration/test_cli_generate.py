@@ -29,11 +29,20 @@ class Made:
         self.asked = {}
         self.ends = True
         authority.answers.update(
-            SubmitGeneration=self.submit,
+            BatchSubmitGenerations=self.submit_all,
             BatchGetGenerations=self.read,
             DownloadArtifact=self.download,
             GetStatus=admin.GetStatusResponse(hot_store_ok=True, ledger_ok=True),
         )
+
+    def submit_all(self, request):
+        results = [{"response": self.submit(item)} for item in request.requests]
+        return generations.BatchSubmitGenerationsResponse(results=results)
+
+    def submitted(self):
+        """Return the requests of all batches."""
+        batches = self.authority.asked("BatchSubmitGenerations")
+        return [request for batch in batches for request in batch.requests]
 
     def submit(self, request):
         kept = generations.Generation(
@@ -108,7 +117,7 @@ def test_one_prompt_is_submitted_as_it_is_asked(made):
     words = ("--model", "m", "--size", "512x512", "--quality", "high", "-n", "3", "--key", "once")
     result = run("A red fox", *words, "--json")
     assert result.exit_code == 0, result.stderr
-    (request,) = made.authority.asked("SubmitGeneration")
+    (request,) = made.submitted()
     assert (request.prompt, request.model, request.size) == ("A red fox", "m", "512x512")
     assert (request.quality, request.count, request.idempotency_key) == ("high", 3, "once")
     assert request.kind == generations.KIND_IMAGE
@@ -124,7 +133,7 @@ def test_all_that_steers_is_submitted_as_it_is_asked(made):
         *("--priority", "high", "--deadline", "90s", "--parent", "acme/0"),
     )
     assert run("Well?", *words).exit_code == 0
-    (request,) = made.authority.asked("SubmitGeneration")
+    (request,) = made.submitted()
     said = [(item.role, item.content) for item in request.settings.messages]
     assert said == [(1, "Hi=there"), (2, "Good day.")]
     assert (request.settings.system, request.settings.max_tokens) == ("Be brief.", 50)
@@ -138,7 +147,7 @@ def test_all_that_steers_is_submitted_as_it_is_asked(made):
         *("--reference", "acme/a/0", "--reference", "acme/b/0", "--output-format", "webp"),
     )
     assert run("a fox", *words).exit_code == 0
-    settings = made.authority.asked("SubmitGeneration")[1].settings
+    settings = made.submitted()[1].settings
     assert settings == generations.Settings(
         style="photo",
         negative_prompt="fog",
@@ -148,13 +157,13 @@ def test_all_that_steers_is_submitted_as_it_is_asked(made):
         output_format="webp",
     )
     assert run("a film", "--kind", "video", "--seconds", "7").exit_code == 0
-    assert made.authority.asked("SubmitGeneration")[2].settings.seconds == 7
+    assert made.submitted()[2].settings.seconds == 7
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--deadline", "soon"), "'soon' is not a span of time; write 90s, 10m, 2h or 1d."),
+        (("--deadline", "soon"), "'soon' is not a span; write 90s, 10m, 2h or 7d."),
         (("--message", "hello"), "must look like user=TEXT or assistant=TEXT."),
         (("--message", "unknown=x"), "must look like user=TEXT or assistant=TEXT."),
         (("--priority", "unknown"), "'unknown' is not one of"),
@@ -251,6 +260,8 @@ def test_many_prompts_are_asked_for_in_few_calls(made, written):
     result = run("--file", written(*(f"fox {number}" for number in range(1_200))))
     assert result.exit_code == 0, result.stderr
     sizes = [len(asked.generation_ids) for asked in made.authority.asked("BatchGetGenerations")]
+    submitted = made.authority.asked("BatchSubmitGenerations")
+    assert [len(batch.requests) for batch in submitted] == [1_000, 200]
     assert max(sizes) == 500
     assert len(sizes) < 20
 
@@ -259,7 +270,7 @@ def test_each_line_has_a_key_of_its_own_that_a_second_run_repeats(made, written)
     file = written("a", "a")
     run("--file", file, "--key", "mine")
     run("--file", file, "--key", "mine")
-    keys = [request.idempotency_key for request in made.authority.asked("SubmitGeneration")]
+    keys = [request.idempotency_key for request in made.submitted()]
     assert sorted(keys) == ["mine-1", "mine-1", "mine-2", "mine-2"]
 
 
@@ -291,7 +302,7 @@ def test_an_authority_that_goes_away_in_between_is_unreachable(made, written):
     result = run("--file", written("a", "b"))
     assert result.exit_code == 69
     key = re.search(r"--key (\S+)", result.stderr).group(1)
-    assert {request.idempotency_key for request in made.authority.asked("SubmitGeneration")} == {
+    assert {request.idempotency_key for request in made.submitted()} == {
         f"{key}-1",
         f"{key}-2",
     }
@@ -299,7 +310,11 @@ def test_an_authority_that_goes_away_in_between_is_unreachable(made, written):
 
 def test_an_unknown_account_ends_a_whole_file_at_once(made, written):
     unknown = Refusal(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", "There is no account 'acme'.")
-    made.authority.answers["SubmitGeneration"] = unknown
-    result = run("--file", written(*(f"fox {number}" for number in range(200))))
+    made.authority.answers["BatchSubmitGenerations"] = lambda asked: (
+        generations.BatchSubmitGenerationsResponse(
+            results=[{"error": unknown.status} for _ in asked.requests]
+        )
+    )
+    result = run("--file", written(*(f"fox {number}" for number in range(1_200))))
     assert result.exit_code == 5
     assert result.stderr == "error: There is no account 'acme'.\n"

@@ -157,7 +157,7 @@ async def test_a_script_whose_reply_is_lost_ran_once(way, stubs, closes):
                 return sum(f":answer:{key}" in "".join(run.keys) for run in await monitor.runs())
 
             for proxy in way.proxies:
-                proxy.drop_replies(1, to=b"EVALSHA", closes=closes)
+                proxy.drop_replies(1, to=key.encode(), closes=closes)
             assert (await refused(operation(key))).code == "UNAVAILABLE", name
             assert await runs() == 1, name
             for proxy in way.proxies:

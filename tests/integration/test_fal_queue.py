@@ -255,7 +255,7 @@ async def test_a_worker_that_could_not_note_the_id_does_not_go_on(emulator, open
 
 
 async def test_a_job_that_fal_does_not_know_is_unknown(opened, wanted):
-    with pytest.raises(ProviderFailed) as caught:
+    with pytest.raises(TimeoutUnknown) as caught:
         await opened().resume(wanted, str(uuid.uuid4()))
     assert caught.value.dispatched == "unknown"
 

@@ -20,6 +20,7 @@ from generations.queue_control import (
 from limiting import MovedClock, load_with_clock
 from support import eventually
 from workers.limits import Busy, Limits, LimitSettings
+from workers.limits.scripts import LimitScript
 
 LEASE_S = 5.0
 PLACE_MS = 10_000
@@ -119,6 +120,22 @@ async def test_the_slot_of_a_killed_worker_comes_back_and_its_rerun_has_it(redis
     assert await ask(killed, "two", rank=1) == "provider_concurrency"
     await clock.advance(1)
     assert not isinstance(await ask(killed, "two", rank=1), str)
+
+
+async def test_a_renewal_that_comes_after_the_release_holds_nothing(redis, monkeypatch):
+    limits = limited(redis, concurrency=1)
+    slot = await ask(limits, "one")
+    run = limits._run
+
+    async def late(script, *rest):
+        if script is LimitScript.RENEW:
+            await limits.release(slot)
+        return await run(script, *rest)
+
+    monkeypatch.setattr(limits, "_run", late)
+    await limits.renew_leases()
+    assert limits.held == frozenset()
+    assert not isinstance(await ask(limits, "two", rank=1), str)
 
 
 async def test_an_account_has_a_limit_of_its_own(redis, clock):

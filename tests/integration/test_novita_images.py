@@ -128,7 +128,7 @@ async def test_each_fault_has_its_error_and_is_one_submission(
         (SDXL, "job_failed", {}, ProviderFailed, "unknown"),
         (SDXL, "garbage", {"step": "accept"}, ProviderFailed, "unknown"),
         (FLUX, "garbage", {"step": "accept"}, ProviderFailed, "yes"),
-        (SDXL, "insufficient_quota", {"step": "status"}, ProviderFailed, "unknown"),
+        (SDXL, "insufficient_quota", {"step": "status"}, TimeoutUnknown, "unknown"),
     ],
 )
 async def test_each_fault_of_the_one_or_the_other(
@@ -171,7 +171,7 @@ async def test_a_task_that_takes_too_long_is_unknown_and_can_be_resumed(emulator
 
 
 async def test_a_task_that_novita_does_not_know_is_unknown(open_at):
-    with pytest.raises(ProviderFailed) as caught:
+    with pytest.raises(TimeoutUnknown) as caught:
         await open_at().resume(wanted(SDXL), "none-such")
     assert caught.value.dispatched == "unknown"
 

@@ -223,6 +223,35 @@ async def test_a_fault_is_tried_again_and_counted(pool, redis_url, redis, ledger
     assert [claim.crash_count for claim in work.started] == [1, 2, 1]
 
 
+async def test_a_claim_outlives_earlier_work_of_the_same_process(pool, ledger_url, work):
+    generation_id = await insert_generation(ledger_url)
+    first, second = asyncio.Event(), asyncio.Event()
+
+    async def two_works(claim):
+        work.started.append(claim)
+        await (first if len(work.started) == 1 else second).wait()
+        await work.store.finish(claim, End(state=EndState.FAILED, error_reason="done"))
+
+    runner = Runner(work.store, two_works, owner="one", lease_s=LEASE_S)
+    lost = asyncio.create_task(runner.run(generation_id))
+    await eventually(lambda: work.started)
+
+    async def claimed_again():
+        # Nobody renews: the lease passes, and a second job claims it here.
+        again = asyncio.create_task(runner.run(generation_id))
+        await asyncio.wait([again], timeout=LEASE_S)
+        assert len(work.started) == 2
+        return again
+
+    again = await eventually(claimed_again)
+    first.set()
+    assert await lost is not None, "its claim was lost"
+    assert list(runner.running.values()) == work.started[1:], "it is renewed still"
+    second.set()
+    assert await again is None
+    assert not runner.running
+
+
 async def test_slots_are_filled_and_not_exceeded(pool, redis_url, redis, ledger_url, work):
     ids = [await enqueued(ledger_url, redis) for _ in range(5)]
     async with working(pool, redis_url, work, slots=2):

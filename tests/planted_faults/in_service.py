@@ -186,7 +186,7 @@ SERVING = [
     Fault(
         "a key is let in with any secret",
         "usecases/credentials.py",
-        " or not token.matches(stored.secret_hash)",
+        " or not token.matches(seen.stored.secret_hash)",
         "",
         ("e2e/test_keys.py::test_garbage_and_foreign_tokens_are_refused_and_told_how_to_go_on",),
     ),

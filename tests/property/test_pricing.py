@@ -15,6 +15,7 @@ from generations.catalogue import Catalogue, Model
 from generations.models import MICROS_MAX, Kind
 from generations.pricing import (
     BILLABLE_UNITS_MAX,
+    SLACK_SECONDS,
     TEMPLATE_TOKENS,
     WRAPPING_TOKENS,
     Usage,
@@ -139,7 +140,7 @@ def chat_usage(draw: st.DrawFn, request: dict) -> Usage:
 
 def video_usage(draw: st.DrawFn, request: dict) -> Usage:
     """What a provider of videos may report."""
-    most = request["count"] * request["settings"].seconds
+    most = request["count"] * (request["settings"].seconds + SLACK_SECONDS)
     return Usage(
         videos=optional(draw, request["count"]),
         seconds=draw(st.none() | st.decimals(0, most, allow_nan=False)),
@@ -213,7 +214,7 @@ def test_a_bill_by_units_is_the_exact_product_rounded_up(units: Decimal):
 
 def test_every_live_model_is_bounded_or_refused():
     assert {model.provider for model in PRICED} == {
-        *("openai", "fal", "stability", "novita", "huggingface", "groq", "sandbox")
+        *("openai", "fal", "stability", "novita", "huggingface", "groq", "sandbox", "print")
     }
     assert {model.kind for model in PRICED} == set(Kind)
     assert {model.name for model in USABLE} - {model.name for model in PRICED} == {

@@ -35,6 +35,7 @@ REASONS = {
     "MODEL_RETIRED": ("INVALID_ARGUMENT", errors.ModelRetired),
     "UNPRICED": ("INVALID_ARGUMENT", errors.Unpriced),
     "NO_WEB_ADDRESS": ("FAILED_PRECONDITION", errors.NoWebAddress),
+    "GENERATION_STATE": ("FAILED_PRECONDITION", errors.GenerationStateError),
     "INTERNAL": ("INTERNAL", errors.InternalError),
 }
 

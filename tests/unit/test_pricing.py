@@ -189,7 +189,8 @@ def test_chat_is_billed_by_its_tokens():
 def test_video_is_priced_by_its_seconds():
     film = model("bytedance/seedance-2.0/text-to-video")
     arguments = {"size": "720p", "quality": "premium", "count": 2, "settings": Settings(seconds=4)}
-    assert price(film, **arguments) == 2 * 4 * 303_400
+    # Its file may be longer by some frames.
+    assert price(film, **arguments) == 2 * 4.5 * 303_400
     assert price(film, **arguments, usage=Usage(videos=1)) == 4 * 303_400
     assert price(film, **arguments, usage=Usage(seconds=Decimal("4.5"))) == 1_365_300
     with pytest.raises(Unpriced, match="a video of size '999p'"):

@@ -202,6 +202,20 @@ class ModelUnpriced(PaymasterError):
     reason = "UNPRICED"
 
 
+class GenerationStateError(PaymasterError):
+    """The generation's state does not allow the operation."""
+
+    reason = "GENERATION_STATE"
+
+    def __init__(self, generation_id: str, state: str, why: str) -> None:
+        super().__init__(
+            f"The generation {generation_id} {why}. To have another one made, submit one with it as"
+            " parent_id.",
+            generation_id=generation_id,
+            state=state,
+        )
+
+
 class NoWebAddress(PaymasterError):
     """Artifacts have no URL, as nothing serves them to browsers."""
 

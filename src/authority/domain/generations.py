@@ -136,6 +136,13 @@ class GenerationStore(Protocol):
         """
         ...
 
+    async def retry(self, generation_id: str) -> Generation | None:
+        """Make a generation that FAILED QUEUED again, its attempts forgiven.
+
+        Returns it, or None if it is in another state, past its deadline or unknown.
+        """
+        ...
+
     async def update(
         self, generation_id: str, *, favourite: bool | None, visibility: Visibility | None
     ) -> Generation | None:

@@ -25,7 +25,7 @@ WITH chosen AS (
 UPDATE generation
 SET state = 'QUEUED', requeue_number = requeue_number + 1, forgiven_count = attempt_count, dead_time = NULL,
     end_time = NULL, error_reason = '', error_message = '', next_try_time = now(), crash_count = 0,
-    join_key = NULL, leader_id = NULL
+    join_key = NULL, leader_id = NULL, cancel_time = NULL
 FROM chosen WHERE generation.generation_id = chosen.generation_id
 RETURNING generation.*, '[]'::json AS artifacts;
 

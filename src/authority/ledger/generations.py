@@ -72,6 +72,14 @@ class PostgresGenerations:
         rows = await self._rows("cancel_generation", generation_id=generation_id)
         return read_generation(rows[0]) if rows else None
 
+    async def retry(self, generation_id: str) -> Generation | None:
+        """Make a generation that FAILED QUEUED again, its attempts forgiven.
+
+        Returns it, or None if it is in another state, past its deadline or unknown.
+        """
+        rows = await self._rows("retry_generation", generation_id=generation_id)
+        return read_generation(rows[0]) if rows else None
+
     async def update(
         self, generation_id: str, *, favourite: bool | None, visibility: Visibility | None
     ) -> Generation | None:

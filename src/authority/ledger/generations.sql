@@ -59,6 +59,23 @@ FROM unsettled
 WHERE generation_id = %(generation_id)s AND state IN ('QUEUED', 'RUNNING')
 RETURNING generation.*, '[]'::json AS artifacts;
 
+-- name: retry_generation
+-- As dead letters are retried: what an attempt has stored and nobody has paid for is not what the next one makes.
+-- What the user has asked for last counts, so that a cancelling that came too late does not stop it.
+WITH chosen AS (
+    SELECT generation_id FROM generation
+    WHERE generation_id = %(generation_id)s AND state = 'FAILED' AND coalesce(deadline_time > now(), true)
+    FOR UPDATE
+), dropped AS (
+    DELETE FROM artifact USING chosen WHERE artifact.generation_id = chosen.generation_id
+)
+UPDATE generation
+SET state = 'QUEUED', requeue_number = requeue_number + 1, forgiven_count = attempt_count, dead_time = NULL,
+    end_time = NULL, error_reason = '', error_message = '', next_try_time = now(), crash_count = 0,
+    join_key = NULL, leader_id = NULL, cancel_time = NULL
+FROM chosen WHERE generation.generation_id = chosen.generation_id
+RETURNING generation.*, '[]'::json AS artifacts;
+
 -- name: update_generation
 WITH changed AS (
     UPDATE generation SET favourite = coalesce(%(favourite)s, favourite),

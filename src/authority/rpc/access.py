@@ -66,6 +66,8 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "SubmitGeneration": (Scope.SUBMIT,),
         "BatchSubmitGenerations": (Scope.SUBMIT,),
         "UpdateGeneration": (Scope.SUBMIT, Scope.ADMIN),
+        "CancelGeneration": (Scope.SUBMIT, Scope.ADMIN),
+        "RetryGeneration": (Scope.SUBMIT, Scope.ADMIN),
         "WatchGeneration": _FOLLOW,
         "GetGeneration": _FOLLOW,
         "BatchGetGenerations": _FOLLOW,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
+import structlog
+
 from authority.domain.generations import Artifact, Generation
 from authority.v1 import generation_service_pb2 as messages
 from generations.models import Kind, Model
 from generations.settings import Role, Settings
 from generations.styles import Style
+
+log = structlog.get_logger(__name__)
 
 # The kinds that callers can ask for.
 KINDS = {
@@ -43,7 +47,7 @@ def generation_to_proto(generation: Generation) -> messages.Generation:
         error_message=generation.error_message,
         attempt_count=generation.attempt_count,
         artifacts=map(_artifact, generation.artifacts),
-        settings=_settings(Settings.decode(request["settings"])),
+        settings=_settings(generation),
         priority=messages.Priority.Value(f"PRIORITY_{request['priority']}"),
         parent_id=str(request["parent_id"]),
         stage=generation.stage,
@@ -86,7 +90,19 @@ def style_to_proto(style: Style) -> messages.Style:
     )
 
 
-def _settings(settings: Settings) -> messages.Settings:
+def _settings(generation: Generation) -> messages.Settings:
+    """Return the settings; none where they can't be read, as those of a later version may be.
+
+    One such generation is not to hide all others of its page.
+    """
+    try:
+        return _settings_to_proto(Settings.decode(generation.request["settings"]))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        log.warning("settings_unreadable", generation_id=generation.generation_id)
+        return messages.Settings()
+
+
+def _settings_to_proto(settings: Settings) -> messages.Settings:
     said = (
         messages.ChatMessage(role=ROLES[role], content=content)
         for role, content in settings.messages

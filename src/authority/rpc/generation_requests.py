@@ -11,6 +11,7 @@ from authority.usecases.generations import Submission
 from authority.v1 import generation_service_pb2 as messages
 from generations.catalogue import MODEL_NAME_LENGTH_MAX
 from generations.models import Kind
+from generations.setting_checks import MESSAGES_MAX, REFERENCES_MAX
 from generations.settings import Message, Priority, Role, Settings
 
 EXPIRE_AFTER_MS_MIN = 1_000
@@ -87,11 +88,19 @@ def read_kind(reader: Reader, number: int) -> Kind | None:
 
 
 def _read_settings(reader: Reader, settings: messages.Settings) -> Settings:
+    # A message of gRPC has room for millions of empty ones, and nobody is served while they are
+    # looked at.
+    for field, given, most in (
+        ("settings.messages", len(settings.messages), MESSAGES_MAX),
+        ("settings.references", len(settings.references), REFERENCES_MAX),
+    ):
+        if given > most:
+            reader.wrong(field, f"are {given}; at most {most} are allowed")
     said = tuple(
         Message(
             _read_role(reader, f"settings.messages[{index}].role", message.role), message.content
         )
-        for index, message in enumerate(settings.messages)
+        for index, message in enumerate(settings.messages[:MESSAGES_MAX])
     )
     return Settings(
         negative_prompt=settings.negative_prompt,
@@ -99,7 +108,7 @@ def _read_settings(reader: Reader, settings: messages.Settings) -> Settings:
         steps=settings.steps if settings.HasField("steps") else None,
         style=settings.style,
         output_format=settings.output_format,
-        references=tuple(settings.references),
+        references=tuple(settings.references[:REFERENCES_MAX]),
         mask=settings.mask,
         system=settings.system,
         messages=said,

@@ -34,10 +34,12 @@ from authority.usecases.artifact_urls import ArtifactUrls
 from authority.usecases.generations import (
     GenerationContext,
     Submission,
+    cancel_generation,
     check,
     get_artifact,
     get_generations,
     list_generations,
+    retry_generation,
     submit,
     update_generation,
     watch_generation,
@@ -51,6 +53,9 @@ BATCH_MAX = 500
 SUBMISSIONS_MAX = 1_000
 # Each waits for a connection to Postgres in turn; more would only wait longer.
 _SUBMISSIONS_AT_ONCE = 8
+# Clients of most languages take answers of up to 4 MiB, and a chat may have 200 kB.
+PAGE_BYTES_MAX = 3 * 1024 * 1024
+_ROWS_AT_ONCE = 100
 # They cost next to nothing while nothing changes.
 WATCHERS_MAX = 1_000
 _ARTIFACT = re.compile(r"(.+)/\d{1,3}")
@@ -148,6 +153,24 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         )
         return messages.UpdateGenerationResponse(generation=generation_to_proto(changed))
 
+    async def CancelGeneration(
+        self, request: messages.CancelGenerationRequest, context: Call
+    ) -> messages.CancelGenerationResponse:
+        reader = Reader()
+        _check_generation_id(reader, "generation_id", request.generation_id)
+        reader.finish()
+        asked = await cancel_generation(self._context, request.generation_id)
+        return messages.CancelGenerationResponse(generation=generation_to_proto(asked))
+
+    async def RetryGeneration(
+        self, request: messages.RetryGenerationRequest, context: Call
+    ) -> messages.RetryGenerationResponse:
+        reader = Reader()
+        _check_generation_id(reader, "generation_id", request.generation_id)
+        reader.finish()
+        found = await retry_generation(self._context, request.generation_id)
+        return messages.RetryGenerationResponse(generation=generation_to_proto(found))
+
     async def BatchGetGenerations(
         self, request: messages.BatchGetGenerationsRequest, context: Call
     ) -> messages.BatchGetGenerationsResponse:
@@ -169,12 +192,22 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         size = reader.page_size(request.page_size)
         reader.finish()
         scope = ["generations", *map(str, astuple(wanted))]
-        (before,) = read_page_token(request.page_token, scope, [""])
-        rows = await list_generations(self._context, wanted, before, size + 1)
-        page = rows[:size]
-        more = make_page_token(scope, [page[-1].generation_id]) if len(rows) > size else ""
+        (last,) = read_page_token(request.page_token, scope, [""])
+        shown: list[messages.Generation] = []
+        room, is_more = PAGE_BYTES_MAX, True
+        while is_more and room > 0 and len(shown) < size:
+            count = min(size - len(shown), _ROWS_AT_ONCE)
+            rows = await list_generations(self._context, wanted, last, count + 1)
+            is_more = len(rows) > count
+            for generation in map(generation_to_proto, rows[:count]):
+                room -= generation.ByteSize()
+                if room < 0 and shown:
+                    is_more = True
+                    break
+                shown.append(generation)
+                last = generation.generation_id
         return messages.ListGenerationsResponse(
-            generations=map(generation_to_proto, page), next_page_token=more
+            generations=shown, next_page_token=make_page_token(scope, [last]) if is_more else ""
         )
 
     async def DownloadArtifact(

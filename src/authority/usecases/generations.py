@@ -13,6 +13,7 @@ from datetime import date
 from typing import NamedTuple
 
 from authority.domain.errors import (
+    GenerationStateError,
     IdempotencyKeyReused,
     InvalidRequest,
     ModelRetired,
@@ -39,6 +40,8 @@ from generations.catalogue import Catalogue, RetiredModel
 from generations.pricing import Unpriced
 from generations.settings import NO_SETTINGS, Priority, Settings
 
+# A worker has all of them in its memory, for each generation that it makes at once.
+IMAGES_BYTES_MAX = 100_000_000
 _LOOK_SECONDS = 15.0
 
 
@@ -191,6 +194,10 @@ async def _check_named(context: GenerationContext, submission: Submission) -> No
             for field, name in named.items()
             if name not in found or not found[name].media_type.startswith("image/")
         ]
+        size = sum(found[name].size_bytes for name in named.values() if name in found)
+        if size > IMAGES_BYTES_MAX:
+            text = f"have {size} bytes with the mask; at most {IMAGES_BYTES_MAX} are allowed"
+            wrong.append(Violation("settings.references", text))
     parent_id = submission.parent_id
     if parent_id and parent_id not in await context.generations.find([parent_id]):
         wrong.append(Violation("parent_id", "is no generation of the tenant; give the id of one"))
@@ -281,6 +288,28 @@ async def cancel_generation(context: GenerationContext, generation_id: str) -> G
         # It waits with an attempt to settle, maybe for long: a new job sees to it now.
         await context.jobs.enqueue(asked)
     return asked
+
+
+async def retry_generation(context: GenerationContext, generation_id: str) -> Generation:
+    """Try a generation that FAILED anew, under a new reservation; return it as it is then.
+
+    One that is under way is returned as it is, so that repeating makes one retry. The row is
+    changed in one statement; what is not enqueued after it is found by the workers' reconciler.
+
+    Raises GenerationStateError for the others, NotFound and Unavailable.
+    """
+    retried = await context.generations.retry(generation_id)
+    if retried is not None:
+        await context.jobs.enqueue(retried)
+        return retried
+    (found,) = await get_generations(context, [generation_id])
+    if not found.is_final:
+        return found
+    if found.state is GenerationState.FAILED:
+        why = "FAILED, and its deadline has passed"
+    else:
+        why = f"is {found.state}; only one that FAILED can be retried"
+    raise GenerationStateError(generation_id, found.state, why)
 
 
 async def get_artifact(context: GenerationContext, artifact_id: str) -> Artifact:

@@ -65,7 +65,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 14
     """INTERNAL. A fault of Paymaster's own, which should never be seen; the outcome is unknown. Report it with the request id."""
     ERROR_REASON_NO_WEB_ADDRESS: _ErrorReason.ValueType  # 16
-    """Artifacts are in a folder, and the authority has no web port to show them by; set AUTHORITY_WEB_PORT. Metadata: none."""
+    """FAILED_PRECONDITION. Artifacts are in a folder, and nothing serves them to browsers; set AUTHORITY_WEB_PORT."""
+    ERROR_REASON_GENERATION_STATE: _ErrorReason.ValueType  # 17
+    """FAILED_PRECONDITION. The generation's state does not allow the operation; metadata `state` names it. Do not retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every ErrorInfo.reason, with its status code and what to do. May grow."""
@@ -103,7 +105,9 @@ ERROR_REASON_UNPRICED: ErrorReason.ValueType  # 13
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
 """INTERNAL. A fault of Paymaster's own, which should never be seen; the outcome is unknown. Report it with the request id."""
 ERROR_REASON_NO_WEB_ADDRESS: ErrorReason.ValueType  # 16
-"""Artifacts are in a folder, and the authority has no web port to show them by; set AUTHORITY_WEB_PORT. Metadata: none."""
+"""FAILED_PRECONDITION. Artifacts are in a folder, and nothing serves them to browsers; set AUTHORITY_WEB_PORT."""
+ERROR_REASON_GENERATION_STATE: ErrorReason.ValueType  # 17
+"""FAILED_PRECONDITION. The generation's state does not allow the operation; metadata `state` names it. Do not retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _DenialReason:

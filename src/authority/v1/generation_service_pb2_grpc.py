@@ -65,6 +65,16 @@ class GenerationServiceStub(object):
                 request_serializer=authority_dot_v1_dot_generation__service__pb2.UpdateGenerationRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_generation__service__pb2.UpdateGenerationResponse.FromString,
                 _registered_method=True)
+        self.CancelGeneration = channel.unary_unary(
+                '/authority.v1.GenerationService/CancelGeneration',
+                request_serializer=authority_dot_v1_dot_generation__service__pb2.CancelGenerationRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_generation__service__pb2.CancelGenerationResponse.FromString,
+                _registered_method=True)
+        self.RetryGeneration = channel.unary_unary(
+                '/authority.v1.GenerationService/RetryGeneration',
+                request_serializer=authority_dot_v1_dot_generation__service__pb2.RetryGenerationRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_generation__service__pb2.RetryGenerationResponse.FromString,
+                _registered_method=True)
         self.ListGenerations = channel.unary_unary(
                 '/authority.v1.GenerationService/ListGenerations',
                 request_serializer=authority_dot_v1_dot_generation__service__pb2.ListGenerationsRequest.SerializeToString,
@@ -142,6 +152,24 @@ class GenerationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelGeneration(self, request, context):
+        """Asks for a generation to be cancelled, and answers it as it is then. What only waits is CANCELLED at once. What is at work ends
+        soon: a hold is given back, and a call under way is settled by how it ends, so that what was made all the same is delivered
+        and paid. One at its end stays as it is. Repeating is safe. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryGeneration(self, request, context):
+        """Tries a generation that FAILED anew, under a new reservation; what its attempts have cost stays with it. One that is QUEUED or
+        RUNNING is answered as it is, so that repeating makes one retry. Others are refused: submit one with this parent_id instead.
+        Reasons: INVALID_FIELD, NOT_FOUND, GENERATION_STATE, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListGenerations(self, request, context):
         """Lists the generations of an account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
@@ -210,6 +238,16 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.UpdateGeneration,
                     request_deserializer=authority_dot_v1_dot_generation__service__pb2.UpdateGenerationRequest.FromString,
                     response_serializer=authority_dot_v1_dot_generation__service__pb2.UpdateGenerationResponse.SerializeToString,
+            ),
+            'CancelGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelGeneration,
+                    request_deserializer=authority_dot_v1_dot_generation__service__pb2.CancelGenerationRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_generation__service__pb2.CancelGenerationResponse.SerializeToString,
+            ),
+            'RetryGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryGeneration,
+                    request_deserializer=authority_dot_v1_dot_generation__service__pb2.RetryGenerationRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_generation__service__pb2.RetryGenerationResponse.SerializeToString,
             ),
             'ListGenerations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListGenerations,
@@ -400,6 +438,60 @@ class GenerationService(object):
             '/authority.v1.GenerationService/UpdateGeneration',
             authority_dot_v1_dot_generation__service__pb2.UpdateGenerationRequest.SerializeToString,
             authority_dot_v1_dot_generation__service__pb2.UpdateGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.GenerationService/CancelGeneration',
+            authority_dot_v1_dot_generation__service__pb2.CancelGenerationRequest.SerializeToString,
+            authority_dot_v1_dot_generation__service__pb2.CancelGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.GenerationService/RetryGeneration',
+            authority_dot_v1_dot_generation__service__pb2.RetryGenerationRequest.SerializeToString,
+            authority_dot_v1_dot_generation__service__pb2.RetryGenerationResponse.FromString,
             options,
             channel_credentials,
             insecure,

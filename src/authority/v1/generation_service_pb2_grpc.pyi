@@ -53,6 +53,16 @@ class GenerationServiceStub:
     """Marks a generation as a favourite, which is kept for as long as it is one, or shows what was made to everybody.
     Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
     """
+    CancelGeneration: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.CancelGenerationRequest, _generation_service_pb2.CancelGenerationResponse]
+    """Asks for a generation to be cancelled, and answers it as it is then. What only waits is CANCELLED at once. What is at work ends
+    soon: a hold is given back, and a call under way is settled by how it ends, so that what was made all the same is delivered
+    and paid. One at its end stays as it is. Repeating is safe. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
+    RetryGeneration: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.RetryGenerationRequest, _generation_service_pb2.RetryGenerationResponse]
+    """Tries a generation that FAILED anew, under a new reservation; what its attempts have cost stays with it. One that is QUEUED or
+    RUNNING is answered as it is, so that repeating makes one retry. Others are refused: submit one with this parent_id instead.
+    Reasons: INVALID_FIELD, NOT_FOUND, GENERATION_STATE, UNAVAILABLE.
+    """
     ListGenerations: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListGenerationsRequest, _generation_service_pb2.ListGenerationsResponse]
     """Lists the generations of an account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     DownloadArtifact: _grpc.UnaryStreamMultiCallable[_generation_service_pb2.DownloadArtifactRequest, _generation_service_pb2.DownloadArtifactResponse]
@@ -90,6 +100,16 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     UpdateGeneration: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.UpdateGenerationRequest, _generation_service_pb2.UpdateGenerationResponse]  # type: ignore[assignment]
     """Marks a generation as a favourite, which is kept for as long as it is one, or shows what was made to everybody.
     Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
+    CancelGeneration: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.CancelGenerationRequest, _generation_service_pb2.CancelGenerationResponse]  # type: ignore[assignment]
+    """Asks for a generation to be cancelled, and answers it as it is then. What only waits is CANCELLED at once. What is at work ends
+    soon: a hold is given back, and a call under way is settled by how it ends, so that what was made all the same is delivered
+    and paid. One at its end stays as it is. Repeating is safe. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
+    RetryGeneration: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.RetryGenerationRequest, _generation_service_pb2.RetryGenerationResponse]  # type: ignore[assignment]
+    """Tries a generation that FAILED anew, under a new reservation; what its attempts have cost stays with it. One that is QUEUED or
+    RUNNING is answered as it is, so that repeating makes one retry. Others are refused: submit one with this parent_id instead.
+    Reasons: INVALID_FIELD, NOT_FOUND, GENERATION_STATE, UNAVAILABLE.
     """
     ListGenerations: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListGenerationsRequest, _generation_service_pb2.ListGenerationsResponse]  # type: ignore[assignment]
     """Lists the generations of an account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
@@ -161,6 +181,28 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_generation_service_pb2.UpdateGenerationResponse, _abc.Awaitable[_generation_service_pb2.UpdateGenerationResponse]]:
         """Marks a generation as a favourite, which is kept for as long as it is one, or shows what was made to everybody.
         Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelGeneration(
+        self,
+        request: _generation_service_pb2.CancelGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_service_pb2.CancelGenerationResponse, _abc.Awaitable[_generation_service_pb2.CancelGenerationResponse]]:
+        """Asks for a generation to be cancelled, and answers it as it is then. What only waits is CANCELLED at once. What is at work ends
+        soon: a hold is given back, and a call under way is settled by how it ends, so that what was made all the same is delivered
+        and paid. One at its end stays as it is. Repeating is safe. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryGeneration(
+        self,
+        request: _generation_service_pb2.RetryGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_service_pb2.RetryGenerationResponse, _abc.Awaitable[_generation_service_pb2.RetryGenerationResponse]]:
+        """Tries a generation that FAILED anew, under a new reservation; what its attempts have cost stays with it. One that is QUEUED or
+        RUNNING is answered as it is, so that repeating makes one retry. Others are refused: submit one with this parent_id instead.
+        Reasons: INVALID_FIELD, NOT_FOUND, GENERATION_STATE, UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

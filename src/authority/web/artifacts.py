@@ -6,6 +6,7 @@ is not there.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from generations.artifacts import ArtifactError, ArtifactMissing, ArtifactStore
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _POSITION = re.compile(r"\d{1,3}")
+# Connections to Postgres that visitors may take at once: the ledger needs the others.
+_LOOKUPS_MAX = 2
 _PUBLIC_SECONDS = 300  # what was public stays so for no longer in the caches on its way
 _HEADERS = {
     "Accept-Ranges": "bytes",
@@ -48,6 +51,7 @@ class ArtifactPages:
         self._generations = generations
         self._artifacts = artifacts
         self._urls = urls
+        self._lookups = asyncio.Semaphore(_LOOKUPS_MAX)
 
     async def get(self, request: Request) -> Response:
         """Answer a GET or a HEAD."""
@@ -65,7 +69,8 @@ class ArtifactPages:
                 "This URL has ended, or is not ours: ask for a new one.\n", 403
             )
         try:
-            artifact = await self._generations.artifact(artifact_id)
+            async with self._lookups:
+                artifact = await self._generations.artifact(artifact_id)
         except PaymasterError:
             return _away()
         if artifact is None or not (is_signed or artifact.is_public):

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from authority.web.artifacts import ArtifactPages
+from authority.web.connections import BoundedConnection
 
 _BACKLOG = 256
 _SHUTDOWN_SECONDS_MAX = 5
@@ -30,12 +31,15 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """Bind a port; 0 chooses a free one. Raises WebPortInUse."""
+    host = host.strip("[]")  # as gRPC wants an address of IPv6
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
     except OSError as error:
@@ -55,9 +59,12 @@ async def serving(
     """Serve until the block ends; then let answers that have begun end, for some seconds."""
     route = "/artifacts/{tenant}/{generation}/{position}"
     app = Starlette(routes=[Route(route, artifacts.get, methods=["GET", "HEAD"])])
+    # A redirection would lead to whatever host the request names, with the signature.
+    app.router.redirect_slashes = False
     server = _Server(
         uvicorn.Config(
             app,
+            http=BoundedConnection,
             lifespan="off",
             ws="none",
             log_config=None,

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any
-
-import grpc
 
 from authority.v1 import budget_service_pb2 as messages
 from authority.v1.budget_service_pb2_grpc import BudgetServiceStub
@@ -22,10 +20,9 @@ from clients.budget_requests import (
     refund_to_proto,
     reserve_to_proto,
 )
-from clients.connection import check_timeout
 from clients.convert import reservation_from_answer, reservation_from_proto
 from clients.convert_books import balance_from_proto
-from clients.errors import PaymasterError, Unavailable
+from clients.errors import PaymasterError
 from clients.requests import (
     legs_to_proto,
     message,
@@ -33,16 +30,12 @@ from clients.requests import (
     reservation_state_to_proto,
     time_to_proto,
 )
-from clients.status import error_from_rpc, error_from_status
-from clients.sync.channel import SyncClient
-from clients.sync.concurrency import check_home
+from clients.sync.channel import OUTAGE_SECONDS_MAX, SyncClient
 from clients.sync.operation_calls import SyncOperationCalls
 from clients.types import Adjustment, Reservation, ReservationState
 
 _APPLY = "/authority.v1.BudgetService/Apply"
 _PAGE_SIZE = 500
-_OUTAGE_SECONDS_MAX = 60.0
-_SECONDS_MIN = 0.001
 
 
 class SyncAuthorityClient(SyncClient, SyncOperationCalls):
@@ -97,57 +90,39 @@ class SyncAuthorityClient(SyncClient, SyncOperationCalls):
         again. Raises what befell the call as a whole; repeating it with the same requests is safe.
         """
         items = [reserve_to_proto(request) for request in requests]
-        return self._batch(self._stub.BatchReserve, messages.BatchReserveRequest, items, timeout)
+        return self._batch(
+            self._stub.BatchReserve,
+            messages.BatchReserveRequest,
+            items,
+            reservation_from_answer,
+            timeout,
+        )
 
     def batch_commit(
         self, requests: Sequence[CommitRequest], *, timeout: float | None = None
     ) -> list[Reservation | PaymasterError]:
         """Commit up to 500 times in one call, as `batch_reserve` does."""
         items = [commit_to_proto(request) for request in requests]
-        return self._batch(self._stub.BatchCommit, messages.BatchCommitRequest, items, timeout)
+        return self._batch(
+            self._stub.BatchCommit,
+            messages.BatchCommitRequest,
+            items,
+            reservation_from_answer,
+            timeout,
+        )
 
     def batch_refund(
         self, requests: Sequence[RefundRequest], *, timeout: float | None = None
     ) -> list[Reservation | PaymasterError]:
         """Refund up to 500 times in one call, as `batch_reserve` does."""
         items = [refund_to_proto(request) for request in requests]
-        return self._batch(self._stub.BatchRefund, messages.BatchRefundRequest, items, timeout)
-
-    def _batch(
-        self,
-        method: grpc.UnaryUnaryMultiCallable[Any, Any],
-        make: Callable[..., Any],
-        items: Sequence[Any],
-        timeout: float | None,
-    ) -> list[Reservation | PaymasterError]:
-        timeout = check_timeout(timeout) if timeout is not None else self._timeout
-        deadline = time.monotonic() + timeout
-        outcomes: dict[int, Reservation | PaymasterError] = {}
-        waiting = dict(enumerate(items))
-        attempt = 1
-        while True:
-            remaining = max(deadline - time.monotonic(), _SECONDS_MIN) if outcomes else timeout
-            try:
-                response = self._call(method, make(requests=waiting.values()), timeout=remaining)
-            except PaymasterError:
-                if not outcomes:
-                    raise
-                break  # What the authority said of each item before stands.
-            for place, result in zip(waiting, response.results, strict=True):
-                outcomes[place] = _outcome(items[place], result)
-            lost = {
-                place: error for place, error in outcomes.items() if isinstance(error, Unavailable)
-            }
-            if not lost:
-                break
-            error = next(iter(lost.values()))
-            delay = self._retry.delay(error, attempt, deadline - time.monotonic())
-            if delay is None:
-                break
-            self._sleep(delay)
-            waiting = {place: items[place] for place in lost}
-            attempt += 1
-        return [outcomes[place] for place in range(len(items))]
+        return self._batch(
+            self._stub.BatchRefund,
+            messages.BatchRefundRequest,
+            items,
+            reservation_from_answer,
+            timeout,
+        )
 
     def get_reservation(self, reservation_id: str, *, timeout: float | None = None) -> Reservation:
         """Return a reservation as it is now."""
@@ -188,46 +163,18 @@ class SyncAuthorityClient(SyncClient, SyncOperationCalls):
         return balance_from_proto(response)
 
     def watch_balance(
-        self, account: str, *, outage_max: float = _OUTAGE_SECONDS_MAX
+        self, account: str, *, outage_max: float = OUTAGE_SECONDS_MAX
     ) -> Iterator[Balance]:
         """Yield the balance of an account at once, and again whenever it has changed.
 
         An authority that goes away is called again until it has been away for `outage_max` seconds;
         then, or if it can't be reached to begin with, this raises Unavailable.
         """
-        check_home(self._home)
         request = message(messages.WatchBalanceRequest, account=account)
         shown: Balance | None = None
-        deadline: float | None = time.monotonic() + self._timeout
-        attempt = 1
-        while True:
-            call = self._stub.WatchBalance(request, metadata=self._metadata)
-            try:
-                for response in call:
-                    deadline, attempt = None, 1
-                    balance = balance_from_proto(response.balance)
-                    if balance != shown:
-                        shown = balance
-                        yield balance
-                error: PaymasterError = Unavailable("The authority has ended the watch.")
-            except grpc.RpcError as rpc_error:
-                error = error_from_rpc(rpc_error, address=self._address, timeout=self._timeout)
-            finally:
-                call.cancel()  # for a caller that stops before the end
-            deadline = deadline or time.monotonic() + outage_max
-            if shown is not None:
-                # From the first answer on only time counts, not attempts.
-                attempt = min(attempt, max(self._retry.attempts_max - 1, 1))
-            delay = self._retry.delay(error, attempt, deadline - time.monotonic())
-            if delay is None:
-                raise error
-            self._sleep(delay)
-            attempt += 1
-
-
-def _outcome(item: Any, result: Any) -> Reservation | PaymasterError:
-    if result.HasField("response"):
-        return reservation_from_answer(result.response)
-    error = error_from_status(result.error)
-    error.idempotency_key = item.idempotency_key
-    return error
+        with closing(self._watch(self._stub.WatchBalance, request, outage_max)) as responses:
+            for response in responses:
+                balance = balance_from_proto(response.balance)
+                if balance != shown:
+                    shown = balance
+                    yield balance

@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 
 from clients.connection import OPTIONS, check_address, check_timeout, metadata_for
+from clients.errors import PaymasterError, Unavailable
 from clients.retry import RetryPolicy
-from clients.status import error_from_rpc
+from clients.status import error_from_rpc, error_from_status
 from clients.sync.concurrency import Sleep, check_home, home_loop, sleep
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
+_Result = TypeVar("_Result")
+
+OUTAGE_SECONDS_MAX = 60.0
+_SECONDS_MIN = 0.001
 
 
 class SyncClient:
@@ -114,3 +119,84 @@ class SyncClient:
             token = response.next_page_token
             if not token:
                 return
+
+    def _batch(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Any, Any],
+        make: Callable[..., Any],
+        items: Sequence[Any],
+        read: Callable[[Any], _Result],
+        timeout: float | None,
+    ) -> list[_Result | PaymasterError]:
+        """Send items in one call, and those that were unavailable again; return what `read` gets.
+
+        Raises what befell the call as a whole, if no item has an answer.
+        """
+        timeout = check_timeout(timeout) if timeout is not None else self._timeout
+        deadline = time.monotonic() + timeout
+        outcomes: dict[int, _Result | PaymasterError] = {}
+        waiting = dict(enumerate(items))
+        attempt = 1
+        while True:
+            remaining = max(deadline - time.monotonic(), _SECONDS_MIN) if outcomes else timeout
+            try:
+                response = self._call(method, make(requests=waiting.values()), timeout=remaining)
+            except PaymasterError:
+                if not outcomes:
+                    raise
+                break  # What the authority said of each item before stands.
+            for place, result in zip(waiting, response.results, strict=True):
+                if result.HasField("response"):
+                    outcomes[place] = read(result.response)
+                    continue
+                error = error_from_status(result.error)
+                error.idempotency_key = items[place].idempotency_key
+                outcomes[place] = error
+            lost = {
+                place: error for place, error in outcomes.items() if isinstance(error, Unavailable)
+            }
+            if not lost:
+                break
+            first = next(iter(lost.values()))
+            delay = self._retry.delay(first, attempt, deadline - time.monotonic())
+            if delay is None:
+                break
+            self._sleep(delay)
+            waiting = {place: items[place] for place in lost}
+            attempt += 1
+        return [outcomes[place] for place in range(len(items))]
+
+    def _watch(
+        self,
+        method: grpc.UnaryStreamMultiCallable[Any, Any],
+        request: Any,
+        outage_max: float,
+    ) -> Generator[Any]:
+        """Yield the responses of a stream that shows how something is; it starts anew if it ends.
+
+        Raises Unavailable once the authority has been away for `outage_max` seconds, or if it can't
+        be reached to begin with.
+        """
+        check_home(self._home)
+        deadline: float | None = time.monotonic() + self._timeout
+        answered, attempt = False, 1
+        while True:
+            call = method(request, metadata=self._metadata)
+            try:
+                for response in call:
+                    deadline, attempt, answered = None, 1, True
+                    yield response
+                error: PaymasterError = Unavailable("The authority has ended the watch.")
+            except grpc.RpcError as rpc_error:
+                error = error_from_rpc(rpc_error, address=self._address, timeout=self._timeout)
+            finally:
+                call.cancel()  # for a caller that stops before the end
+            deadline = deadline or time.monotonic() + outage_max
+            if answered:
+                # From the first answer on only time counts, not attempts.
+                attempt = min(attempt, max(self._retry.attempts_max - 1, 1))
+            delay = self._retry.delay(error, attempt, deadline - time.monotonic())
+            if delay is None:
+                raise error
+            self._sleep(delay)
+            attempt += 1

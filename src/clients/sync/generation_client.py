@@ -5,89 +5,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
-from pathlib import Path
-from typing import Unpack
-
-import grpc
+from contextlib import closing
+from datetime import datetime
 
 from authority.v1 import generation_service_pb2 as messages
-from authority.v1.generation_service_pb2_grpc import GenerationServiceStub
-from clients.connection import check_timeout
 from clients.convert_generations import (
     generation_from_proto,
     model_from_proto,
     style_from_proto,
 )
-from clients.files import PartialFile
-from clients.generation_requests import kind_to_proto, submission
+from clients.generation_requests import change, kind_to_proto, listing
 from clients.generation_types import (
-    Artifact,
     Generation,
+    GenerationState,
     Kind,
     Model,
-    Priority,
-    SettingsFields,
     Style,
+    Visibility,
 )
-from clients.requests import message, new_key
-from clients.status import error_from_rpc
-from clients.sync.channel import SyncClient
-from clients.sync.concurrency import check_home, in_thread
+from clients.requests import message
+from clients.sync.artifact_calls import SyncArtifactCalls
+from clients.sync.channel import OUTAGE_SECONDS_MAX
+from clients.sync.submit_calls import SyncSubmitCalls
 
 _PAGE_SIZE = 500
 _BATCH_MAX = 500
 _POLL_SECONDS_FIRST = 0.05
 _POLL_SECONDS_MAX = 0.5
-_DOWNLOAD_SECONDS = 60.0
 
 
-class SyncGenerationClient(SyncClient):
+class SyncGenerationClient(SyncSubmitCalls, SyncArtifactCalls):
     """What submitters use. Errors are those of `clients.errors`."""
-
-    def _make_stub(self) -> None:
-        self._stub = GenerationServiceStub(self._channel)
-
-    def submit(
-        self,
-        account: str,
-        prompt: str,
-        *,
-        kind: Kind | None = None,
-        model: str = "",
-        size: str = "",
-        quality: str = "",
-        count: int = 1,
-        priority: Priority | None = None,
-        expire_after: timedelta | None = None,
-        parent_id: str = "",
-        idempotency_key: str | None = None,
-        **settings: Unpack[SettingsFields],
-    ) -> Generation:
-        """Hand a generation in. The budget is asked when a worker starts it, not here.
-
-        It is not begun, nor tried anew, `expire_after` its submission. `settings` are the fields of
-        Settings that its kind takes, such as `seed=7`.
-        """
-        key = idempotency_key or new_key()
-        request = submission(
-            account,
-            prompt,
-            kind=kind,
-            model=model,
-            size=size,
-            quality=quality,
-            count=count,
-            priority=priority,
-            expire_after=expire_after,
-            parent_id=parent_id,
-            idempotency_key=key,
-            settings=settings,
-        )
-        response = self._call(self._stub.SubmitGeneration, request, key=key)
-        return generation_from_proto(
-            response.generation, replayed=response.replayed, warning=response.warning
-        )
 
     def get(self, generation_id: str) -> Generation:
         """Return a generation as it is now."""
@@ -101,22 +49,56 @@ class SyncGenerationClient(SyncClient):
         response = self._call(self._stub.BatchGetGenerations, request)
         return [generation_from_proto(generation) for generation in response.generations]
 
-    def list_generations(self, account: str) -> Iterator[Generation]:
-        """Yield the generations of an account, the latest first."""
-        token = ""
-        while True:
-            request = message(
-                messages.ListGenerationsRequest,
-                account=account,
-                page_size=_PAGE_SIZE,
-                page_token=token,
-            )
-            response = self._call(self._stub.ListGenerations, request)
-            for generation in response.generations:
+    def list_generations(
+        self,
+        account: str,
+        *,
+        kind: Kind | None = None,
+        state: GenerationState | None = None,
+        model: str = "",
+        favourites_only: bool = False,
+        parent_id: str = "",
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+    ) -> Iterator[Generation]:
+        """Yield the generations of an account, the latest first: all, or those that fit.
+
+        `model` is the one that has made them, `parent_id` what they were made anew or varied from;
+        they were submitted from `start_time` on, and before `end_time`.
+        """
+        request = listing(
+            account,
+            kind=kind,
+            state=state,
+            model=model,
+            favourites_only=favourites_only,
+            parent_id=parent_id,
+            start_time=start_time,
+            end_time=end_time,
+            page_size=_PAGE_SIZE,
+        )
+        for page in self._pages(self._stub.ListGenerations, request):
+            for generation in page.generations:
                 yield generation_from_proto(generation)
-            token = response.next_page_token
-            if not token:
-                return
+
+    def watch(
+        self, generation_id: str, *, outage_max: float = OUTAGE_SECONDS_MAX
+    ) -> Iterator[Generation]:
+        """Yield a generation at once, and whenever its state or progress has changed, to its end.
+
+        An authority that goes away is called again until it has been away for `outage_max` seconds;
+        then, or if it can't be reached to begin with, this raises Unavailable.
+        """
+        request = message(messages.WatchGenerationRequest, generation_id=generation_id)
+        shown: Generation | None = None
+        with closing(self._watch(self._stub.WatchGeneration, request, outage_max)) as responses:
+            for response in responses:
+                generation = generation_from_proto(response.generation)
+                if generation != shown:
+                    shown = generation
+                    yield generation
+                if generation.state.final:
+                    return
 
     def wait(self, generation_ids: Sequence[str], *, timeout: float) -> list[Generation]:
         """Return the generations once all have ended, in the order asked for.
@@ -140,44 +122,36 @@ class SyncGenerationClient(SyncClient):
             self._sleep(delay)
             delay = min(delay * 1.5, _POLL_SECONDS_MAX)
 
-    def download(self, artifact: Artifact | str, *, timeout: float = _DOWNLOAD_SECONDS) -> bytes:
-        """Return the bytes of an artifact."""
-        content = bytearray()
-        for chunk in self.download_chunks(artifact, timeout=timeout):
-            content += chunk
-        return bytes(content)
+    def cancel(self, generation_id: str) -> Generation:
+        """Ask for a generation to be cancelled; return it as it is now. Repeating is safe.
 
-    def download_to(
-        self, artifact: Artifact, path: Path, *, timeout: float = _DOWNLOAD_SECONDS
-    ) -> None:
-        """Write an artifact to a file, which is there only once it is whole and checked.
-
-        Raises ArtifactDamaged if its bytes are not those that were stored, and OSError.
+        What only waits is CANCELLED at once, and one at its end stays as it is. What is at work
+        ends soon: as CANCELLED, or as its provider ends it, and then it is paid.
         """
-        partial = in_thread(PartialFile, path)
-        try:
-            for chunk in self.download_chunks(artifact, timeout=timeout):
-                in_thread(partial.write, chunk)
-            in_thread(partial.finish, artifact)
-        finally:
-            in_thread(partial.discard)
+        request = message(messages.CancelGenerationRequest, generation_id=generation_id)
+        response = self._call(self._stub.CancelGeneration, request)
+        return generation_from_proto(response.generation)
 
-    def download_chunks(
-        self, artifact: Artifact | str, *, timeout: float = _DOWNLOAD_SECONDS
-    ) -> Iterator[bytes]:
-        """Yield the bytes of an artifact piece by piece, each at most 256 KiB."""
-        check_home(self._home)
-        artifact_id = artifact if isinstance(artifact, str) else artifact.artifact_id
-        request = message(messages.DownloadArtifactRequest, artifact_id=artifact_id)
-        timeout = check_timeout(timeout)
-        call = self._stub.DownloadArtifact(request, timeout=timeout, metadata=self._metadata)
-        try:
-            for response in call:
-                yield response.chunk
-        except grpc.RpcError as rpc_error:
-            raise error_from_rpc(rpc_error, address=self._address, timeout=timeout) from rpc_error
-        finally:
-            call.cancel()  # for a caller that stops before the end
+    def retry(self, generation_id: str) -> Generation:
+        """Try a generation that FAILED anew; return it as it is now, QUEUED. Repeating is safe.
+
+        Raises GenerationStateError for one that has ended otherwise: `regenerate` makes a new one.
+        """
+        request = message(messages.RetryGenerationRequest, generation_id=generation_id)
+        response = self._call(self._stub.RetryGeneration, request)
+        return generation_from_proto(response.generation)
+
+    def update(
+        self,
+        generation_id: str,
+        *,
+        favourite: bool | None = None,
+        visibility: Visibility | None = None,
+    ) -> Generation:
+        """Change what is not None. A favourite is kept for as long as it is one."""
+        request = change(generation_id, favourite=favourite, visibility=visibility)
+        response = self._call(self._stub.UpdateGeneration, request)
+        return generation_from_proto(response.generation)
 
     def list_models(self, kind: Kind | None = None) -> list[Model]:
         """Return the models of the price catalogue, with their status."""

@@ -28,6 +28,9 @@ _COMMANDS = {
     "dev": _Entry("dev", "Start the whole stack on this machine; Ctrl-C stops it."),
     "demo": _Entry("demo", "Tell the main job's story on a stack of its own, and audit it."),
     "generate": _Entry("generate", "Make images, answers or videos from a prompt or many."),
+    "generations": _Entry(
+        "generations", "List generations; follow, stop, retry and download them."
+    ),
     "queues": _Entry("queues", "See and steer the queues, their jobs and the workers."),
     "accounts": _Entry("accounts", "List, read, create and change accounts."),
     "budgets": _Entry("budgets", "List, read, create and change budgets."),

@@ -47,4 +47,6 @@ def _text(error: Exception) -> str:
             f"{error}\nSet PAYMASTER_TOKEN_FILE or PAYMASTER_TOKEN to an API key of the"
             " authority's, or use --data-dir of a stack on this machine."
         )
+    if isinstance(error, errors.GenerationStateError):
+        return f"{error}\n`paymaster generations regenerate` does that."
     return str(error)

@@ -156,7 +156,7 @@ async def generate(
         _show_texts(generations, made)
     else:
         _show(output, generations, made)
-    _raise_for(generations)
+    raise_for(generations)
 
 
 def _keyed(prompt: str | None, file: Path | None, run_key: str) -> list[tuple[str, str]]:
@@ -280,7 +280,7 @@ def _document(generations: Sequence[Generation], made: Made) -> dict[str, object
     }
 
 
-def _raise_for(generations: Sequence[Generation]) -> None:
+def raise_for(generations: Sequence[Generation]) -> None:
     """Raise CommandFailed if any was denied or failed, with the reasons of the first few."""
     bad = [
         (number, item)

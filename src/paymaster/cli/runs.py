@@ -1,8 +1,9 @@
-"""Many generations at once: submitted with bounded concurrency, followed to their ends, fetched."""
+"""Many generations at once: submitted in batches, followed to their ends, fetched."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import mimetypes
 import re
 import time
@@ -12,10 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from clients import GenerationClient
+from clients import GenerationClient, Submission
+from clients.errors import PaymasterError
 from clients.generation_types import Artifact, Generation, Kind, Priority, SettingsFields
+from paymaster.cli.exits import CommandFailed, ExitCode
 
-_SUBMITS_MAX = 16
 _DOWNLOADS_MAX = 4
 _BATCH_MAX = 500
 _POLL_SECONDS_FIRST = 0.05
@@ -63,13 +65,11 @@ async def submit_all(
 ) -> list[Generation]:
     """Submit (key, prompt) pairs, and return their generations in the same order.
 
-    The first error ends it; what was submitted goes on, and the same keys find it again.
+    Raises the error of the first that is refused; the others go on, and the same keys find them
+    again.
     """
-    made: dict[str, Generation] = {}
-
-    async def submit(pair: tuple[str, str]) -> None:
-        key, prompt = pair
-        made[key] = await client.submit(
+    submissions = [
+        Submission(
             wanted.account,
             prompt,
             kind=wanted.kind,
@@ -80,12 +80,17 @@ async def submit_all(
             priority=wanted.steering.priority,
             expire_after=wanted.steering.expire_after,
             parent_id=wanted.steering.parent_id,
+            settings=wanted.steering.settings,
             idempotency_key=key,
-            **wanted.steering.settings,
         )
-
-    await _for_each(prompts, submit, at_once=_SUBMITS_MAX)
-    return [made[key] for key, _ in prompts]
+        for key, prompt in prompts
+    ]
+    made = []
+    for outcome in await client.submit_batch(submissions):
+        if isinstance(outcome, PaymasterError):
+            raise outcome
+        made.append(outcome)
+    return made
 
 
 async def follow(
@@ -131,6 +136,44 @@ async def fetch_all(
             paths[generation.generation_id].append(str(path))
 
     await _for_each(generations, fetch, at_once=_DOWNLOADS_MAX)
+    return paths
+
+
+async def find_made(client: GenerationClient, name: str) -> Generation:
+    """Return a generation with its artifacts, or with the one alone that is named.
+
+    Raises CommandFailed if there is nothing to be had.
+    """
+    generation_id = "/".join(name.split("/")[:2])
+    generation = await client.get(generation_id)
+    chosen = [
+        item
+        for item in generation.artifacts
+        if item.delete_time is None and name in (generation_id, item.artifact_id)
+    ]
+    if not chosen:
+        raise CommandFailed(
+            f"There is nothing to be had of {name}: its generation is {generation.state}, and has"
+            f" {len(generation.artifacts)} artifacts, which are other ones or kept no more.",
+            ExitCode.NOT_FOUND,
+        )
+    return dataclasses.replace(generation, artifacts=tuple(chosen))
+
+
+async def download_made(
+    client: GenerationClient, generation: Generation, directory: Path
+) -> list[str]:
+    """Write a generation's artifacts into a directory, each checked; return their paths."""
+    paths = []
+    try:
+        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+        for artifact in generation.artifacts:
+            number = int(artifact.artifact_id.rpartition("/")[2]) + 1
+            path = directory / _file_name(generation, number, artifact)
+            await client.download_to(artifact, path)
+            paths.append(str(path))
+    except OSError as error:
+        raise CommandFailed(f"{directory} can't be written to: {error.strerror}.") from error
     return paths
 
 

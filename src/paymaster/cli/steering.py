@@ -5,7 +5,6 @@ Which of them a kind takes, and within which bounds, is for the authority to say
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import wraps
@@ -16,9 +15,7 @@ import click
 from clients.generation_types import ChatMessage, Priority, Role, SettingsFields
 from paymaster.cli.base import choice
 from paymaster.cli.runs import Steering
-
-_SPAN = re.compile(r"(\d{1,7})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+from paymaster.cli.times import parse_span
 
 
 def steering_options(
@@ -41,13 +38,6 @@ def steering_options(
     return collected
 
 
-def _parse_span(text: str) -> timedelta:
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is not a span of time; write 90s, 10m, 2h or 1d.")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
 def _parse_message(text: str) -> ChatMessage:
     role, parted, content = text.partition("=")
     if not parted or role.upper() not in (Role.USER, Role.ASSISTANT):
@@ -65,7 +55,7 @@ _OPTIONS = (
     ),
     click.option(
         "--deadline",
-        type=_parse_span,
+        type=parse_span,
         metavar="SPAN",
         help="Not begun, nor tried anew, that long after it was submitted: 90s, 10m, 2h, 1d.",
     ),

@@ -184,6 +184,7 @@ class Stack:
             "AUTHORITY_HOST": HOST,
             "AUTHORITY_PORT": port,
             "AUTHORITY_PORT_FILE": str(self._port_file),
+            "AUTHORITY_WEB_PORT": os.environ.get("AUTHORITY_WEB_PORT") or "0",
             **dict.fromkeys(NOT_OURS, ""),
         }
         self._exits.push_async_callback(self._stop, self.authority)

@@ -197,7 +197,8 @@ class Limits:
     async def renew_leases(self) -> None:
         """Keep what is held. Raises redis errors."""
         groups: dict[str, set[str]] = {}
-        for slot in self._held:
+        renewed = list(self._held)
+        for slot in renewed:
             for key in (_provider_key(slot.provider, "held"), _account_key(slot.account, "held")):
                 groups.setdefault(key, set()).add(slot.generation_id)
         if not groups:
@@ -209,6 +210,13 @@ class Limits:
             [self._lease_ms, self._warm_ms, self._seen_run, *ids],
         )
         self._seen_run = _text(run)
+        for slot in renewed:
+            # Released meanwhile, its place may have been added again after that.
+            holders = {(other.provider, other.generation_id) for other in self._held}
+            if (slot.provider, slot.generation_id) not in holders:
+                slot.used = True
+                self._held.add(slot)
+                await self.release(slot)
 
     async def _run(self, script: LimitScript, keys: list[str], arguments: list[Any]) -> Any:
         return await self._scripts[script](keys=keys, args=arguments)

@@ -21,7 +21,8 @@ work and bill it:
     yes      It did. Commit the price of `usage` where the error carries it, else the estimate.
              With `usage_estimated` the usage is ours, by what came: flag it to be reconciled.
     unknown  Nobody knows. Ask the provider by the remote id if there is one; else commit the
-             estimate as presumed spent, and flag it to be reconciled.
+             estimate as presumed spent, or the price of `usage`, which is what was asked for at
+             most, and flag it to be reconciled.
 
 `retry` is whether and when the same request may succeed:
 

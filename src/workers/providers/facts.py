@@ -3,6 +3,7 @@
 resume         A job has an id at the provider, which is asked for it. A call that ended before
                the id was written down is presumed to be spent.
 presume_spent  Nobody can be asked. Commit the estimate, flagged to be reconciled.
+make_anew      The worker does it by itself, and its death ends it: nobody bills what it had begun.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 from generations.models import Kind
 
 # What becomes of an attempt whose worker ended during the call.
-UnknownOutcome = Literal["resume", "presume_spent"]
+UnknownOutcome = Literal["resume", "presume_spent", "make_anew"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ FACTS = (
         "print",
         (Kind.IMAGE,),
         "",
-        "presume_spent",
+        "make_anew",
         "by the catalogue: workers make prints themselves, at our own price",
     ),
 )

@@ -26,6 +26,7 @@ from workers.providers.errors import (
     JobCancelled,
     ProviderError,
     ProviderFailed,
+    TimeoutUnknown,
     error_for_status,
 )
 from workers.providers.fal_models import NAME
@@ -82,7 +83,8 @@ def job_error(response: httpx.Response) -> ProviderError:
         # The job itself goes on.
         return AuthOrBilling(NAME, f"The job can't be read (HTTP {status}).", dispatched="unknown")
     if status not in (400, 422):
-        return ProviderFailed(NAME, message, dispatched="unknown", request_id=request_id)
+        # Nobody says that it has failed: it may be made still, and is to be submitted never again.
+        return TimeoutUnknown(NAME, message, request_id=request_id)
     units = _units(response)
     dispatched: Dispatched = "unknown" if units is None else "yes" if units else "no"
     return (ContentRefused if _REFUSED in _types(response) else InvalidRequest)(

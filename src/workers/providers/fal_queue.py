@@ -63,7 +63,7 @@ class FalQueue:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._queue = make_client(base_url, f"Key {key}", call_seconds_max)
-        self._copier = Copier(seconds_max=call_seconds_max, sleep=sleep)
+        self._copier = Copier(base_url, seconds_max=call_seconds_max, sleep=sleep)
         self._seconds_max = seconds_max
         self._call_seconds_max = call_seconds_max
         self._sleep = sleep

@@ -19,6 +19,7 @@ CONNECT_SECONDS_MAX = 5
 DELAY_SECONDS_MIN = 0.2
 DELAY_SECONDS_MAX = 5.0
 DELAY_GROWTH = 1.5
+REDIRECTS_MAX = 5
 IMAGE_BYTES_MAX = 64 * 1024 * 1024
 VIDEO_BYTES_MAX = 256 * 1024 * 1024
 
@@ -71,7 +72,7 @@ async def send_once(
         ):
             if response.is_success:
                 dispatched = "yes"
-            body = await _read_limited(response, bytes_max)
+            return await _read_response(response, bytes_max)
     except _NEVER_SENT as error:
         raise ConnectFailed(provider, f"No connection: {type(error).__name__}.") from error
     except (httpx.HTTPError, TimeoutError) as error:
@@ -80,15 +81,13 @@ async def send_once(
     except TooLarge as error:
         message = f"The answer can't be used: {error}."
         raise ProviderFailed(provider, message, dispatched=dispatched) from None
-    headers = [(n, v) for n, v in response.headers.multi_items() if n not in _OF_THE_WIRE]
-    return httpx.Response(response.status_code, headers=headers, content=body)
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:
     """Return the answer's object; an empty one where there is none."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
@@ -114,10 +113,17 @@ async def ask(
     is_passing: Callable[[httpx.Response], bool],
     sleep: Sleep,
 ) -> httpx.Response:
-    """Ask for what costs nothing, again and again while faults pass; the caller limits the time."""
+    """Ask for what costs nothing, again and again while faults pass; the caller limits the time.
+
+    An answer that is larger than IMAGE_BYTES_MAX says nothing.
+    """
     for delay in delays():
         try:
-            response = await client.request(method, path)
+            async with client.stream(method, path) as stream:
+                try:
+                    response = await _read_response(stream, IMAGE_BYTES_MAX)
+                except TooLarge:
+                    return httpx.Response(stream.status_code)
             if not is_passing(response):
                 return response
         except httpx.HTTPError:
@@ -127,11 +133,22 @@ async def ask(
 
 
 class Copier:
-    """Copies files from where a provider has put them; these hosts are shown no key."""
+    """Copies files from where a provider has put them; these hosts are shown no key.
 
-    def __init__(self, *, seconds_max: float, sleep: Sleep = asyncio.sleep) -> None:
+    Where they are, the provider's answer says alone. A worker may reach what nobody else should, so
+    that a provider whose API is at an https: URL leads to no other: what answers there has shown a
+    certificate for its name, which services within a network don't have.
+    """
+
+    def __init__(self, api_url: str, *, seconds_max: float, sleep: Sleep = asyncio.sleep) -> None:
         timeout = httpx.Timeout(seconds_max, connect=CONNECT_SECONDS_MAX)
-        self._files = httpx.AsyncClient(timeout=timeout, follow_redirects=True)
+        self._is_secure = api_url.startswith("https:")
+        self._files = httpx.AsyncClient(
+            timeout=timeout,
+            follow_redirects=True,
+            max_redirects=REDIRECTS_MAX,
+            event_hooks={"request": [self._check]},
+        )
         self._sleep = sleep
 
     async def copy(self, url: str, bytes_max: int) -> bytes:
@@ -160,6 +177,18 @@ class Copier:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._files.aclose()
+
+    async def _check(self, request: httpx.Request) -> None:
+        """Look at each request before it is sent, also at those that others have led to."""
+        if self._is_secure and request.url.scheme != "https":
+            raise ValueError("its URL leads to where no https: is spoken")
+
+
+async def _read_response(response: httpx.Response, bytes_max: int) -> httpx.Response:
+    """Return an answer whose content has come. Raises TooLarge."""
+    content = await _read_limited(response, bytes_max)
+    headers = [(n, v) for n, v in response.headers.multi_items() if n not in _OF_THE_WIRE]
+    return httpx.Response(response.status_code, headers=headers, content=content)
 
 
 async def _read_limited(response: httpx.Response, bytes_max: int) -> bytes:

@@ -16,6 +16,7 @@ from workers.providers.errors import (
     ProviderError,
     ProviderFailed,
     RateLimited,
+    TimeoutUnknown,
     error_for_status,
 )
 from workers.providers.http import is_passing_status, json_object
@@ -81,9 +82,12 @@ def task_error(task: dict[str, Any], request_id: str | None) -> ProviderError:
 
 
 def lost_task(response: httpx.Response) -> ProviderError:
-    """Return the error of a task that can't be read: what becomes of it is not known."""
+    """Return the error of a task that can't be read: what becomes of it is not known.
+
+    Nobody says that it has failed: it may be made still, and is to be submitted never again.
+    """
     status, request_id = response.status_code, request_id_of(response)
-    kind = AuthOrBilling if status in (401, 403) else ProviderFailed
+    kind = AuthOrBilling if status in (401, 403) else TimeoutUnknown
     return kind(
         NAME,
         f"The task can't be read (HTTP {status}).",

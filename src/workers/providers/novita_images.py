@@ -62,7 +62,7 @@ class NovitaImages:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._client = make_client(base_url, f"Bearer {key}", call_seconds_max)
-        self._copier = Copier(seconds_max=call_seconds_max, sleep=sleep)
+        self._copier = Copier(base_url, seconds_max=call_seconds_max, sleep=sleep)
         self._seconds_max = seconds_max
         self._call_seconds_max = call_seconds_max
         self._sleep = sleep

@@ -24,8 +24,8 @@ async def make_one_by_one(
 
     A seed is counted up, or all would be the same image. The first call that fails ends it: what
     was made before is the result, and what the failed call may have cost is billed with it, as an
-    estimate. Raises
-    ProviderError if nothing was made.
+    estimate. Raises ProviderError if nothing was made, which says that no more than one was asked
+    for.
     """
     made: list[ProviderResult] = []
     estimated = False
@@ -36,6 +36,8 @@ async def make_one_by_one(
             result = await make(_one_of(request, index))
         except ProviderError as error:
             if not made:
+                if error.dispatched != "no":
+                    error.usage = error.usage or Usage(images=1)
                 raise
             _log.warning(
                 "images_missing",

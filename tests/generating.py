@@ -86,7 +86,7 @@ def state(generation):
     return name.removeprefix("GENERATION_STATE_")
 
 
-async def insert_generation(ledger_url, prompt="a lighthouse"):
+async def insert_generation(ledger_url, prompt="a lighthouse", kind="image"):
     """Add a generation of `acme`, as if it had been submitted a minute ago; return its id."""
     generation_id = f"acme/{new_key()}"
     async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
@@ -100,8 +100,8 @@ async def insert_generation(ledger_url, prompt="a lighthouse"):
         await connection.execute(
             "INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt,"
             " requested_model, size, quality, count, create_time) VALUES (%s, 'acme', 'acme', %s,"
-            " 'image', %s, '', '1024x1024', 'premium', 1, now() - interval '1 minute')",
-            [generation_id, generation_id, prompt],
+            " %s, %s, '', '1024x1024', 'premium', 1, now() - interval '1 minute')",
+            [generation_id, generation_id, kind, prompt],
         )
     return generation_id
 

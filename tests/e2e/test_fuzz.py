@@ -5,10 +5,23 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from fuzzing.run import Fuzz, logged_faults
-from generating import insert_artifact
+from generating import insert_artifact, insert_generation
+
+
+async def insert_failures(ledger_url, count):
+    """Add generations that may be retried; return their ids."""
+    made = [await insert_generation(ledger_url) for _ in range(count)]
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute(
+            "UPDATE generation SET state = 'FAILED', end_time = now()"
+            " WHERE generation_id = ANY(%s)",
+            [made],
+        )
+    return made
 
 
 @pytest.fixture
@@ -22,9 +35,11 @@ async def test_no_request_is_a_fault_and_every_refusal_says_why(process, ledger_
     stubs = await process.start()
     fuzz = Fuzz(stubs, seed=20_261_121)
     fuzz.names.add("artifact_id", await insert_artifact(ledger_url, process.artifacts))
-    tally = await fuzz.send(3_000, at_once=32)
+    for generation_id in await insert_failures(ledger_url, 20):
+        fuzz.names.add("generation_id", generation_id)
+    tally = await fuzz.send(4_000, at_once=32)
     assert tally.problems == {}
-    assert tally.by_kind.total() == 3_000
+    assert tally.by_kind.total() == 4_000
     assert tally.never_done() == []
     assert await stubs.differences() == []
     assert logged_faults(process.log_file.read_text()) == []

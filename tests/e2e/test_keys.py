@@ -258,4 +258,6 @@ def test_the_platforms_own_calls_are_few():
     assert {path.rpartition("/")[2] for path in PLATFORM_ONLY} == {
         *("CreatePlan", "UpdatePlan"),
         *("GetStatus", "Rebuild"),
+        *("ListQueues", "ListWorkers", "Diagnose", "PauseQueue", "ResumeQueue", "PromoteJobs"),
+        *("ListLimits", "SetLimit", "UnsetLimit"),
     }

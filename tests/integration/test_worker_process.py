@@ -7,7 +7,6 @@ import signal
 from contextlib import asynccontextmanager
 
 import pytest
-from psycopg import AsyncConnection
 from redis.asyncio import Redis
 
 from generating import insert_generation, read_generation
@@ -63,11 +62,7 @@ async def at_work(settings):
 async def add(settings, process, kind=Kind.IMAGE):
     """Add a generation and its job."""
     url = settings.database_url.get_secret_value()
-    generation_id = await insert_generation(url)
-    async with await AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute(
-            "UPDATE generation SET kind = %s WHERE generation_id = %s", [kind, generation_id]
-        )
+    generation_id = await insert_generation(url, kind=kind)
     assert await enqueue(process.redis, generation_id, 0, kind)
     return generation_id
 

@@ -103,7 +103,12 @@ async def _play(output: Output, stack: Stack, emulator: Emulator, out: Path, sta
     if output.for_people:
         note(f"{_BANNER}\n\nStarting Postgres, Valkey, authority and worker ...")
     async with stack, connect(stack.state.address, stack.state.token) as connection:
-        teller = Teller(**connection._asdict(), emulator=emulator)
+        teller = Teller(
+            authority=connection.authority,
+            admin=connection.admin,
+            generations=connection.generations,
+            emulator=emulator,
+        )
         await teller.introduce()
         if output.for_people:
             note("\n".join(["", *map(_allowance, ACTORS), ""]))

@@ -11,6 +11,7 @@ from generations.queue import score_ms
 from workers.fallback import left_out
 from workers.limits import Busy, Limits, Slot
 from workers.options import NoOption, priced_options
+from workers.outcomes import SHORT_S_MAX
 from workers.providers.base import Provider
 from workers.providers.errors import ProviderError
 from workers.rows import Claim, Option
@@ -128,8 +129,13 @@ class Admission:
             try:
                 await leave.take(claim, [option.provider for option in options])
             except Busy as busy:
-                if not busy.is_unusable:
+                if not busy.is_unusable or _passes_soon(busy):
                     raise
                 unusable[busy.provider] = busy
             else:
                 return options
+
+
+def _passes_soon(busy: Busy) -> bool:
+    """Say whether a provider only wants to be left alone for a moment, which is waited out."""
+    return busy.why == "cooldown" and busy.retry_s <= SHORT_S_MAX

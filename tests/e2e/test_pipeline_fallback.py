@@ -45,6 +45,24 @@ async def test_what_a_provider_refuses_the_next_one_makes(
     assert await spent() == made.cost == call.billed_micros
 
 
+async def test_a_provider_that_wants_a_moment_is_waited_for_by_all(
+    generations, worker, emulator, attempts
+):
+    await emulator.order("openai", "rate_limited", seconds=3, match="first")
+    first = (await generations.submit(prompt="the first")).generation.generation_id
+
+    async def was_refused():
+        return [row["error_reason"] for row in await attempts(first)] == ["rate_limited"]
+
+    await eventually(was_refused, 20)
+    second = (await generations.submit(prompt="the second")).generation.generation_id
+    for generation_id, count in ((first, 2), (second, 1)):
+        made = await generations.ended(generation_id)
+        assert (state(made), made.provider) == ("SUCCEEDED", "openai")
+        assert made.attempt_count == count
+    assert await submits(emulator, "fal") == []
+
+
 async def test_what_a_provider_may_have_done_is_paid_and_made_elsewhere(
     generations, worker, emulator, spent, attempts
 ):

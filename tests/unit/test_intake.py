@@ -9,6 +9,7 @@ import pytest
 
 from authority.domain.errors import Unavailable
 from authority.rpc.intake import Bursts, Intake
+from support import eventually
 
 
 async def settled():
@@ -101,8 +102,36 @@ async def test_a_few_calls_do_not_wait_and_many_begin_together():
 
     tasks = [asyncio.ensure_future(call()) for _ in range(20)]
     await settled()
-    assert all_began.n_waiting == 8
+    assert all_began.n_waiting == 4
     await asyncio.wait_for(asyncio.wait(tasks), 1)
+
+
+async def test_what_comes_while_a_burst_is_under_way_waits_for_its_end():
+    bursts, began, ends = Bursts(), [], [asyncio.Event() for _ in range(3)]
+
+    async def call(burst):
+        async with bursts:
+            began.append(burst)
+            await ends[burst].wait()
+
+    async def calls(burst):
+        tasks = [asyncio.ensure_future(call(burst)) for _ in range(10)]
+        await settled()
+        return tasks
+
+    first = await calls(0)
+    await eventually(lambda: began.count(0) == 10)
+    ends[0].set()
+    await asyncio.wait(first)
+    second = await calls(1)
+    assert began.count(1) == 0  # though nothing is under way: others may be about to come
+    await eventually(lambda: began.count(1) == 10)
+    third = await calls(2)
+    ends[2].set()
+    # The second is never over, and holds up nobody for ever.
+    await asyncio.wait_for(asyncio.wait(third), 1)
+    ends[1].set()
+    await asyncio.wait(second)
 
 
 async def test_a_caller_that_leaves_before_its_burst_is_not_counted():
@@ -113,7 +142,20 @@ async def test_a_caller_that_leaves_before_its_burst_is_not_counted():
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        for _ in range(8):
-            await bursts.__aexit__(None, None, None)
+        for task in tasks:
+            if not task.cancelled():
+                await bursts.__aexit__(None, None, None)
     await asyncio.wait_for(bursts.__aenter__(), 1)
-    assert bursts._under_way == 1
+    assert (bursts._under_way, bursts._waiting) == (1, 0)
+
+
+async def test_a_caller_that_leaves_as_its_burst_begins_is_counted_as_over():
+    bursts = Bursts()
+    for _ in range(4):
+        await bursts.__aenter__()
+    waiting = asyncio.ensure_future(bursts.__aenter__())
+    await settled()
+    bursts._open()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert (bursts._under_way, bursts._waiting) == (4, 0)

@@ -1,7 +1,8 @@
 """Lets what waits for the same tenant at the same moment travel as one call.
 
 There is no timer: what comes while a call is in flight gathers for the next one, and what comes
-while none is goes at once.
+while none is goes at once. Of much that waits only half goes with a call, so that the store works
+on one half while the other is read, journalled and answered.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Generic, NamedTuple, TypeVar
 from authority.domain.errors import Unavailable
 
 ITEMS_MAX = 128
+# What a call costs by itself is spread thin by as many.
+_WORTH_A_CALL = 32
 # Each holds a connection. The store runs one script at a time, so more would only wait there.
 _CALLS_MAX = 32
 
@@ -73,7 +76,8 @@ class Gatherer(Generic[ItemT, AnswerT]):
 
     async def _send_some(self, tenant: str, waiting: deque[_Waiting[ItemT, AnswerT]]) -> None:
         sent: list[_Waiting[ItemT, AnswerT]] = []
-        while waiting and len(sent) < ITEMS_MAX:
+        room = min(max(_WORTH_A_CALL, len(waiting) // 2), ITEMS_MAX)
+        while waiting and len(sent) < room:
             if not waiting[0].answer.done():
                 sent.append(waiting[0])
             waiting.popleft()

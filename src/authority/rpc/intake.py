@@ -18,10 +18,14 @@ AT_ONCE_MAX = 512
 # What 512 places answer in well under a second: who waits longer is better told to come again.
 WAITING_MAX = 4_096
 
-# grpc.aio is cheaper by a third when replies leave together, which they do if the calls start
-# together. A few calls gain nothing by it and would wait for nothing.
+# A call among many costs grpc.aio half of what it costs alone if they begin together and their
+# replies leave together, and the scripts and the journal less still. A few calls would wait for
+# nothing.
+_ALONE_MAX = 4
+# From the last reply of a burst to the next burst: callers that ask again at once are in it.
 _LINGER_SECONDS = 0.002
-_ALONE_MAX = 8
+# A burst whose last call takes long holds up the next no longer than this.
+_BURST_SECONDS_MAX = 0.016
 
 
 class Intake:
@@ -67,24 +71,35 @@ class Intake:
 
 
 class Bursts:
-    """Lets calls begin in bursts while there are many: `async with bursts: ...`."""
+    """Lets calls begin in bursts while there are many: `async with bursts: ...`.
+
+    What comes while a burst is under way begins together, soon after it has ended.
+    """
 
     def __init__(self) -> None:
         self._under_way = 0
+        self._most = 0  # of them at one time, since there were none
+        self._waiting = 0
         self._gate: asyncio.Event | None = None
+        self._opening: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
         """Wait for the next burst, if there is to be one."""
-        self._under_way += 1
-        if self._under_way <= _ALONE_MAX:
-            return
         if self._gate is None:
-            self._gate = asyncio.Event()
-            asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._open)
+            if self._under_way < _ALONE_MAX:
+                self._begin(1)
+                return
+            self._close(_BURST_SECONDS_MAX)
+        gate = self._gate
+        assert gate is not None
+        self._waiting += 1
         try:
-            await self._gate.wait()
+            await gate.wait()
         except BaseException:
-            self._under_way -= 1
+            if gate.is_set():
+                self._end()
+            else:
+                self._waiting -= 1
             raise
 
     async def __aexit__(
@@ -94,9 +109,30 @@ class Bursts:
         traceback: TracebackType | None,
     ) -> None:
         """Count the call as over."""
+        self._end()
+
+    def _begin(self, calls: int) -> None:
+        self._under_way += calls
+        self._most = max(self._most, self._under_way)
+
+    def _end(self) -> None:
         self._under_way -= 1
+        if self._under_way:
+            return
+        if self._gate is not None or self._most > _ALONE_MAX:
+            self._close(_LINGER_SECONDS)
+        self._most = 0
+
+    def _close(self, seconds: float) -> None:
+        """Hold back what comes, and what waits already, for so long."""
+        self._gate = self._gate or asyncio.Event()
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = asyncio.get_running_loop().call_later(seconds, self._open)
 
     def _open(self) -> None:
-        gate, self._gate = self._gate, None
+        gate, self._gate, self._opening = self._gate, None, None
         assert gate is not None
+        self._begin(self._waiting)
+        self._waiting = 0
         gate.set()

@@ -209,10 +209,11 @@ WHERE cache_entry.tenant = %(tenant)s AND scope_hash = %(scope)s AND expire_time
 ORDER BY exact DESC, cache_entry.create_time DESC LIMIT 1;
 
 -- name: write_cache_entry
-INSERT INTO cache_entry (scope_hash, exact_hash, normalised_hash, tenant, generation_id, quality_class,
-                         cost_micros, expire_time)
-VALUES (%(scope)s, %(exact)s, %(normalised)s, %(tenant)s, %(generation_id)s, %(quality_class)s,
-        %(cost_micros)s, now() + %(life)s)
+INSERT INTO cache_entry (entry_id, scope_hash, exact_hash, normalised_hash, tenant, generation_id, kind, model,
+                         quality_class, cost_micros, expire_time)
+SELECT %(entry_id)s, %(scope)s, %(exact)s, %(normalised)s, %(tenant)s, %(generation_id)s, kind, %(model)s,
+       %(quality_class)s, %(cost_micros)s, now() + %(life)s
+FROM generation WHERE generation_id = %(generation_id)s
 ON CONFLICT (scope_hash, exact_hash) DO UPDATE
 SET generation_id = excluded.generation_id, cost_micros = excluded.cost_micros,
     create_time = excluded.create_time, expire_time = excluded.expire_time;

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
+import uuid_utils
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -215,6 +216,8 @@ class WorkStore:
                     claim,
                     "write_cache_entry",
                     **entry.fingerprint._asdict(),
+                    entry_id=f"{claim.tenant}/{uuid_utils.uuid7()}",
+                    model=end.model,
                     tenant=claim.tenant,
                     quality_class=entry.quality,
                     cost_micros=entry.cost_micros,

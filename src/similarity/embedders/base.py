@@ -1,0 +1,51 @@
+"""What an embedder does: it turns texts into vectors, by which candidates are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+
+class EmbedderFailed(Exception):
+    """There are no vectors. The stages that need one are skipped, and the generation goes on.
+
+    `cost_micros` has to be paid all the same.
+    """
+
+    def __init__(self, message: str, *, cost_micros: int = 0) -> None:
+        super().__init__(message)
+        self.cost_micros = cost_micros
+
+
+class Embedded(NamedTuple):
+    """The vectors of some texts, in their order, each of length 1, and what they cost."""
+
+    vectors: list[Vector]
+    cost_micros: int = 0
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors.
+
+    `name` says whose vectors they are, version included, and goes into the scope: those of two
+    embedders never meet. `dimensions` is the length of each.
+    """
+
+    name: str
+    dimensions: int
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        """Return the vectors of at least one text, without blocking the loop.
+
+        Raises EmbedderFailed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        ...

@@ -1,0 +1,96 @@
+"""The stages of the similarity cache, and who may be served by which.
+
+    exact -> normalised -> signature -> guarded -> structured -> chat
+
+Each stage finds what the one before it does not, and is less sure. What a request is made of says
+which are possible at all; of these, the policy of its account says which are allowed, and the
+request itself may ask for fewer, never for more.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from generations.models import Kind
+from generations.requests import GenerationRequest
+from similarity.policy import CachePolicy, Stage
+
+__all__ = [
+    "CachePolicy",
+    "Reuse",
+    "Stage",
+    "allowed_stages",
+    "is_repeatable",
+    "may_fill",
+    "possible_stages",
+]
+
+
+class Reuse(StrEnum):
+    """What a request says of the cache. Those that name a stage allow none beyond it."""
+
+    BY_POLICY = ""
+    OFF = "off"  # neither reads nor writes
+    REFRESH = "refresh"  # does not read, but writes
+    EXACT = "exact"
+    NORMALISED = "normalised"
+    GUARDED = "guarded"
+    SUGGEST = "suggest"  # near matches are offered first; then it is as by policy
+
+
+_ONLY_TO_THE_LETTER = frozenset({Stage.EXACT})
+_ANY = frozenset(Stage)
+_UP_TO: dict[Reuse, frozenset[Stage]] = {
+    Reuse.BY_POLICY: _ANY,
+    Reuse.OFF: frozenset(),
+    Reuse.REFRESH: frozenset(),
+    Reuse.EXACT: _ONLY_TO_THE_LETTER,
+    Reuse.NORMALISED: _ONLY_TO_THE_LETTER | {Stage.NORMALISED},
+    Reuse.GUARDED: _ANY - {Stage.CHAT},
+    Reuse.SUGGEST: _ANY,
+}
+
+
+def is_repeatable(request: GenerationRequest) -> bool:
+    """Say whether two requests that are identical want one answer between them.
+
+    A chat is sampled anew each time, unless a seed or a temperature of 0 says otherwise.
+    """
+    if request.kind is not Kind.CHAT:
+        return True
+    return request.settings.seed is not None or request.settings.temperature == 0
+
+
+def possible_stages(request: GenerationRequest, *, has_context: bool = False) -> tuple[Stage, ...]:
+    """Return the stages that may ever serve or keep such a request, whatever the policy says.
+
+    A seed of the user's own asks for one picture and no other, and what a picture is given as input
+    is not in the prompt: these are known to the letter alone.
+    """
+    settings = request.settings
+    if not is_repeatable(request):
+        return ()
+    if settings.seed is not None or settings.references or settings.mask:
+        return (Stage.EXACT,)
+    absent = set() if has_context else {Stage.STRUCTURED}
+    if request.kind is not Kind.CHAT:
+        absent.add(Stage.CHAT)
+    return tuple(stage for stage in Stage if stage not in absent)
+
+
+def allowed_stages(
+    request: GenerationRequest,
+    policy: CachePolicy,
+    reuse: Reuse = Reuse.BY_POLICY,
+    *,
+    has_context: bool = False,
+) -> tuple[Stage, ...]:
+    """Return the stages that are looked up for a request, in their order; none to look up none."""
+    allowed = policy.stages(request.kind) & _UP_TO[reuse]
+    possible = possible_stages(request, has_context=has_context)
+    return tuple(stage for stage in possible if stage in allowed)
+
+
+def may_fill(request: GenerationRequest, policy: CachePolicy, reuse: Reuse) -> bool:
+    """Say whether what is made for a request may be kept for others."""
+    return policy.is_enabled and reuse is not Reuse.OFF and is_repeatable(request)

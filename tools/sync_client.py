@@ -31,6 +31,7 @@ MODULES = (
     "submit_calls",
     "generation_client",
     "queue_client",
+    "cache_client",
 )
 
 HEADER = "# Generated from clients/{name}.py by tools/sync_client.py; edit that one.\n"
@@ -49,6 +50,7 @@ NAMES = {
     "ArtifactCalls": "SyncArtifactCalls",
     "SubmitCalls": "SyncSubmitCalls",
     "QueueClient": "SyncQueueClient",
+    "CacheClient": "SyncCacheClient",
     "OperationCalls": "SyncOperationCalls",
     "GrantCalls": "SyncGrantCalls",
     "LedgerCalls": "SyncLedgerCalls",

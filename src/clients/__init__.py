@@ -22,6 +22,26 @@ from clients.budget_requests import (
     ReserveMode,
     ReserveRequest,
 )
+from clients.cache_client import CacheClient
+from clients.cache_types import (
+    BookedHit,
+    CacheBin,
+    CacheEntry,
+    CacheEntryDetail,
+    CacheEntryStatus,
+    CacheEntryUse,
+    CacheField,
+    CacheFieldMode,
+    CacheHit,
+    CachePolicy,
+    CacheSkip,
+    CacheStageStats,
+    CacheStats,
+    CacheStructuredPolicy,
+    CacheVerdict,
+    HitBooking,
+    HitReport,
+)
 from clients.change_types import Change
 from clients.errors import (
     AlreadyCommitted,
@@ -34,6 +54,7 @@ from clients.errors import (
     InternalError,
     InvalidRequest,
     ModelRetired,
+    NearMatches,
     NotAllowed,
     NotFound,
     NotSignedIn,
@@ -56,6 +77,8 @@ from clients.generation_types import (
     Kind,
     Model,
     Priority,
+    Reuse,
+    ReuseSuggestion,
     Role,
     Settings,
     SettingsFields,
@@ -63,7 +86,7 @@ from clients.generation_types import (
     Visibility,
 )
 from clients.key_types import ApiKey, NewApiKey, Scope
-from clients.ledger_types import LedgerEntry, RebuildReport
+from clients.ledger_types import CacheUse, LedgerEntry, RebuildReport
 from clients.plan_types import Plan, PlanBudget, PlanGrant
 from clients.queue_client import QueueClient
 from clients.queue_types import (
@@ -126,10 +149,27 @@ __all__ = [
     "AuditReport",
     "AuthorityClient",
     "Balance",
+    "BookedHit",
     "BreakerState",
     "Budget",
     "BudgetBalance",
     "BudgetDenied",
+    "CacheBin",
+    "CacheClient",
+    "CacheEntry",
+    "CacheEntryDetail",
+    "CacheEntryStatus",
+    "CacheEntryUse",
+    "CacheField",
+    "CacheFieldMode",
+    "CacheHit",
+    "CachePolicy",
+    "CacheSkip",
+    "CacheStageStats",
+    "CacheStats",
+    "CacheStructuredPolicy",
+    "CacheUse",
+    "CacheVerdict",
     "Change",
     "ChatMessage",
     "CommitRequest",
@@ -148,6 +188,8 @@ __all__ = [
     "GrantShortage",
     "GrantState",
     "HeldReservation",
+    "HitBooking",
+    "HitReport",
     "IdempotencyKeyReused",
     "InternalError",
     "InvalidRequest",
@@ -165,6 +207,7 @@ __all__ = [
     "Limits",
     "Model",
     "ModelRetired",
+    "NearMatches",
     "NewApiKey",
     "NoWebAddress",
     "NotAllowed",
@@ -193,6 +236,8 @@ __all__ = [
     "ReserveMode",
     "ReserveRequest",
     "RetryPolicy",
+    "Reuse",
+    "ReuseSuggestion",
     "Role",
     "Scope",
     "Settings",

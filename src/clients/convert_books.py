@@ -11,7 +11,7 @@ from clients.convert import (
     window_from_proto,
     word,
 )
-from clients.ledger_types import LedgerEntry, RebuildReport
+from clients.ledger_types import CacheUse, LedgerEntry, RebuildReport
 
 
 def balance_from_proto(message: budget_service_pb2.GetBalanceResponse) -> Balance:
@@ -67,6 +67,17 @@ def entry_from_proto(message: admin_service_pb2.LedgerEntry) -> LedgerEntry:
         amount=message.amount,
         idempotency_key=message.idempotency_key,
         create_time=time_from_proto(message.create_time),
+        cache_use=_cache_use(message.cache_use) if message.HasField("cache_use") else None,
+    )
+
+
+def _cache_use(message: admin_service_pb2.CacheUse) -> CacheUse:
+    return CacheUse(
+        generation_id=message.generation_id,
+        entry_id=message.entry_id,
+        stage=message.stage,
+        score_ppm=message.score_ppm if message.HasField("score_ppm") else None,
+        saved=message.saved,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 from authority.v1 import generation_service_pb2
 from clients import generation_types
 from clients.convert import time_from_proto, word
+from clients.errors import NearMatches
 
 
 def generation_from_proto(
@@ -16,7 +18,7 @@ def generation_from_proto(
     return generation_types.Generation(
         generation_id=message.generation_id,
         account=message.account,
-        kind=_kind(message.kind),
+        kind=kind_from_proto(message.kind),
         state=word(
             generation_types.GenerationState,
             generation_service_pb2.GenerationState,
@@ -68,6 +70,9 @@ def generation_from_proto(
             "VISIBILITY_",
             message.visibility,
         ),
+        reuse=word(generation_types.Reuse, generation_service_pb2.Reuse, "REUSE_", message.reuse),
+        accept_entry_id=message.accept_entry_id,
+        context=context_from_proto(message.context),
         replayed=replayed,
         warning=warning,
     )
@@ -76,7 +81,9 @@ def generation_from_proto(
 def generation_from_answer(
     response: generation_service_pb2.SubmitGenerationResponse,
 ) -> generation_types.Generation:
-    """Return the generation of a submission."""
+    """Return the generation of a submission. Raises NearMatches if it was not taken in."""
+    if response.suggestions:
+        raise NearMatches(tuple(map(suggestion_from_proto, response.suggestions)))
     return generation_from_proto(
         response.generation, replayed=response.replayed, warning=response.warning
     )
@@ -94,7 +101,7 @@ def model_from_proto(message: generation_service_pb2.Model) -> generation_types.
     return generation_types.Model(
         provider=message.provider,
         model=message.model,
-        kind=_kind(message.kind),
+        kind=kind_from_proto(message.kind),
         status=message.status,
         retire_date=date.fromisoformat(message.retire_date) if message.retire_date else None,
         substitute=message.substitute,
@@ -113,7 +120,31 @@ def style_from_proto(message: generation_service_pb2.Style) -> generation_types.
     )
 
 
-def _kind(number: int) -> generation_types.Kind:
+def suggestion_from_proto(
+    message: generation_service_pb2.ReuseSuggestion,
+) -> generation_types.ReuseSuggestion:
+    """Return the suggestion."""
+    return generation_types.ReuseSuggestion(
+        entry_id=message.entry_id,
+        generation_id=message.generation_id,
+        prompt=message.prompt,
+        model=message.model,
+        score_ppm=message.score_ppm,
+        stage=message.stage,
+        objection=message.objection,
+        saved=message.saved,
+    )
+
+
+def context_from_proto(
+    context: Mapping[str, generation_service_pb2.ContextValues],
+) -> dict[str, tuple[str, ...]]:
+    """Return what a request is about."""
+    return {name: tuple(held.values) for name, held in context.items()}
+
+
+def kind_from_proto(number: int) -> generation_types.Kind:
+    """Return the kind."""
     return word(generation_types.Kind, generation_service_pb2.Kind, "KIND_", number)
 
 

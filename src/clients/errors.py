@@ -18,6 +18,7 @@
     ├── GenerationStateError       the generation's state does not allow it
     ├── NoWebAddress               nothing serves artifacts to browsers
     ├── InternalError              a fault of Paymaster's own
+    ├── NearMatches                the cache has what is near; `suggestions` says what
     └── ArtifactDamaged            the bytes received are not those that were stored
 
 `reason` is a value of the proto's ErrorReason; a status that has none gives its gRPC code's name.
@@ -33,6 +34,7 @@ from typing import NamedTuple
 
 import grpc
 
+from clients.generation_types import ReuseSuggestion
 from clients.types import Denial
 
 _UNKNOWN_OUTCOMES = frozenset(
@@ -110,6 +112,20 @@ class Unpriced(InvalidRequest):
     def substitute(self) -> str:
         """A model that has a price; empty if none is known."""
         return self.metadata.get("substitute", "")
+
+
+class NearMatches(PaymasterError):
+    """The generation was not taken in, as it asked for what the cache has near it, and there is.
+
+    `suggestions` are the nearest first. The idempotency key was not used up.
+    """
+
+    reason = "NEAR_MATCHES"
+    code = grpc.StatusCode.OK
+
+    def __init__(self, suggestions: tuple[ReuseSuggestion, ...]) -> None:
+        super().__init__(f"The cache has {len(suggestions)} near matches; nothing was handed in.")
+        self.suggestions = suggestions
 
 
 class GenerationStateError(PaymasterError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from clients.generation_types import (
     GenerationState,
     Kind,
     Priority,
+    Reuse,
     SettingsFields,
     Visibility,
 )
@@ -26,7 +27,9 @@ from clients.requests import duration_to_proto, invalid, message, new_key, time_
 class Submission:
     """Asks for a generation, as `submit` does. What is empty or None is not set.
 
-    `settings` are the fields of Settings that its kind takes, such as `{"seed": 7}`.
+    `reuse` is what of the cache may serve it, `accept_entry_id` the entry that is to, and `context`
+    what it is about, such as `{"cuisine": ["thai"]}`. `settings` are the fields of Settings that
+    its kind takes, such as `{"seed": 7}`.
     """
 
     account: str
@@ -39,6 +42,9 @@ class Submission:
     priority: Priority | None = None
     expire_after: timedelta | None = None
     parent_id: str = ""
+    reuse: Reuse = Reuse.POLICY
+    accept_entry_id: str = ""
+    context: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     settings: SettingsFields = field(default_factory=SettingsFields, repr=False)
     idempotency_key: str = field(default_factory=new_key)
 
@@ -55,10 +61,13 @@ def submission_to_proto(submission: Submission) -> messages.SubmitGenerationRequ
         size=submission.size,
         quality=submission.quality,
         count=submission.count or 0,
-        settings=_settings(submission.settings) if submission.settings else None,
+        settings=settings_to_proto(submission.settings),
         priority=messages.Priority.Value(f"PRIORITY_{submission.priority or 'UNSPECIFIED'}"),
         expire_after=duration_to_proto(submission.expire_after),
         parent_id=submission.parent_id,
+        reuse=messages.Reuse.Value(f"REUSE_{submission.reuse}"),
+        accept_entry_id=submission.accept_entry_id,
+        context=context_to_proto(submission.context),
     )
 
 
@@ -108,7 +117,25 @@ def kind_to_proto(kind: Kind | None) -> messages.Kind.ValueType:
     return messages.Kind.Value(f"KIND_{kind or 'UNSPECIFIED'}")
 
 
-def _settings(settings: SettingsFields) -> messages.Settings:
+def context_to_proto(
+    context: Mapping[str, Sequence[str]] | None,
+) -> dict[str, messages.ContextValues]:
+    """Return the proto's messages. Raises InvalidRequest, TypeError for a text as values."""
+    made = {}
+    for name, values in (context or {}).items():
+        if isinstance(values, str):
+            raise TypeError("the values of a context's name are a list of texts, not one text")
+        try:
+            made[name] = message(messages.ContextValues, values=values)
+        except InvalidRequest as error:
+            raise invalid(*_within("context", error.violations)) from error
+    return made
+
+
+def settings_to_proto(settings: SettingsFields) -> messages.Settings | None:
+    """Return the proto's message; None if nothing is set. Raises InvalidRequest."""
+    if not settings:
+        return None
     fields: dict[str, Any] = {**settings, "messages": _chat_messages(settings.get("messages", ()))}
     try:
         return message(messages.Settings, **fields)

@@ -5,7 +5,7 @@ Every word has a value UNKNOWN, which stands for one that this client is too old
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -87,6 +87,42 @@ class Settings:
     seconds: int | None = None
 
 
+class Reuse(StrEnum):
+    """What of the cache may serve a generation; POLICY is what the account's policy says.
+
+    OFF neither serves nor keeps it; REFRESH keeps what is made; EXACT, NORMALISED and GUARDED are
+    the deepest stage that may serve it; with SUGGEST near matches are answered in its place.
+    """
+
+    POLICY = "UNSPECIFIED"
+    OFF = "OFF"
+    REFRESH = "REFRESH"
+    EXACT = "EXACT"
+    NORMALISED = "NORMALISED"
+    GUARDED = "GUARDED"
+    SUGGEST = "SUGGEST"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class ReuseSuggestion:
+    """Something of the cache that is near to a request, to be named by `accept_entry_id`.
+
+    `generation_id` has the artifacts. `score_ppm` is how near it is, in millionths; `stage` finds
+    the two the same, or `objection` says why the cache would not serve it by itself. `saved` is
+    what would be saved, in micros of USD.
+    """
+
+    entry_id: str
+    generation_id: str
+    prompt: str = field(repr=False)
+    model: str
+    score_ppm: int
+    stage: str
+    objection: str
+    saved: int
+
+
 class GenerationState(StrEnum):
     """The life of a generation: QUEUED, RUNNING, then one of the others."""
 
@@ -152,9 +188,10 @@ class Generation:
     """A user's piece of work. `cost` and `saved` are micros of USD.
 
     `requested_model`, `size`, `quality` and `count` are what was asked for; `provider` and `model`
-    made it. `cached` is empty, `exact`, `normalised` or `joined`. `end_time` is None before a final
-    state. `stage` and `progress_percent` are what a running one has come to, where its provider
-    tells. `warning` is what its submitter should know, such as that the model ends soon.
+    made it. `cached` is empty, a stage of the cache, `accepted` or `joined`. `end_time` is None
+    before a final state. `stage` and `progress_percent` are what a running one has come to, where
+    its provider tells. `warning` is what its submitter should know, such as that the model ends
+    soon.
     """
 
     generation_id: str
@@ -187,6 +224,9 @@ class Generation:
     progress_percent: int | None = None
     favourite: bool = False
     visibility: Visibility = Visibility.PRIVATE
+    reuse: Reuse = Reuse.POLICY
+    accept_entry_id: str = ""
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     replayed: bool = False
     warning: str = ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Unpack
 
@@ -12,7 +12,7 @@ from clients.channel import Client
 from clients.convert_generations import generation_from_answer
 from clients.errors import PaymasterError
 from clients.generation_requests import Submission, submission_to_proto
-from clients.generation_types import Generation, Kind, Priority, SettingsFields
+from clients.generation_types import Generation, Kind, Priority, Reuse, SettingsFields
 from clients.requests import new_key
 
 # What one call takes; the authority reads messages of up to 4 MiB.
@@ -40,6 +40,9 @@ class SubmitCalls(Client):
         priority: Priority | None = None,
         expire_after: timedelta | None = None,
         parent_id: str = "",
+        reuse: Reuse = Reuse.POLICY,
+        accept_entry_id: str = "",
+        context: Mapping[str, Sequence[str]] | None = None,
         idempotency_key: str | None = None,
         **settings: Unpack[SettingsFields],
     ) -> Generation:
@@ -48,6 +51,10 @@ class SubmitCalls(Client):
         It is not begun, nor tried anew, `expire_after` its submission. `settings` are the fields of
         Settings that its kind takes, such as `seed=7`. One with a `parent_id` is made anew, even if
         there is one already; an empty prompt is then that of the parent.
+
+        `reuse` is what of the cache may serve it, for which `context` says what it is about. Raises
+        NearMatches for Reuse.SUGGEST if there are any; nothing is handed in then, and the same key
+        may be used again. `accept_entry_id` names the one to be served.
         """
         submission = Submission(
             account,
@@ -60,6 +67,9 @@ class SubmitCalls(Client):
             priority=priority,
             expire_after=expire_after,
             parent_id=parent_id,
+            reuse=reuse,
+            accept_entry_id=accept_entry_id,
+            context=context or {},
             settings=settings,
             idempotency_key=idempotency_key or new_key(),
         )

@@ -10,6 +10,7 @@ import clients
 from clients import (
     balance_types,
     budget_requests,
+    cache_types,
     change_types,
     errors,
     generation_types,
@@ -25,6 +26,7 @@ PAIRS = [
     (clients.AdminClient, sync.SyncAdminClient),
     (clients.GenerationClient, sync.SyncGenerationClient),
     (clients.QueueClient, sync.SyncQueueClient),
+    (clients.CacheClient, sync.SyncCacheClient),
 ]
 
 
@@ -37,7 +39,7 @@ def test_all_that_is_listed_exists_once():
 @pytest.mark.parametrize(
     "module",
     [
-        *(balance_types, budget_requests, change_types, errors),
+        *(balance_types, budget_requests, cache_types, change_types, errors),
         *(generation_types, key_types, ledger_types, queue_types, types),
     ],
 )

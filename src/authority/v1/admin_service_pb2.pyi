@@ -1376,6 +1376,7 @@ class LedgerEntry(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    CACHE_USE_FIELD_NUMBER: _builtins.int
     operation_id: _builtins.str
     """The operation that wrote it."""
     line: _builtins.int
@@ -1383,14 +1384,16 @@ class LedgerEntry(_message.Message):
     sequence: _builtins.int
     """The tenant's number for the operation, in the order of decisions."""
     kind: _builtins.str
-    """The verb: `RESERVE`, `COMMIT`, `RELEASE`, `REFUND`, `EXPIRE`, `EXTEND`, `ADJUST` or `GRANT`."""
+    """The verb: `RESERVE`, `COMMIT`, `RELEASE`, `REFUND`, `EXPIRE`, `EXTEND`, `ADJUST`, `GRANT`, `VOID`, `CACHE_HIT` or
+    `CACHE_REVERSAL`.
+    """
     account: _builtins.str
     """The account that the operation was for."""
     reservation_id: _builtins.str
     """The reservation, if it was about one."""
     book: _builtins.str
     """The book: AVAILABLE, RESERVED, COMMITTED and REFUNDED of a window or a grant; CHARGED, ABSORBED, PROVIDER, GRANTED and
-    ISSUED of an account.
+    ISSUED of an account. An operation of the cache charges nothing: its one entry is 0 in CHARGED.
     """
     budget: _builtins.str
     """The budget that the window belongs to, as `account budget`; empty in other books."""
@@ -1410,6 +1413,10 @@ class LedgerEntry(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the hot store decided it."""
 
+    @_builtins.property
+    def cache_use(self) -> Global___CacheUse:
+        """Of `CACHE_HIT` and `CACHE_REVERSAL`: what was served, and what that has saved."""
+
     def __init__(
         self,
         *,
@@ -1427,14 +1434,55 @@ class LedgerEntry(_message.Message):
         amount: _builtins.int = ...,
         idempotency_key: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        cache_use: Global___CacheUse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "window_start_time", b"window_start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache_use", b"cache_use", "create_time", b"create_time", "window_start_time", b"window_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "book", b"book", "budget", b"budget", "create_time", b"create_time", "grant_id", b"grant_id", "idempotency_key", b"idempotency_key", "kind", b"kind", "line", b"line", "operation_id", b"operation_id", "reservation_id", b"reservation_id", "sequence", b"sequence", "unit", b"unit", "window_start_time", b"window_start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "book", b"book", "budget", b"budget", "cache_use", b"cache_use", "create_time", b"create_time", "grant_id", b"grant_id", "idempotency_key", b"idempotency_key", "kind", b"kind", "line", b"line", "operation_id", b"operation_id", "reservation_id", b"reservation_id", "sequence", b"sequence", "unit", b"unit", "window_start_time", b"window_start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LedgerEntry: _TypeAlias = LedgerEntry  # noqa: Y015
+
+@_typing.final
+class CacheUse(_message.Message):
+    """A generation that the cache has served, in the books."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    SCORE_PPM_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
+    generation_id: _builtins.str
+    """The generation that was served."""
+    entry_id: _builtins.str
+    """The entry of the cache; empty for one that was served by an identical one in flight."""
+    stage: _builtins.str
+    """The stage, as Generation.cached has it."""
+    score_ppm: _builtins.int
+    """How near the two were, in millionths; not set where they were the same by their stage."""
+    saved: _builtins.int
+    """In micros of USD: what the original had cost; below zero in a reversal, which takes it back."""
+    def __init__(
+        self,
+        *,
+        generation_id: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        stage: _builtins.str = ...,
+        score_ppm: _builtins.int | None = ...,
+        saved: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score_ppm", b"_score_ppm", "score_ppm", b"score_ppm"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score_ppm", b"_score_ppm", "entry_id", b"entry_id", "generation_id", b"generation_id", "saved", b"saved", "score_ppm", b"score_ppm", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score_ppm: _TypeAlias = _typing.Literal["score_ppm"]  # noqa: Y015
+    _WhichOneofArgType__score_ppm: _TypeAlias = _typing.Literal["_score_ppm", b"_score_ppm"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score_ppm) -> _WhichOneofReturnType__score_ppm | None: ...
+
+Global___CacheUse: _TypeAlias = CacheUse  # noqa: Y015
 
 @_typing.final
 class RebuildRequest(_message.Message):

@@ -103,6 +103,50 @@ ROLE_ASSISTANT: Role.ValueType  # 2
 """The model."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _Reuse:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReuseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reuse.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REUSE_UNSPECIFIED: _Reuse.ValueType  # 0
+    """Not set: what the cache's policy of the account says."""
+    REUSE_OFF: _Reuse.ValueType  # 1
+    """Nothing: the cache neither serves it nor keeps it, and it does not wait for an identical one in flight."""
+    REUSE_REFRESH: _Reuse.ValueType  # 2
+    """Nothing, but what is made is kept, in the place of what was."""
+    REUSE_EXACT: _Reuse.ValueType  # 3
+    """The same request alone."""
+    REUSE_NORMALISED: _Reuse.ValueType  # 4
+    """And one whose prompt differs in case, space, punctuation and words without meaning."""
+    REUSE_GUARDED: _Reuse.ValueType  # 5
+    """And one whose prompt says the same in other words, as far as the guard can tell."""
+    REUSE_SUGGEST: _Reuse.ValueType  # 6
+    """Nothing by itself: near matches are answered, one of which may then be named by `accept_entry_id`. If there are none,
+    the generation is taken in as one without this field.
+    """
+
+class Reuse(_Reuse, metaclass=_ReuseEnumTypeWrapper):
+    """What of the cache may serve a generation. May grow."""
+
+REUSE_UNSPECIFIED: Reuse.ValueType  # 0
+"""Not set: what the cache's policy of the account says."""
+REUSE_OFF: Reuse.ValueType  # 1
+"""Nothing: the cache neither serves it nor keeps it, and it does not wait for an identical one in flight."""
+REUSE_REFRESH: Reuse.ValueType  # 2
+"""Nothing, but what is made is kept, in the place of what was."""
+REUSE_EXACT: Reuse.ValueType  # 3
+"""The same request alone."""
+REUSE_NORMALISED: Reuse.ValueType  # 4
+"""And one whose prompt differs in case, space, punctuation and words without meaning."""
+REUSE_GUARDED: Reuse.ValueType  # 5
+"""And one whose prompt says the same in other words, as far as the guard can tell."""
+REUSE_SUGGEST: Reuse.ValueType  # 6
+"""Nothing by itself: near matches are answered, one of which may then be named by `accept_entry_id`. If there are none,
+the generation is taken in as one without this field.
+"""
+Global___Reuse: _TypeAlias = Reuse  # noqa: Y015
+
 class _GenerationState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -288,6 +332,27 @@ class Generation(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___ContextValues: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___ContextValues | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     GENERATION_ID_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -318,6 +383,9 @@ class Generation(_message.Message):
     PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
     FAVOURITE_FIELD_NUMBER: _builtins.int
     VISIBILITY_FIELD_NUMBER: _builtins.int
+    REUSE_FIELD_NUMBER: _builtins.int
+    ACCEPT_ENTRY_ID_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """The id, such as `acme/0199a0b2-...`; the part before the slash is the tenant."""
     account: _builtins.str
@@ -343,7 +411,9 @@ class Generation(_message.Message):
     downgraded: _builtins.bool
     """True if a later option than the first was held, such as by a soft cap."""
     cached: _builtins.str
-    """How it was served without a call: empty, `exact` or `normalised` by the cache, `joined` by an identical one in flight."""
+    """How it was served without a call: empty; `exact`, `normalised`, `signature`, `guarded`, `structured` or `chat` by that
+    stage of the cache; `accepted` by the entry that it named; `joined` by an identical one in flight.
+    """
     cost: _builtins.int
     """What it cost the account, in micros of USD."""
     saved: _builtins.int
@@ -368,6 +438,10 @@ class Generation(_message.Message):
     """Whether it was marked as a favourite."""
     visibility: Global___Visibility.ValueType
     """Who may see what was made."""
+    reuse: Global___Reuse.ValueType
+    """What of the cache might serve it."""
+    accept_entry_id: _builtins.str
+    """The entry of the cache that was to serve it; empty if none was named."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
         """What was made."""
@@ -387,6 +461,10 @@ class Generation(_message.Message):
     @_builtins.property
     def deadline_time(self) -> _timestamp_pb2.Timestamp:
         """It is not begun, nor tried anew, from then on; not set if there is no such time."""
+
+    @_builtins.property
+    def context(self) -> _containers.MessageMap[_builtins.str, Global___ContextValues]:
+        """What the request is about."""
 
     def __init__(
         self,
@@ -421,16 +499,43 @@ class Generation(_message.Message):
         progress_percent: _builtins.int | None = ...,
         favourite: _builtins.bool = ...,
         visibility: Global___Visibility.ValueType = ...,
+        reuse: Global___Reuse.ValueType = ...,
+        accept_entry_id: _builtins.str = ...,
+        context: _abc.Mapping[_builtins.str, Global___ContextValues] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "progress_percent", b"progress_percent", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "account", b"account", "artifacts", b"artifacts", "attempt_count", b"attempt_count", "cached", b"cached", "cost", b"cost", "count", b"count", "create_time", b"create_time", "deadline_time", b"deadline_time", "downgraded", b"downgraded", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "favourite", b"favourite", "generation_id", b"generation_id", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "progress_percent", b"progress_percent", "prompt", b"prompt", "provider", b"provider", "quality", b"quality", "requested_model", b"requested_model", "reservation_id", b"reservation_id", "saved", b"saved", "settings", b"settings", "size", b"size", "stage", b"stage", "state", b"state", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "accept_entry_id", b"accept_entry_id", "account", b"account", "artifacts", b"artifacts", "attempt_count", b"attempt_count", "cached", b"cached", "context", b"context", "cost", b"cost", "count", b"count", "create_time", b"create_time", "deadline_time", b"deadline_time", "downgraded", b"downgraded", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "favourite", b"favourite", "generation_id", b"generation_id", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "progress_percent", b"progress_percent", "prompt", b"prompt", "provider", b"provider", "quality", b"quality", "requested_model", b"requested_model", "reservation_id", b"reservation_id", "reuse", b"reuse", "saved", b"saved", "settings", b"settings", "size", b"size", "stage", b"stage", "state", b"state", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__progress_percent: _TypeAlias = _typing.Literal["progress_percent"]  # noqa: Y015
     _WhichOneofArgType__progress_percent: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__progress_percent) -> _WhichOneofReturnType__progress_percent | None: ...
 
 Global___Generation: _TypeAlias = Generation  # noqa: Y015
+
+@_typing.final
+class ContextValues(_message.Message):
+    """The values of one name of a context."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1 to 50 values of 1 to 200 characters. Their order does not matter."""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextValues: _TypeAlias = ContextValues  # noqa: Y015
 
 @_typing.final
 class Artifact(_message.Message):
@@ -478,6 +583,27 @@ class SubmitGenerationRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___ContextValues: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___ContextValues | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -490,6 +616,9 @@ class SubmitGenerationRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     EXPIRE_AFTER_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
+    REUSE_FIELD_NUMBER: _builtins.int
+    ACCEPT_ENTRY_ID_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """1 to 128 printable characters, unique within the tenant."""
     account: _builtins.str
@@ -517,6 +646,12 @@ class SubmitGenerationRequest(_message.Message):
     quality, count and settings are not set either, they are all the parent's. It is made anew: neither the cache serves
     it, nor does it wait for an identical one in flight.
     """
+    reuse: Global___Reuse.ValueType
+    """What of the cache may serve it. Not with a parent_id."""
+    accept_entry_id: _builtins.str
+    """The entry of the cache that is to serve it, as answered to REUSE_SUGGEST or by CacheService.SuggestReuse. If the entry
+    is gone by then, the generation is made. Neither with `reuse` nor with a parent_id.
+    """
     @_builtins.property
     def settings(self) -> Global___Settings:
         """Everything else that steers it."""
@@ -524,6 +659,12 @@ class SubmitGenerationRequest(_message.Message):
     @_builtins.property
     def expire_after(self) -> _duration_pb2.Duration:
         """It is not begun, nor tried anew, that long after it was submitted: 1 second to 30 days; no such time if not set."""
+
+    @_builtins.property
+    def context(self) -> _containers.MessageMap[_builtins.str, Global___ContextValues]:
+        """What the request is about, such as `cuisine` and `ingredients`, for the cache's structured stage: at most 16 names of 1
+        to 63 lower-case letters, digits and underscores.
+        """
 
     def __init__(
         self,
@@ -540,10 +681,13 @@ class SubmitGenerationRequest(_message.Message):
         priority: Global___Priority.ValueType = ...,
         expire_after: _duration_pb2.Duration | None = ...,
         parent_id: _builtins.str = ...,
+        reuse: Global___Reuse.ValueType = ...,
+        accept_entry_id: _builtins.str = ...,
+        context: _abc.Mapping[_builtins.str, Global___ContextValues] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_after", b"expire_after", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "count", b"count", "expire_after", b"expire_after", "idempotency_key", b"idempotency_key", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "prompt", b"prompt", "quality", b"quality", "settings", b"settings", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_entry_id", b"accept_entry_id", "account", b"account", "context", b"context", "count", b"count", "expire_after", b"expire_after", "idempotency_key", b"idempotency_key", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "prompt", b"prompt", "quality", b"quality", "reuse", b"reuse", "settings", b"settings", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -551,20 +695,25 @@ Global___SubmitGenerationRequest: _TypeAlias = SubmitGenerationRequest  # noqa: 
 
 @_typing.final
 class SubmitGenerationResponse(_message.Message):
-    """The generation taken in."""
+    """The generation taken in, or what there is in its place."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GENERATION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """True if this answers an earlier call with the same key; the generation is shown as it is now."""
     warning: _builtins.str
     """What its sender should know, such as that the model ends soon; empty if there is nothing."""
     @_builtins.property
     def generation(self) -> Global___Generation:
-        """The generation, QUEUED."""
+        """The generation, QUEUED; not set if there are suggestions."""
+
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReuseSuggestion]:
+        """To REUSE_SUGGEST: near matches, the nearest first; nothing was taken in, and the key is still free."""
 
     def __init__(
         self,
@@ -572,14 +721,67 @@ class SubmitGenerationResponse(_message.Message):
         generation: Global___Generation | None = ...,
         replayed: _builtins.bool = ...,
         warning: _builtins.str = ...,
+        suggestions: _abc.Iterable[Global___ReuseSuggestion] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "replayed", b"replayed", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "replayed", b"replayed", "suggestions", b"suggestions", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitGenerationResponse: _TypeAlias = SubmitGenerationResponse  # noqa: Y015
+
+@_typing.final
+class ReuseSuggestion(_message.Message):
+    """Something of the cache that is near to a request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    SCORE_PPM_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    OBJECTION_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
+    entry_id: _builtins.str
+    """The entry, to name it by `accept_entry_id`."""
+    generation_id: _builtins.str
+    """The generation that it was made for, which has the artifacts."""
+    prompt: _builtins.str
+    """The prompt of that generation."""
+    model: _builtins.str
+    """The model that made it."""
+    score_ppm: _builtins.int
+    """How near it is, in millionths; 1000000 for one that is the same."""
+    stage: _builtins.str
+    """The stage of the cache that finds the two the same; empty if there is an objection."""
+    objection: _builtins.str
+    """Why the cache would not serve it by itself: `numbers`, `colours`, `negation`, `quotes`, `names`, `antonyms`, `words` or
+    `order` differ, it was said to be `mismatch`, or it is `exact_only`; empty if there is no reason. May grow.
+    """
+    saved: _builtins.int
+    """What would be saved, in micros of USD: what it had cost."""
+    def __init__(
+        self,
+        *,
+        entry_id: _builtins.str = ...,
+        generation_id: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+        model: _builtins.str = ...,
+        score_ppm: _builtins.int = ...,
+        stage: _builtins.str = ...,
+        objection: _builtins.str = ...,
+        saved: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "generation_id", b"generation_id", "model", b"model", "objection", b"objection", "prompt", b"prompt", "saved", b"saved", "score_ppm", b"score_ppm", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReuseSuggestion: _TypeAlias = ReuseSuggestion  # noqa: Y015
 
 @_typing.final
 class BatchSubmitGenerationsRequest(_message.Message):

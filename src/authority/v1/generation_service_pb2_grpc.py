@@ -107,7 +107,8 @@ class GenerationServiceServicer(object):
     """
 
     def SubmitGeneration(self, request, context):
-        """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here.
+        """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here. With REUSE_SUGGEST it
+        answers near matches of the cache instead, if there are any, and takes nothing in.
         Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -34,7 +34,8 @@ class GenerationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GenerationServiceAsyncStub: ...
     SubmitGeneration: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.SubmitGenerationRequest, _generation_service_pb2.SubmitGenerationResponse]
-    """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here.
+    """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here. With REUSE_SUGGEST it
+    answers near matches of the cache instead, if there are any, and takes nothing in.
     Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
     """
     BatchSubmitGenerations: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.BatchSubmitGenerationsRequest, _generation_service_pb2.BatchSubmitGenerationsResponse]
@@ -82,7 +83,8 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitGeneration: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.SubmitGenerationRequest, _generation_service_pb2.SubmitGenerationResponse]  # type: ignore[assignment]
-    """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here.
+    """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here. With REUSE_SUGGEST it
+    answers near matches of the cache instead, if there are any, and takes nothing in.
     Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
     """
     BatchSubmitGenerations: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.BatchSubmitGenerationsRequest, _generation_service_pb2.BatchSubmitGenerationsResponse]  # type: ignore[assignment]
@@ -133,7 +135,8 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_service_pb2.SubmitGenerationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_service_pb2.SubmitGenerationResponse, _abc.Awaitable[_generation_service_pb2.SubmitGenerationResponse]]:
-        """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here.
+        """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here. With REUSE_SUGGEST it
+        answers near matches of the cache instead, if there are any, and takes nothing in.
         Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
         """
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from clients.sync.admin_client import SyncAdminClient
 from clients.sync.authority_client import SyncAuthorityClient
+from clients.sync.cache_client import SyncCacheClient
 from clients.sync.generation_client import SyncGenerationClient
 from clients.sync.queue_client import SyncQueueClient
 
-__all__ = ["SyncAdminClient", "SyncAuthorityClient", "SyncGenerationClient", "SyncQueueClient"]
+__all__ = [
+    "SyncAdminClient",
+    "SyncAuthorityClient",
+    "SyncCacheClient",
+    "SyncGenerationClient",
+    "SyncQueueClient",
+]

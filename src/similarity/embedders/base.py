@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Vector = NDArray[np.float32]
+from similarity.vectors import Vector
 
 
 class EmbedderFailed(Exception):
     """There are no vectors. The stages that need one are skipped, and the generation goes on.
 
-    `cost_micros` has to be paid all the same.
+    `cost_micros` may have to be paid all the same.
     """
 
     def __init__(self, message: str, *, cost_micros: int = 0) -> None:
@@ -30,20 +27,24 @@ class Embedded(NamedTuple):
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors.
+    """Turns texts into vectors. A text is normalised first: dress is no part of what is near.
 
     `name` says whose vectors they are, version included, and goes into the scope: those of two
     embedders never meet. `dimensions` is the length of each.
     """
 
-    name: str
-    dimensions: int
+    @property
+    def name(self) -> str:
+        """Whose vectors they are."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers a vector has."""
+        ...
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
-        """Return the vectors of at least one text, without blocking the loop.
-
-        Raises EmbedderFailed.
-        """
+        """Return the vectors of some texts, without blocking the loop. Raises EmbedderFailed."""
         ...
 
     async def aclose(self) -> None:

@@ -211,7 +211,7 @@ ORDER BY exact DESC, cache_entry.create_time DESC LIMIT 1;
 -- name: write_cache_entry
 INSERT INTO cache_entry (entry_id, scope_hash, exact_hash, normalised_hash, tenant, generation_id, kind, model,
                          quality_class, cost_micros, expire_time)
-SELECT %(entry_id)s, %(scope)s, %(exact)s, %(normalised)s, %(tenant)s, %(generation_id)s, kind, %(model)s,
+SELECT %(entry_id)s, %(scope)s, %(exact)s, %(normalised)s::bytea, %(tenant)s, %(generation_id)s, kind, %(model)s,
        %(quality_class)s, %(cost_micros)s, now() + %(life)s
 FROM generation WHERE generation_id = %(generation_id)s
 ON CONFLICT (scope_hash, exact_hash) DO UPDATE

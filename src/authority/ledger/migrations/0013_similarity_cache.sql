@@ -12,7 +12,9 @@ ADD COLUMN reuse text NOT NULL DEFAULT '' CHECK (
 ADD COLUMN accept_entry_id text,
 -- {field: [value, ...]}: what is compared in place of the prompt, where the account's policy says how.
 ADD COLUMN context jsonb,
--- Whether the cache was searched for it; and how: stages tried and skipped, the nearest score, what objected.
+-- Whether the cache was searched for it; and how, as workers/cache/report.py writes it:
+-- {"tried": [STAGE, ...], "skipped": {STAGE: REASON, ...}, "nearest": {"entry_id", "score_ppm", "objection"},
+--  "held_back": {"entry_id", "stage", "score_ppm", "reason": "gate" or "sample"}}; what there is not is left out.
 ADD COLUMN looked_up boolean NOT NULL DEFAULT false,
 ADD COLUMN lookup jsonb,
 DROP CONSTRAINT generation_cached_check,
@@ -25,7 +27,7 @@ ADD CONSTRAINT generation_cached_check CHECK (
 DROP TABLE cache_entry;
 
 -- What may be served again, and to what. The hashes are SHA-256; src/similarity says of what.
--- The prompt is that of the generation. `embedding` is added below, where the server has vectors.
+-- The prompt is that of the generation.
 CREATE TABLE cache_entry (
     -- `tenant/uuid7`. An entry that is filled anew keeps its id, and so what was said against it.
     entry_id text PRIMARY KEY,
@@ -37,6 +39,8 @@ CREATE TABLE cache_entry (
     signature_hash bytea,
     structured_hash bytea,
     context jsonb,
+    -- Of the normalised prompt; below it becomes a halfvec, where the server has vectors, and is null elsewhere.
+    embedding text,
     -- What made the embedding; '' where it has none.
     embedder text NOT NULL DEFAULT '',
     -- The original, whose artifacts are served.
@@ -101,6 +105,7 @@ CREATE TABLE cache_mismatch (
     create_time timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (entry_id, exact_hash)
 );
+CREATE INDEX cache_mismatch_by_request ON cache_mismatch (exact_hash);
 
 -- What was seen of pairs that a stage would have served, by their score: similarity/gate.py decides by it.
 CREATE TABLE cache_bin (
@@ -146,20 +151,21 @@ ALTER TABLE operation ADD CONSTRAINT operation_kind_check CHECK (
     )
 ) NOT VALID;
 
--- Vectors. A server without them does everything but search for near prompts: the other stages need none.
+-- A server without vectors does everything but search for near prompts: the other stages need none.
 -- Returns whether there are vectors now. Workers call it when they start, in case that the server has them since.
 CREATE FUNCTION ensure_cache_embedding() RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (
-        SELECT FROM pg_attribute
-        WHERE attrelid = 'cache_entry'::regclass AND attname = 'embedding' AND NOT attisdropped
-    ) THEN
-        RETURN true;
-    END IF;
     IF to_regtype('halfvec') IS NULL THEN
         RETURN false;
     END IF;
-    ALTER TABLE cache_entry ADD COLUMN IF NOT EXISTS embedding halfvec;
+    -- Workers that start together take turns.
+    PERFORM pg_advisory_xact_lock(hashtextextended('paymaster.cache_embedding', 0));
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = 'cache_entry'::regclass AND attname = 'embedding' AND atttypid = to_regtype('halfvec')
+    ) THEN
+        ALTER TABLE cache_entry ALTER COLUMN embedding TYPE halfvec USING embedding::halfvec;
+    END IF;
     RETURN true;
 END
 $$;

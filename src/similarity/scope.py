@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from generations.requests import GenerationRequest
 from generations.styles import styles
+from similarity.normalise import NORMALISER_VERSION, normalise
 from similarity.policy import Stage
 from similarity.structured import Context, StructuredPolicy, probe
-from workers.cache.normalise import NORMALISER_VERSION, normalise
 
 
 class Fingerprint(NamedTuple):

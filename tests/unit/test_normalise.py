@@ -7,8 +7,8 @@ import pytest
 from generations.models import Kind
 from generations.requests import GenerationRequest
 from generations.settings import Settings
+from similarity.normalise import normalise
 from workers.cache.fingerprint import fingerprint
-from workers.cache.normalise import normalise
 
 SAME = [
     ("a red cube", "A  RED\tcube!!"),

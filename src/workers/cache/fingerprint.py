@@ -14,7 +14,7 @@ import unicodedata
 
 from generations.models import Kind
 from generations.requests import GenerationRequest
-from workers.cache.normalise import NORMALISER_VERSION, normalise
+from similarity.normalise import NORMALISER_VERSION, normalise
 from workers.rows import Fingerprint
 
 

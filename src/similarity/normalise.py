@@ -12,7 +12,7 @@ import re
 import unicodedata
 
 # Goes into the hash of the scope: prompts normalised by other rules never meet.
-NORMALISER_VERSION = 1
+NORMALISER_VERSION = 2
 
 _SAME_CHARACTERS = {
     "'": "\u2018\u2019\u201a\u2032",
@@ -34,7 +34,7 @@ _TOKEN = re.compile(
     r"""(?<!\w)-?\d+(?:[.,:/-]\d+)*(?!\w) | [^\W_]+(?:'[^\W_]+)* | [^\w\s.,;:!?…/'"-]""", re.VERBOSE
 )
 _REQUEST = re.compile(
-    r"""^(?:please[ ])?
+    r"""(?:please[ ])?
     (?:(?:can|could|would|will)[ ]you[ ](?:please[ ])?
       | i(?:'d|[ ]would)[ ]like[ ](?:you[ ]to[ ])?
       | i[ ](?:want|need)[ ](?:you[ ]to[ ])? )?
@@ -43,7 +43,7 @@ _REQUEST = re.compile(
       | (?:generate|create|produce|make|show)[ ](?:me|us)[ ]
       | (?:create|produce)[ ](?=(?:an?|the)[ ])
       | generate[ ]
-      | (?<=^please[ ]) )""",
+      | (?<=please[ ]) )""",
     re.VERBOSE,
 )
 _THANKS = re.compile(r"(?: please| thanks| thank you)+$")
@@ -57,5 +57,17 @@ def normalise(prompt: str) -> str:
     for index, part in enumerate(_QUOTED.split(text)):
         # What is split at a capturing group has the quoted parts at the odd places.
         tokens += [f'"{part[1:-1]}"'] if index % 2 else _TOKEN.findall(part.casefold())
-    folded = _THANKS.sub("", _REQUEST.sub("", " ".join(tokens)))
-    return _ARTICLE.sub("", folded)
+    folded, text = " ".join(tokens), ""
+    # Without its articles, a text may turn out to be a request again.
+    while folded != text:
+        text = folded
+        folded = _ARTICLE.sub("", _THANKS.sub("", text[_length_of_request(text) :]))
+    return folded
+
+
+def _length_of_request(text: str) -> int:
+    # What is asked for may look like a request itself: an image of a picture of a cat.
+    length = 0
+    while (found := _REQUEST.match(text, length)) and found.end() > length:
+        length = found.end()
+    return length

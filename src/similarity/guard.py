@@ -1,0 +1,134 @@
+"""Decides whether the picture of one prompt may be served for another.
+
+Similar vectors only find candidates; this decides, and in doubt it objects. Prompts pass if their
+words pair up one by one, in order: the same word, another form or spelling of it, a synonym, or a
+slip of the fingers. Numbers, colours, negations and quoted texts have to be equal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from similarity import words
+from similarity.language import is_english
+from similarity.normalise import normalise
+from similarity.vocabulary import FUNCTION_WORDS, NEGATIONS, NUMBERS, PHRASES, QUANTITIES
+
+_TOKEN = re.compile(r'"[^"]*"|\S+')
+_CAPITAL = re.compile(r"(?<![.!?:\"'\n])[ ]+\(?([A-Z][^\W_]*(?:'[^\W_]+)*)")
+_SLIPS_MAX = 2
+_LONGEST_PHRASE = max(map(len, PHRASES))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A prompt as the guard sees it: `units` are its words in order, phrases as one."""
+
+    text: str
+    units: tuple[str, ...]
+    names: frozenset[str]
+    is_english: bool
+
+
+def read(prompt: str) -> Reading:
+    """Read a prompt once, to be compared with many.
+
+    Raises:
+        WordNetMissing: the dictionary is not installed.
+
+    """
+    text = normalise(prompt)
+    names = (
+        frozenset(found.casefold() for found in _CAPITAL.findall(prompt))
+        if any(letter.islower() for letter in prompt)
+        else frozenset()
+    )
+    return Reading(text, _units(text), names, is_english(text))
+
+
+def objection(a: Reading, b: Reading) -> str:
+    """Return which rule forbids to serve one picture for both; nothing if none does.
+
+    It is one of: language, numbers, colours, negation, quotes, names, antonyms, order, words.
+    """
+    if a.text == b.text:
+        return ""
+    if not a.is_english or not b.is_english:
+        return "language"
+    names = a.names | b.names
+    slips = _slips(a.units, b.units, names)
+    if slips is not None and slips <= _SLIPS_MAX:
+        return ""
+    return _rule(a, b, names)
+
+
+def _units(text: str) -> tuple[str, ...]:
+    tokens = [NUMBERS.get(token, token) for token in _TOKEN.findall(text)]
+    units: list[str] = []
+    at = 0
+    while at < len(tokens):
+        for length in range(_LONGEST_PHRASE, 1, -1):
+            phrase = PHRASES.get(tuple(tokens[at : at + length]))
+            if phrase:
+                units.append(phrase)
+                at += length
+                break
+        else:
+            # A cat that is sitting and a cat sitting are one, and so is a slip in the word.
+            is_helping = tokens[at] in {"is", "are"} and at + 1 < len(tokens)
+            if not (is_helping and sorted(tokens[at + 1][-3:]) == ["g", "i", "n"]):
+                units.append(tokens[at])
+            at += 1
+    return tuple(units)
+
+
+def _slips(one: tuple[str, ...], other: tuple[str, ...], names: frozenset[str]) -> int | None:
+    """Return how many pairs are slips, if all words pair up in order; else None."""
+    slips = i = j = 0
+    while i < len(one) and j < len(other):
+        x, y = one[i], other[j]
+        if x == y or _are_same(x, y, names):
+            i, j = i + 1, j + 1
+        elif words.is_slip(x, y):
+            slips, i, j = slips + 1, i + 1, j + 1
+        elif "".join(one[i : i + 2]) == y and _may_join(one[i : i + 2]):
+            i, j = i + 2, j + 1
+        elif "".join(other[j : j + 2]) == x and _may_join(other[j : j + 2]):
+            i, j = i + 1, j + 2
+        else:
+            return None
+    return slips if i == len(one) and j == len(other) else None
+
+
+def _are_same(x: str, y: str, names: frozenset[str]) -> bool:
+    if x in names or y in names or not (x.isalpha() and y.isalpha()):
+        return False
+    if {x, y} & (FUNCTION_WORDS | NEGATIONS):
+        return False
+    if words.are_opposites(x, y):
+        return False
+    return words.concept(x) == words.concept(y) or words.are_spellings(x, y)
+
+
+def _may_join(parts: tuple[str, ...]) -> bool:
+    return len(parts) == 2 and all(part.isalnum() for part in parts)
+
+
+def _rule(a: Reading, b: Reading, names: frozenset[str]) -> str:
+    """Name what tells two prompts apart that do not pair up."""
+    ours, theirs = Counter(a.units), Counter(b.units)
+    mine, others = [*(ours - theirs)], [*(theirs - ours)]
+    odd = mine + others
+    if not odd:
+        return "order"
+    rules = {
+        "quotes": (unit.startswith('"') for unit in odd),
+        "negation": (unit in NEGATIONS for unit in odd),
+        "numbers": (unit[-1].isdigit() or unit in QUANTITIES for unit in odd),
+        "colours": (words.is_colour(unit) for unit in odd),
+        "antonyms": (words.are_opposites(x, y) for x in mine for y in others),
+        "names": (unit in names or not words.is_known(unit) for unit in odd),
+    }
+    return next((rule for rule, found in rules.items() if any(found)), "words")

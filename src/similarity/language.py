@@ -1,0 +1,38 @@
+"""Tells English from the rest: the rules about words hold for English alone."""
+
+from __future__ import annotations
+
+import re
+
+from similarity.vocabulary import FOREIGN_WORDS, FUNCTION_WORDS
+from similarity.words import is_known
+
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+_QUOTED = re.compile(r'"[^"]*"')
+# Names and slips are no words of the dictionary; a text in which they prevail is not judged.
+_KNOWN_SHARE = 0.5
+
+
+def is_english(text: str) -> bool:
+    """Say whether a normalised text is English, as far as the dictionary can tell.
+
+    What stands in quotes may be of any language. In doubt the answer is no, which costs a hit and
+    never shows a wrong picture.
+
+    Raises:
+        WordNetMissing: the dictionary is not installed.
+
+    """
+    words = _WORD.findall(_QUOTED.sub(" ", text.casefold()))
+    if not words or not all(_is_latin(word) for word in words):
+        return False
+    foreign = sum(word in FOREIGN_WORDS for word in words)
+    english = sum(word in FUNCTION_WORDS for word in words)
+    if foreign and foreign >= english:
+        return False
+    return sum(map(is_known, words)) >= _KNOWN_SHARE * len(words)
+
+
+def _is_latin(word: str) -> bool:
+    # Latin letters, with their accents, end at U+024F.
+    return all(letter <= "\u024f" or letter == "'" for letter in word)

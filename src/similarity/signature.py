@@ -1,0 +1,25 @@
+"""One text for all prompts that say the same in the same order, for a look-up without candidates.
+
+It is stricter than the guard: what has one signature is what the guard lets pass without slips.
+"""
+
+from __future__ import annotations
+
+from similarity.guard import read
+from similarity.words import concept
+
+
+def signature(prompt: str) -> str:
+    """Return the prompt's concepts in order; empty where the rules about words do not hold.
+
+    Raises:
+        WordNetMissing: the dictionary is not installed.
+
+    """
+    reading = read(prompt)
+    if not reading.is_english:
+        return ""
+    return " ".join(
+        unit if unit in reading.names or not unit.isalpha() else concept(unit)
+        for unit in reading.units
+    )

@@ -1,0 +1,60 @@
+"""The closed classes of English words: a dictionary of meanings leaves them out."""
+
+from __future__ import annotations
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+NEGATIONS = _words("""
+    no not non without never none nobody nothing nowhere neither nor cannot can't don't doesn't
+    didn't isn't aren't wasn't weren't won't wouldn't shouldn't couldn't hasn't haven't hadn't
+    except minus sans lacking hardly barely
+""")
+_ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+    fifteen sixteen seventeen eighteen nineteen"""
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+NUMBERS = {
+    **{word: str(value) for value, word in enumerate(_ONES.split())},
+    **{word: str(10 * value) for value, word in enumerate(_TENS.split(), 2)},
+}
+# Words that tell how many without a figure; they agree as figures do.
+QUANTITIES = _words("""
+    all another any both couple dozen dozens double each every few first half hundred hundreds
+    last lone many million most much multiple numerous once only pair pairs quarter second several
+    single solo some third thousand thousands triple twice
+""")
+FUNCTION_WORDS = (
+    _words("""
+    a about above across after against ahead along alongside although am amid among amongst an
+    and anybody anyone anything are aren't around as aside at atop away back be because been before
+    behind being below beneath beside besides between beyond but by can could despite did do does
+    doing done down during either else ever everybody everyone everything for from front further
+    had has have having he her here hers herself hi him himself his how however i if in inside
+    instead into is it its itself just left less like may me might mine more must my myself near
+    nearby next now of off on onto or other others ought our ours ourselves out outside over own
+    past per please right round same shall she should since so somebody someone something somewhere
+    such than that the their theirs them themselves then there these they this those though through
+    throughout till to together too top toward towards under underneath until unto up upon us very
+    via was we were what whatever when where whether which while who whom whose why will with within
+    would yet you your yours yourself yourselves
+""")
+    | QUANTITIES
+)
+# Several words that stand for one.
+PHRASES: dict[tuple[str, ...], str] = {
+    ("on", "top", "of"): "atop",
+    ("on", "the", "top", "of"): "atop",
+    ("next", "to"): "beside",
+    ("inside", "of"): "inside",
+    ("outside", "of"): "outside",
+    ("off", "of"): "off",
+}
+# Small words of other languages that English prompts have, at most, in a name.
+FOREIGN_WORDS = _words("""
+    el los las del una unos unas con por para que y es en su al der die das und ein eine einen
+    einem einer mit auf ist nicht von zu im dem den für le les des du et une dans avec sur pour est
+    aux au il gli di della che nel sulla e um uma com na no do da dos das os het een op van voor
+    och ett på med som av og af til ja na je się z w nie ve bir
+""") - {"no", "do", "die", "den", "im", "e", "z", "w", "on", "an", "som", "med", "til"}

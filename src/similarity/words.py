@@ -1,0 +1,197 @@
+"""What the guard and the signature know about single English words.
+
+Synonyms are judged by how words are really used: two words are one concept if the meaning that
+each of them mostly has in texts is the same one. That a word can mean the same somewhere is not
+enough: a bike may be a motorcycle, and a plane a tool. Words that the counted texts never had are
+trusted with no synonym but another spelling of themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from similarity import wordnet
+from similarity.vocabulary import FUNCTION_WORDS, NEGATIONS, NUMBERS
+from similarity.wordnet import PartOfSpeech, Sense
+
+_WORDS_KEPT = 1 << 15
+# How much of a word's use a part of speech, and then a meaning, must have to stand for the word.
+_PART_SHARE = 0.75
+_MEANING_SHARE = 0.6
+# Endings that rules put on base forms: (part, ending, what the base ends in, form).
+_ENDINGS: tuple[tuple[PartOfSpeech, str, str, str], ...] = (
+    ("n", "s", "", "plural"), ("n", "ses", "s", "plural"), ("n", "xes", "x", "plural"),
+    ("n", "zes", "z", "plural"), ("n", "ches", "ch", "plural"), ("n", "shes", "sh", "plural"),
+    ("n", "men", "man", "plural"), ("n", "ies", "y", "plural"),
+    ("v", "s", "", "present"), ("v", "ies", "y", "present"), ("v", "es", "e", "present"),
+    ("v", "es", "", "present"), ("v", "ing", "e", "present"), ("v", "ing", "", "present"),
+    ("v", "ed", "e", "past"), ("v", "ed", "", "past"),
+    ("a", "er", "", "more"), ("a", "er", "e", "more"),
+    ("a", "est", "", "most"), ("a", "est", "e", "most"),
+)  # fmt: skip
+_COLOUR_ROOTS = ("chromatic_color", "achromatic_color")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One way to take a word: the base form it is of, as which part of speech, in which form."""
+
+    part: PartOfSpeech
+    base: str
+    form: str
+    senses: tuple[Sense, ...]
+
+    @property
+    def count(self) -> int:
+        """Say how often texts used the base form as this part of speech."""
+        return sum(sense.count for sense in self.senses)
+
+
+@lru_cache(_WORDS_KEPT)
+def uses(word: str) -> tuple[Use, ...]:
+    """Return all the ways to take a word; none if the dictionary does not know it."""
+    found: dict[tuple[PartOfSpeech, str], Use] = {}
+
+    def add(part: PartOfSpeech, base: str, form: str) -> None:
+        senses = tuple(sense for sense in wordnet.senses(base) if sense.part == part)
+        if senses:
+            found.setdefault((part, base), Use(part, base, form, senses))
+
+    for part in wordnet.PARTS:
+        add(part, word, "present" if part == "v" else "")
+        for base in wordnet.exceptions(part).get(word, ()):
+            add(part, base, _form_of_exception(part, word))
+    for part, ending, base_ending, form in _ENDINGS:
+        stem = word.removesuffix(ending)
+        if stem != word and len(stem) > 1:
+            add(part, stem + base_ending, form)
+    return tuple(found.values())
+
+
+@lru_cache(_WORDS_KEPT)
+def is_known(word: str) -> bool:
+    """Say whether a word is English, and so no typing error."""
+    plain = word.removesuffix("'s")
+    return plain in FUNCTION_WORDS or plain in NEGATIONS or plain in NUMBERS or bool(uses(plain))
+
+
+@lru_cache(_WORDS_KEPT)
+def concept(word: str) -> str:
+    """Return what the word mostly means: one text for all words and forms that mean the same.
+
+    A word that has no prevailing meaning, or was never counted, stands for itself alone.
+    """
+    if word in FUNCTION_WORDS or word in NUMBERS or is_colour(word):
+        return word
+    ways = sorted(uses(word), key=lambda use: use.count, reverse=True)
+    total = sum(use.count for use in ways)
+    if not total or ways[0].count < _PART_SHARE * total:
+        return word
+    use = ways[0]
+    first = use.senses[0]
+    if first.count < _MEANING_SHARE * use.count:
+        return f"{use.part}:{use.base}:{use.form}"
+    return f"{use.part}:{first.offset}:{use.form}"
+
+
+@lru_cache(_WORDS_KEPT)
+def is_colour(word: str) -> bool:
+    """Say whether the word can name a colour: a shade is not to be had for another."""
+    nouns = [use for use in uses(word) if use.part == "n" and not use.form]
+    reached = [sense.offset for use in nouns for sense in use.senses]
+    for _ in range(6):  # no shade lies deeper below its root
+        if not _colour_roots().isdisjoint(reached):
+            return True
+        reached = [
+            target
+            for offset in reached
+            for symbol, _, target in wordnet.synset("n", offset).pointers
+            if symbol == "@"
+        ]
+    return False
+
+
+@lru_cache(_WORDS_KEPT)
+def are_opposites(one: str, other: str) -> bool:
+    """Say whether the dictionary has these two, in any of their forms, as antonyms."""
+    bases = {use.base for use in uses(other)}
+    for use in uses(one):
+        for sense in use.senses:
+            for own, part, offset, number in wordnet.synset(use.part, sense.offset).opposites:
+                target = wordnet.synset(_part(part), offset).words[number - 1]
+                if own == use.base and target in bases:
+                    return True
+    return False
+
+
+@lru_cache(_WORDS_KEPT)
+def are_spellings(one: str, other: str) -> bool:
+    """Say whether these are two spellings of one word, or one is the other cut short.
+
+    colour, color; aeroplane, airplane; photo, photograph; glasses, eyeglasses.
+    """
+    short, long = sorted((one, other), key=len)
+    is_cut = len(short) >= 4 and (long.startswith(short) or long.endswith(short))
+    is_near = len(short) >= 4 and one[0] == other[0] and _distance(one, other) <= 2
+    if not is_cut and not is_near:
+        return False
+    for use in uses(short):
+        first = use.senses[:1] if is_cut and not is_near else use.senses
+        for same in uses(long):
+            if (use.part, use.form) == (same.part, same.form) and use.base != same.base:
+                shared = {sense.offset for sense in first} & {s.offset for s in same.senses}
+                if shared:
+                    return True
+    return False
+
+
+def is_slip(one: str, other: str) -> bool:
+    """Say whether one of these is the other with a slip of the fingers.
+
+    Two letters inside it are swapped, or one is left out or doubled. A slip makes no word: two
+    words of the dictionary are never taken for one.
+    """
+    if one.endswith("'s") and other.endswith("'s"):
+        one, other = one[:-2], other[:-2]
+    if min(len(one), len(other)) < 5 or one[0] != other[0] or not (one + other).isalpha():
+        return False
+    if is_known(one) and is_known(other):
+        return False
+    if len(one) == len(other):
+        at = [i for i, (x, y) in enumerate(zip(one, other, strict=True)) if x != y]
+        return (
+            len(at) == 2 and at[1] == at[0] + 1
+            and one[at[0]] == other[at[1]] and one[at[1]] == other[at[0]]
+        )  # fmt: skip
+    short, long = sorted((one, other), key=len)
+    if len(long) != len(short) + 1 or len(long) < 6 or not (is_known(one) or is_known(other)):
+        return False
+    return any(long[:at] + long[at + 1 :] == short for at in range(1, len(long) - 1))
+
+
+def _form_of_exception(part: PartOfSpeech, word: str) -> str:
+    if part == "n":
+        return "plural"
+    if part == "v":
+        return "present" if word.endswith(("ing", "s")) else "past"
+    return "most" if word.endswith("est") else "more"
+
+
+def _part(part: str) -> PartOfSpeech:
+    return "a" if part == "s" else part  # type: ignore[return-value]
+
+
+@cache
+def _colour_roots() -> frozenset[int]:
+    return frozenset(wordnet.senses(root)[0].offset for root in _COLOUR_ROOTS)
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how many letters have to be put in, left out or changed."""
+    row = list(range(len(other) + 1))
+    for i, x in enumerate(one, 1):
+        last, row[0] = row[0], i
+        for j, y in enumerate(other, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
+    return row[-1]

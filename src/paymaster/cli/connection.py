@@ -13,6 +13,7 @@ import grpc
 from clients import (
     AdminClient,
     AuthorityClient,
+    CacheClient,
     GenerationClient,
     QueueClient,
     tls_from_environment,
@@ -44,6 +45,7 @@ class Connection(NamedTuple):
     admin: AdminClient
     generations: GenerationClient
     queues: QueueClient
+    cache: CacheClient
 
 
 def find_endpoint(data_dir: Path | None) -> Endpoint:
@@ -84,8 +86,11 @@ async def connect(
         QueueClient(
             address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
         ) as queues,
+        CacheClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as cache,
     ):
-        yield Connection(authority, admin, generations, queues)
+        yield Connection(authority, admin, generations, queues, cache)
 
 
 @asynccontextmanager

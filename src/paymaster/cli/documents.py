@@ -6,7 +6,7 @@ Amounts are integers in the unit's smallest step.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,8 @@ def document_of(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, timedelta):
         return f"{value.total_seconds():g}s"
+    if isinstance(value, Mapping):
+        return {name: document_of(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [document_of(item) for item in value]
     return value

@@ -7,7 +7,7 @@ import dataclasses
 import mimetypes
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from clients import GenerationClient, Submission
 from clients.errors import PaymasterError
-from clients.generation_types import Artifact, Generation, Kind, Priority, SettingsFields
+from clients.generation_types import Artifact, Generation, Kind, Priority, Reuse, SettingsFields
 from paymaster.cli.exits import CommandFailed, ExitCode
 
 _DOWNLOADS_MAX = 4
@@ -44,6 +44,9 @@ class Steering:
     priority: Priority
     expire_after: timedelta | None
     parent_id: str
+    reuse: Reuse
+    accept_entry_id: str
+    context: Mapping[str, Sequence[str]]
     settings: SettingsFields
 
 
@@ -80,6 +83,9 @@ async def submit_all(
             priority=wanted.steering.priority,
             expire_after=wanted.steering.expire_after,
             parent_id=wanted.steering.parent_id,
+            reuse=wanted.steering.reuse,
+            accept_entry_id=wanted.steering.accept_entry_id,
+            context=wanted.steering.context,
             settings=wanted.steering.settings,
             idempotency_key=key,
         )

@@ -5,37 +5,74 @@ Which of them a kind takes, and within which bounds, is for the authority to say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from functools import wraps
 from typing import Any, cast
 
 import click
 
-from clients.generation_types import ChatMessage, Priority, Role, SettingsFields
+from clients.generation_types import ChatMessage, Priority, Reuse, Role, SettingsFields
 from paymaster.cli.base import choice
 from paymaster.cli.runs import Steering
 from paymaster.cli.times import parse_span
 
+_AsyncFunction = Callable[..., Coroutine[Any, Any, None]]
 
-def steering_options(
-    function: Callable[..., Coroutine[Any, Any, None]],
-) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Declare the options; the function gets them as `steering`."""
+
+def settings_options(function: _AsyncFunction) -> _AsyncFunction:
+    """Declare what depends on the kind; the function gets it as `settings`."""
 
     @wraps(function)
-    async def collected(
-        *, priority: Priority, deadline: timedelta | None, parent: str, **others: Any
-    ) -> None:
+    async def collected(**others: Any) -> None:
         given = {name: others.pop(name) for name in SettingsFields.__annotations__}
         # What was not given stays away, so that the authority can tell.
         settings = {name: value for name, value in given.items() if value not in (None, "", ())}
-        steering = Steering(priority, deadline, parent, cast("SettingsFields", settings))
+        await function(settings=cast("SettingsFields", settings), **others)
+
+    return _declared(collected, _SETTINGS)
+
+
+def context_option(function: _AsyncFunction) -> _AsyncFunction:
+    """Declare what a request is about; the function gets it as `context`."""
+
+    @wraps(function)
+    async def collected(*, context: Sequence[tuple[str, str]], **others: Any) -> None:
+        values: dict[str, list[str]] = {}
+        for name, value in context:
+            values.setdefault(name, []).append(value)
+        await function(context=values, **others)
+
+    return _declared(collected, (_CONTEXT,))
+
+
+def steering_options(function: _AsyncFunction) -> _AsyncFunction:
+    """Declare all that steers a generation; the function gets it as `steering`."""
+
+    @wraps(function)
+    async def collected(
+        *,
+        priority: Priority,
+        deadline: timedelta | None,
+        parent: str,
+        reuse: Reuse,
+        accept: str,
+        context: Mapping[str, Sequence[str]],
+        settings: SettingsFields,
+        **others: Any,
+    ) -> None:
+        steering = Steering(priority, deadline, parent, reuse, accept, context, settings)
         await function(steering=steering, **others)
 
-    for option in reversed(_OPTIONS):
-        collected = option(collected)
-    return collected
+    return _declared(context_option(settings_options(collected)), _STEERING)
+
+
+def _declared(
+    function: _AsyncFunction, options: Sequence[Callable[[_AsyncFunction], _AsyncFunction]]
+) -> _AsyncFunction:
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def _parse_message(text: str) -> ChatMessage:
@@ -45,7 +82,21 @@ def _parse_message(text: str) -> ChatMessage:
     return ChatMessage(Role(role.upper()), content)
 
 
-_OPTIONS = (
+def _parse_context(text: str) -> tuple[str, str]:
+    name, parted, value = text.partition("=")
+    if not (parted and name and value):
+        raise click.BadParameter("must look like NAME=VALUE, such as cuisine=thai.")
+    return name, value
+
+
+_CONTEXT = click.option(
+    "--context",
+    type=_parse_context,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What it is about, for the cache's structured stage; more than once for more.",
+)
+_STEERING = (
     click.option(
         "--priority",
         type=choice(Priority),
@@ -65,6 +116,22 @@ _OPTIONS = (
         metavar="ID",
         help="The generation that this one is made from anew, or a variation of.",
     ),
+    click.option(
+        "--reuse",
+        type=choice(Reuse),
+        default=Reuse.POLICY,
+        show_default=True,
+        help="What of the cache may serve it: policy is what the account's says, suggest answers"
+        " near matches in its place.",
+    ),
+    click.option(
+        "--accept",
+        default="",
+        metavar="ENTRY",
+        help="The entry of the cache that is to serve it, as suggested.",
+    ),
+)
+_SETTINGS = (
     click.option("--style", default="", metavar="NAME", help="A preset of `paymaster styles`."),
     click.option("--negative-prompt", default="", metavar="TEXT", help="What shall not be shown."),
     click.option(

@@ -1,0 +1,148 @@
+"""`paymaster cache policy`: what the cache may do for an account, shown and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from clients.cache_types import CacheField, CacheFieldMode, CacheStructuredPolicy
+from clients.generation_types import Kind
+from paymaster.cli.base import choice, command, reason_option
+from paymaster.cli.cache_tables import policy_tables
+from paymaster.cli.connection import connected
+from paymaster.cli.documents import document_of
+from paymaster.cli.output import Output
+from paymaster.cli.shares import parse_share
+from paymaster.cli.times import parse_span
+
+_THRESHOLD_PPM = 800_000
+
+
+@command(name="policy")
+@click.argument("account")
+@click.option("--enable/--disable", default=None, help="Whether anything is served and kept.")
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="KIND=STAGE",
+    help="The deepest stage for a kind, such as image=guarded; more than once for more.",
+)
+@click.option(
+    "--chat-tier/--no-chat-tier", default=None, help="Whether the chat stage may serve chats."
+)
+@click.option(
+    "--ttl",
+    "ttls",
+    multiple=True,
+    metavar="KIND=SPAN",
+    help="How long what is of a kind is kept, such as chat=12h; more than once for more.",
+)
+@click.option(
+    "--max-error", type=parse_share, metavar="SHARE", help="Of hits, how many may be wrong: 1%."
+)
+@click.option(
+    "--sample", type=parse_share, metavar="SHARE", help="Of hits, how many are made anyway: 2%."
+)
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME=MODE[:WEIGHT[:BOUND]]",
+    help="How a field of contexts is compared, such as dish=required:40, ingredients=jaccard:30:50%"
+    " or author=ignore; more than once for more. Those given take the place of all there were.",
+)
+@click.option(
+    "--threshold",
+    type=parse_share,
+    metavar="SHARE",
+    help="From which score on two contexts are the same; 80% if not given with --field.",
+)
+@click.option("--no-fields", is_flag=True, help="Compare contexts no more.")
+@click.option("--reset", is_flag=True, help="Take the account's own policy away.")
+@reason_option
+async def policy(
+    *, output: Output, data_dir: Path | None, account: str, reset: bool, reason: str, **given: Any
+) -> None:
+    """Show the cache's policy that counts for an account; with options, change it first.
+
+    The nearest account above that has a policy counts. What is not given stays as it is.
+    """
+    terms = _terms(**given)
+    if reset and terms:
+        raise click.UsageError("--reset goes with no other change.")
+    async with connected(data_dir) as connection:
+        if reset:
+            found = await connection.cache.reset_policy(account, reason=reason)
+        elif terms:
+            found = await connection.cache.update_policy(account, reason=reason, **terms)
+        else:
+            found = await connection.cache.get_policy(account)
+    output.show({"policy": document_of(found)}, *policy_tables(found))
+
+
+def _terms(
+    *,
+    enable: bool | None,
+    stages: Sequence[str],
+    chat_tier: bool | None,
+    ttls: Sequence[str],
+    max_error: int | None,
+    sample: int | None,
+    fields: Sequence[str],
+    threshold: int | None,
+    no_fields: bool,
+) -> dict[str, Any]:
+    """Return what is to change, as the client takes it."""
+    terms = {
+        "enabled": enable,
+        "stages": dict(_by_kind("--stage", text) for text in stages) or None,
+        "chat_tier": chat_tier,
+        "ttl": {kind: parse_span(span) for kind, span in (_by_kind("--ttl", t) for t in ttls)}
+        or None,
+        "max_error_ppm": max_error,
+        "sample_ppm": sample,
+        "structured": _structured(fields, threshold, none=no_fields),
+    }
+    return {name: value for name, value in terms.items() if value is not None}
+
+
+def _structured(
+    fields: Sequence[str], threshold: int | None, *, none: bool
+) -> CacheStructuredPolicy | None:
+    """Return how contexts are to be compared; None to leave it."""
+    if none and (fields or threshold is not None):
+        raise click.UsageError("Give either --field or --no-fields.")
+    if threshold is not None and not fields:
+        raise click.UsageError("--threshold goes with the --field that it is for.")
+    if not (none or fields):
+        return None
+    made = tuple(_field(text) for text in fields)
+    return CacheStructuredPolicy(made, _THRESHOLD_PPM if threshold is None else threshold)
+
+
+def _field(text: str) -> CacheField:
+    """Read a field such as `ingredients=jaccard:30:50%`."""
+    name, _, said = text.partition("=")
+    mode, _, numbers = said.partition(":")
+    weight, _, bound = numbers.partition(":")
+    try:
+        return CacheField(
+            name,
+            int(weight or 0),
+            choice(CacheFieldMode).convert(mode, None, None),
+            parse_share(bound) if bound else 0,
+        )
+    except (click.BadParameter, ValueError) as error:
+        raise click.BadParameter(f"{text!r}: {error}", param_hint="--field") from None
+
+
+def _by_kind(option: str, text: str) -> tuple[str, str]:
+    """Read a value for a kind such as `image=guarded`."""
+    kind, _, value = text.partition("=")
+    if not value:
+        raise click.BadParameter(f"{text!r} must look like image=...", param_hint=option)
+    return choice(Kind).convert(kind, None, None).lower(), value

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-import numpy
+import numpy as np
 import orjson
-from numpy.typing import NDArray
+from np.typing import NDArray
 from psycopg import AsyncConnection
+from similarity.normalise import normalise
 
 from bench.prompts import prompt
 from generations.models import Kind
 from generations.requests import GenerationRequest
 from similarity.embedders.base import Embedder
-from similarity.normalise import normalise
 from similarity.scope import Fingerprint, fingerprint
 from similarity.stages import possible_stages
 
@@ -36,15 +36,15 @@ _COMBINATIONS = tuple(itertools.product(_SIZES, _COUNTS))
 _CHUNK = 5_000
 
 _GENERATIONS = """COPY generation (
-    generation_id, tenant, account, idempotency_key, kind, prompt, requested_model, size, quality, count, state,
-    provider, model, cost_micros, end_time
+    generation_id, tenant, account, idempotency_key, kind, prompt, requested_model, size, quality,
+    count, state, provider, model, cost_micros, end_time
 ) FROM STDIN"""
 _ARTIFACTS = """COPY artifact (
     artifact_id, generation_id, position, object_key, media_type, size_bytes, sha256
 ) FROM STDIN"""
 _ENTRIES = """COPY cache_entry (
-    entry_id, tenant, scope_hash, exact_hash, normalised_hash, signature_hash, embedding, embedder, generation_id,
-    kind, model, quality_class, cost_micros, expire_time
+    entry_id, tenant, scope_hash, exact_hash, normalised_hash, signature_hash, embedding, embedder,
+    generation_id, kind, model, quality_class, cost_micros, expire_time
 ) FROM STDIN"""
 _NULL = "\\N"
 
@@ -123,9 +123,9 @@ def known(request: GenerationRequest, embedder: Embedder) -> Fingerprint:
 
 async def add_entries(
     database_url: str, entries: Sequence[Entry], embedder: Embedder
-) -> NDArray[numpy.float32]:
+) -> NDArray[np.float32]:
     """Write entries with all that stands behind them; return their vectors, a row for each."""
-    rows: list[NDArray[numpy.float32]] = []
+    rows: list[NDArray[np.float32]] = []
     async with await AsyncConnection.connect(database_url) as connection, connection.cursor() as to:
         tenants = sorted({entry.tenant for entry in entries})
         await to.execute("INSERT INTO tenant (tenant) SELECT unnest(%s::text[])", [tenants])
@@ -147,7 +147,7 @@ async def add_entries(
         await connection.set_autocommit(True)
         await to.execute("VACUUM ANALYZE generation, artifact, cache_entry")
         await to.execute("CHECKPOINT")  # else it comes while something is measured
-    return numpy.stack(rows)
+    return np.stack(rows)
 
 
 async def bytes_per_entry(database_url: str) -> float:
@@ -162,7 +162,7 @@ async def bytes_per_entry(database_url: str) -> float:
 
 
 def _texts(
-    entries: Sequence[Entry], vectors: Sequence[NDArray[numpy.float32]], embedder: Embedder
+    entries: Sequence[Entry], vectors: Sequence[NDArray[np.float32]], embedder: Embedder
 ) -> dict[str, str]:
     """Return what each COPY is to read."""
     embedded = zip(entries, vectors, strict=True)
@@ -191,9 +191,7 @@ def _artifact(entry: Entry) -> tuple[object, ...]:
     return (path, entry.entry_id, 0, path, "image/png", 1_000, "0" * 64)
 
 
-def _entry(
-    entry: Entry, vector: NDArray[numpy.float32], embedder: Embedder
-) -> tuple[object, ...]:
+def _entry(entry: Entry, vector: NDArray[np.float32], embedder: Embedder) -> tuple[object, ...]:
     found = known(entry.request, embedder)
     hashes = (found.scope, found.exact, found.normalised, found.signature)
     return (

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from authorities import TOKEN
 from authority.v1 import cache_service_pb2 as cache
 from authority.v1 import cache_service_pb2_grpc
-from authorities import TOKEN
 from clients import AdminClient, GenerationClient, Submission
 from near_duplicates import Variant, draw_firsts, draw_near
 from support import eventually
@@ -77,8 +77,9 @@ async def test_what_is_saved_is_in_the_ledger_to_the_micro(
 
     asked = {(item.tenant, item.prompt): item for item in (*firsts, *near)}
     made = await books(
-        "SELECT generation.*, hit.stage, hit.saved_micros AS hit_saved, source.prompt AS source_prompt,"
-        " source.tenant AS source_tenant, source.cost_micros AS source_cost"
+        "SELECT generation.*, hit.stage, hit.saved_micros AS hit_saved,"
+        " source.prompt AS source_prompt, source.tenant AS source_tenant,"
+        " source.cost_micros AS source_cost"
         " FROM generation LEFT JOIN cache_hit AS hit USING (generation_id)"
         " LEFT JOIN generation AS source ON source.generation_id = hit.source_generation_id"
     )

@@ -32,9 +32,7 @@ _COMMANDS = {
         "generations", "List generations; follow, stop, retry and download them."
     ),
     "queues": _Entry("queues", "See and steer the queues, their jobs and the workers."),
-    "cache": _Entry(
-        "cache", "See and steer the similarity cache: what was served, saved and wrong."
-    ),
+    "cache": _Entry("cache", "See and steer the similarity cache, which saves calls."),
     "accounts": _Entry("accounts", "List, read, create and change accounts."),
     "budgets": _Entry("budgets", "List, read, create and change budgets."),
     "grants": _Entry("grants", "Give accounts prepaid or free amounts, list and void them."),

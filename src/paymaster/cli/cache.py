@@ -21,7 +21,7 @@ from paymaster.cli.cache_tables import (
 )
 from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of
-from paymaster.cli.output import Output, Table, count_of, note, right
+from paymaster.cli.output import Output, Table, note, right
 from paymaster.cli.steering import context_option, settings_options
 from paymaster.cli.times import parse_span, time_option
 
@@ -34,7 +34,7 @@ _tenant_option = click.option(
 
 @group
 def cache() -> None:
-    """See and steer the similarity cache: what was served, saved and wrong."""
+    """See and steer the similarity cache, which saves calls."""
 
 
 @command(cache, "stats")

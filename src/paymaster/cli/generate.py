@@ -13,10 +13,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from clients.errors import DeadlineExceeded, Unavailable
-from clients.generation_types import Generation, GenerationState, Kind
+from clients.errors import DeadlineExceeded, NearMatches, Unavailable
+from clients.generation_types import Generation, GenerationState, Kind, Reuse
 from clients.requests import new_key
 from paymaster.cli.base import choice, command
+from paymaster.cli.cache_tables import suggestion_table
 from paymaster.cli.connection import Connection, connected
 from paymaster.cli.documents import document_of
 from paymaster.cli.exits import CommandFailed, ExitCode
@@ -130,6 +131,8 @@ async def generate(
     """
     if (prompt is None) == (file is None):
         raise click.UsageError("Give either PROMPT or --file.")
+    if steering.reuse is Reuse.SUGGEST and file is not None:
+        raise click.UsageError("--reuse suggest is for one PROMPT: it answers what is near it.")
     if out is not None and not wait:
         raise click.UsageError("--out needs --wait: there is nothing to write yet.")
     run_key = key or new_key()
@@ -143,6 +146,9 @@ async def generate(
                     note(f"warning: {warning}")
                 if wait:
                     generations = await _wait(connection, generations, timeout, advance)
+        except NearMatches as near:
+            _show_suggestions(output, near)
+            return
         except (StillOpen, Unavailable, DeadlineExceeded, asyncio.CancelledError):
             note(f"What was submitted goes on. To take it up again, add: --key {run_key}")
             raise
@@ -225,6 +231,16 @@ def _show(output: Output, generations: Sequence[Generation], made: Made) -> None
         for item in generations
     ]
     output.show(_document(generations, made), Table(_COLUMNS, rows))
+
+
+def _show_suggestions(output: Output, near: NearMatches) -> None:
+    """Show what the cache has near the prompt; nothing was taken in, and so nothing has failed."""
+    document = {"generations": [], "suggestions": document_of(near.suggestions)}
+    output.show(document, suggestion_table(near.suggestions))
+    note(
+        "Nothing was taken in: the cache has what is near. To take one, give --accept ENTRY in"
+        " place of --reuse; to have it made, leave --reuse away, or give another."
+    )
 
 
 def _show_summary(output: Output, generations: Sequence[Generation], made: Made) -> None:

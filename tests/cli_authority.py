@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 from authority.v1 import (
     admin_service_pb2,
     budget_service_pb2,
+    cache_service_pb2,
     generation_service_pb2,
     queue_service_pb2,
 )
@@ -24,7 +25,7 @@ _METHODS = {
     f"/{service.full_name}/{method.name}": method
     for module in (
         *(admin_service_pb2, budget_service_pb2, generation_service_pb2),
-        queue_service_pb2,
+        *(queue_service_pb2, cache_service_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods

@@ -10,6 +10,7 @@ from paymaster.cli.documents import time_text
 from paymaster.cli.money import format_usd
 from paymaster.cli.output import Column, Table, minor, right, wide
 from paymaster.cli.shares import share_text
+from paymaster.cli.times import span_word
 
 _TOTALS = (
     right("lookups"),
@@ -236,7 +237,7 @@ def policy_tables(policy: CachePolicy) -> list[Table]:
         ["enabled", "yes" if policy.enabled else "no"],
         *([f"stage.{kind}", stage] for kind, stage in policy.stages.items()),
         ["chat_tier", "yes" if policy.chat_tier else "no"],
-        *([f"ttl.{kind}", f"{ttl.total_seconds():g}s"] for kind, ttl in policy.ttl.items()),
+        *([f"ttl.{kind}", span_word(ttl)] for kind, ttl in policy.ttl.items()),
         ["max_error", share_text(policy.max_error_ppm)],
         ["sample", share_text(policy.sample_ppm)],
         ["context_threshold", share_text(structured.threshold_ppm) if structured else "-"],

@@ -19,7 +19,8 @@ def document_of(value: Any) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, timedelta):
-        return f"{value.total_seconds():g}s"
+        # All its digits: a month has more seconds than %g would show.
+        return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
     if isinstance(value, Mapping):
         return {name: document_of(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

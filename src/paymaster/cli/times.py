@@ -41,6 +41,13 @@ def parse_span(text: str) -> timedelta:
     return timedelta(seconds=int(read[1]) * _SECONDS[read[2]])
 
 
+def span_word(span: timedelta) -> str:
+    """Return a span of whole seconds as `parse_span` reads it, such as `90s` or `30d`."""
+    seconds = round(span.total_seconds())
+    letter = next(unit for unit in reversed(_SECONDS) if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[letter]}{letter}"
+
+
 def span_text(span: timedelta | None) -> str:
     """Return a span for people, such as `0.35s`, `12s` or `3m20s`; a dash for none."""
     if span is None:

@@ -13,14 +13,14 @@ from uuid import UUID
 
 import numpy as np
 import orjson
-from np.typing import NDArray
+from numpy.typing import NDArray
 from psycopg import AsyncConnection
-from similarity.normalise import normalise
 
 from bench.prompts import prompt
 from generations.models import Kind
 from generations.requests import GenerationRequest
 from similarity.embedders.base import Embedder
+from similarity.normalise import normalise
 from similarity.scope import Fingerprint, fingerprint
 from similarity.stages import possible_stages
 

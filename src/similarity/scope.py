@@ -17,6 +17,7 @@ from generations.requests import GenerationRequest
 from generations.styles import styles
 from similarity.normalise import NORMALISER_VERSION, normalise
 from similarity.policy import Stage
+from similarity.signature import signature
 from similarity.structured import Context, StructuredPolicy, probe
 
 
@@ -43,15 +44,17 @@ def fingerprint(
     """Return what a request is known by to some stages, if `model` makes it at `quality`.
 
     To look up, `stages` are those that are allowed; to keep, those that are possible. The signature
-    takes a millisecond, and the first one a quarter of a second: call it in a thread.
+    takes a millisecond and reads files: with it, call this in a thread. It alone may fail, with
+    WordNetMissing; then call again without Stage.SIGNATURE.
     """
     normalised = normalise(request.prompt) if Stage.NORMALISED in stages else ""
+    signed = signature(request.prompt) if Stage.SIGNATURE in stages else ""
     has_probe = Stage.STRUCTURED in stages and context and structured is not None
     return Fingerprint(
         scope=scope(request, model=model, quality=quality, embedder=embedder),
         exact=_hash(unicodedata.normalize("NFC", request.prompt)),
         normalised=_hash(normalised) if normalised else None,
-        signature=None,
+        signature=_hash(signed) if signed else None,
         structured=probe(structured, context) if has_probe and structured and context else None,
     )
 

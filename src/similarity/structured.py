@@ -91,6 +91,18 @@ class StructuredPolicy:
         return cls(fields, threshold)
 
 
+# The recipes of the first design. There a dish with other ingredients passed by its cuisine, course
+# and method alone.
+RECIPE = StructuredPolicy(
+    (
+        Field("cuisine", 40, Mode.REQUIRED),
+        Field("course", 30, Mode.REQUIRED),
+        Field("ingredients", 20, Mode.JACCARD, bound_ppm=500_000),
+        Field("method", 10, Mode.REQUIRED),
+    )
+)
+
+
 def compare(policy: StructuredPolicy, one: Context, other: Context) -> int | None:
     """Return how much two contexts have in common, in millionths, or None if that is not enough.
 

@@ -1,0 +1,162 @@
+"""`paymaster cache eval`: how often the cache's stages are wrong, measured on labelled pairs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from generations.violations import InvalidRequest
+from paymaster.cli.base import choice, command
+from paymaster.cli.exits import CommandFailed, ExitCode
+from paymaster.cli.output import Column, Output, Table, count_of, note, right
+from similarity.embedders.base import EmbedderFailed
+from similarity.policy import CachePolicy, Stage
+from similarity.structured import RECIPE, StructuredPolicy
+
+if TYPE_CHECKING:
+    from similarity.evaluation import Evaluation
+
+_STAGE_COLUMNS = (
+    Column("stage"),
+    right("false_hits"),
+    right("different"),
+    right("rate"),
+    right("at_95%"),
+    right("hits"),
+    right("same"),
+    right("recall"),
+    right("at_95%"),
+    right("added_false"),
+    right("added_hits"),
+)
+_KIND_COLUMNS = (Column("kind"), *_STAGE_COLUMNS[1:9])
+
+
+class EmbedderName(StrEnum):
+    """The embedders that run on this machine."""
+
+    WORDLLAMA = "wordllama"
+    MINILM = "minilm"
+
+
+@command(name="eval", finds_stack=False)
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--stage",
+    "stages",
+    type=choice(Stage),
+    multiple=True,
+    help="Judge this stage alone; may be repeated. By default all, chat outside the cascade.",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="A cache policy in JSON, for the fields of structured contexts; by default recipes.",
+)
+@click.option(
+    "--embedder",
+    type=choice(EmbedderName),
+    default=EmbedderName.WORDLLAMA,
+    show_default=True,
+    help="Whose vectors the chat tier compares.",
+)
+async def evaluate(
+    *,
+    output: Output,
+    file: Path,
+    stages: Sequence[Stage],
+    policy_file: Path | None,
+    embedder: EmbedderName,
+) -> None:
+    """Measure what the cache's stages would serve of the labelled pairs in FILE.
+
+    FILE has a JSON object on each line: the prompts a and b, the label 1 if one generation may
+    serve both or else 0, and the kind of pair. Pairs with a_context and b_context are judged by the
+    structured stage too. Shown are, for the cascade, each stage alone and each kind, how many of
+    the different pairs would be served and how many of the same, with 95 % intervals.
+    """
+    structured = RECIPE if policy_file is None else _structured(policy_file)
+    found = await asyncio.to_thread(_evaluate, file, stages, structured, embedder)
+    output.show(found.encode(), _stage_table(found), _kind_table(found))
+    if found.contradiction_count and not output.as_json:
+        pairs = count_of(found.contradiction_count, "pair")
+        note(f"Not counted: {pairs} of one text twice, labelled as different.")
+
+
+def _evaluate(
+    file: Path, stages: Sequence[Stage], structured: StructuredPolicy, embedder: EmbedderName
+) -> Evaluation:
+    # The dictionary and the vectors take their time to load, and no other command needs them.
+    from similarity.embedders.minilm import minilm  # noqa: PLC0415
+    from similarity.embedders.wordllama import wordllama  # noqa: PLC0415
+    from similarity.evaluation import CASCADE, evaluate, judges_of  # noqa: PLC0415
+    from similarity.pairs import BadPairs, read_pairs  # noqa: PLC0415
+
+    made = minilm() if embedder is EmbedderName.MINILM else wordllama()
+    judges = judges_of(stages or tuple(Stage), structured=structured, embed=made.embed_now)
+    try:
+        with file.open("rb") as lines:
+            pairs = read_pairs(lines)
+        return evaluate(pairs, judges, stages or CASCADE)
+    except BadPairs as error:
+        raise CommandFailed(
+            f"{file} has lines that can't be used:\n{error}", ExitCode.USAGE
+        ) from None
+    except EmbedderFailed as error:
+        raise CommandFailed(str(error)) from None
+
+
+def _structured(file: Path) -> StructuredPolicy:
+    """Return the structured part of a policy's file."""
+    try:
+        policy = CachePolicy.decode(json.loads(file.read_bytes()))
+    except InvalidRequest as error:
+        lines = "\n".join(f"{field}: {text}" for field, text in error.violations)
+        raise CommandFailed(f"{file} is no policy:\n{lines}", ExitCode.USAGE) from None
+    except ValueError as error:
+        raise CommandFailed(f"{file} is no JSON: {error}.", ExitCode.USAGE) from None
+    if policy.structured is None:
+        raise CommandFailed(f"{file}: policy.structured is missing.", ExitCode.USAGE)
+    return policy.structured
+
+
+def _stage_table(found: Evaluation) -> Table:
+    rows = [["cascade", *_cells(found.cascade.encode()), "-", "-"]]
+    for stage, judged in found.stages.items():
+        added = [str(judged.added.false_hits), str(judged.added.hits)]
+        rows.append([stage.value, *_cells(judged.alone.encode()), *added])
+    return Table(_STAGE_COLUMNS, rows)
+
+
+def _kind_table(found: Evaluation) -> Table:
+    rows = [[kind, *_cells(tally.encode())] for kind, tally in found.kinds.items()]
+    return Table(_KIND_COLUMNS, rows)
+
+
+def _cells(counted: dict[str, Any]) -> list[str]:
+    return [
+        str(counted["false_hits"]),
+        str(counted["different"]),
+        _percent(counted["false_hit_rate"]),
+        _between(counted, "false_hit"),
+        str(counted["hits"]),
+        str(counted["same"]),
+        _percent(counted["recall"]),
+        _between(counted, "recall"),
+    ]
+
+
+def _between(counted: dict[str, Any], name: str) -> str:
+    return f"{_percent(counted[f'{name}_lower'])} to {_percent(counted[f'{name}_upper'])}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}%"

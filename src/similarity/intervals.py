@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 # Of a float between 0 and 1, bisection finds no more after these.
 _STEPS = 60
-# A term of the sum this much smaller than the largest so far changes nothing.
+# A term of a sum that is so much smaller than the first one changes nothing.
 _NEGLIGIBLE = 1e-18
 
 
@@ -52,7 +52,14 @@ def at_most(count: int, total: int, proportion: float) -> float:
         return 1.0
     if proportion >= 1:
         return 0.0
-    odds = (1 - proportion) / proportion
+    # Away from the middle each term is smaller than the one before, so the sum can end early.
+    if count < total * proportion:
+        return _tail(count, total, proportion)
+    return 1.0 - _tail(total - count - 1, total, 1 - proportion)
+
+
+def _tail(count: int, total: int, proportion: float) -> float:
+    """Return the sum of the terms from `count` down to none."""
     term = math.exp(
         math.lgamma(total + 1)
         - math.lgamma(count + 1)
@@ -60,12 +67,11 @@ def at_most(count: int, total: int, proportion: float) -> float:
         + count * math.log(proportion)
         + (total - count) * math.log1p(-proportion)
     )
-    # From the largest term down, where the proportion is above the count's share.
-    terms, largest = [term], term
+    odds = (1 - proportion) / proportion
+    terms = [term]
     for seen in range(count, 0, -1):
         term *= seen * odds / (total - seen + 1)
         terms.append(term)
-        largest = max(largest, term)
-        if term < largest * _NEGLIGIBLE:
+        if term < terms[0] * _NEGLIGIBLE:
             break
     return min(1.0, math.fsum(terms))

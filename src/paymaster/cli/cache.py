@@ -11,6 +11,7 @@ import click
 from clients.cache_types import CacheEntry
 from clients.generation_types import Kind, SettingsFields
 from paymaster.cli.base import choice, command, group, reason_option
+from paymaster.cli.cache_eval import evaluate
 from paymaster.cli.cache_policy import policy
 from paymaster.cli.cache_tables import (
     entry_table,
@@ -221,4 +222,5 @@ async def purge(
         note(f"{removed} {done}.")
 
 
-cache.add_command(policy)
+for _made in (policy, evaluate):
+    cache.add_command(_made)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from generations.violations import InvalidRequest
 from paymaster.cli.base import choice, command
+from paymaster.cli.context_fields import field_options, read_fields
 from paymaster.cli.exits import CommandFailed, ExitCode
 from paymaster.cli.output import Column, Output, Table, count_of, note, right
+from similarity.documents import Document
 from similarity.embedders.base import EmbedderFailed
-from similarity.policy import CachePolicy, Stage
-from similarity.structured import RECIPE, StructuredPolicy
+from similarity.policy import Stage
+from similarity.structured import RECIPE, Field, Mode, StructuredPolicy
 
 if TYPE_CHECKING:
     from similarity.evaluation import Evaluation
@@ -54,18 +54,12 @@ class EmbedderName(StrEnum):
     multiple=True,
     help="Judge this stage alone; may be repeated. By default all, chat outside the cascade.",
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="A cache policy in JSON, for the fields of structured contexts; by default recipes.",
-)
+@field_options
 @click.option(
     "--embedder",
     type=choice(EmbedderName),
     default=EmbedderName.WORDLLAMA,
-    show_default=True,
+    show_default="wordllama",
     help="Whose vectors the chat tier compares.",
 )
 async def evaluate(
@@ -73,7 +67,8 @@ async def evaluate(
     output: Output,
     file: Path,
     stages: Sequence[Stage],
-    policy_file: Path | None,
+    fields: Sequence[str],
+    threshold: int | None,
     embedder: EmbedderName,
 ) -> None:
     """Measure what the cache's stages would serve of the labelled pairs in FILE.
@@ -83,7 +78,7 @@ async def evaluate(
     structured stage too. Shown are, for the cascade, each stage alone and each kind, how many of
     the different pairs would be served and how many of the same, with 95 % intervals.
     """
-    structured = RECIPE if policy_file is None else _structured(policy_file)
+    structured = _structured(fields, threshold)
     found = await asyncio.to_thread(_evaluate, file, stages, structured, embedder)
     output.show(found.encode(), _stage_table(found), _kind_table(found))
     if found.contradiction_count and not output.as_json:
@@ -114,18 +109,18 @@ def _evaluate(
         raise CommandFailed(str(error)) from None
 
 
-def _structured(file: Path) -> StructuredPolicy:
-    """Return the structured part of a policy's file."""
-    try:
-        policy = CachePolicy.decode(json.loads(file.read_bytes()))
-    except InvalidRequest as error:
-        lines = "\n".join(f"{field}: {text}" for field, text in error.violations)
-        raise CommandFailed(f"{file} is no policy:\n{lines}", ExitCode.USAGE) from None
-    except ValueError as error:
-        raise CommandFailed(f"{file} is no JSON: {error}.", ExitCode.USAGE) from None
-    if policy.structured is None:
-        raise CommandFailed(f"{file}: policy.structured is missing.", ExitCode.USAGE)
-    return policy.structured
+def _structured(fields: Sequence[str], threshold: int | None) -> StructuredPolicy:
+    """Return how contexts are compared: as the options say, or as recipes are."""
+    given = read_fields(fields, threshold)
+    if given is None:
+        return RECIPE
+    made = tuple(Field(f.name, f.weight, Mode(f.mode.lower()), f.bound_ppm) for f in given.fields)
+    policy = StructuredPolicy(made, given.threshold_ppm)
+    document = Document.of(policy.encode(), "policy.structured")
+    StructuredPolicy.read(document)
+    if document.violations:
+        raise click.UsageError("\n".join(f"{path}: {text}" for path, text in document.violations))
+    return policy
 
 
 def _stage_table(found: Evaluation) -> Table:

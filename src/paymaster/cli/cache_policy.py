@@ -8,17 +8,16 @@ from typing import Any
 
 import click
 
-from clients.cache_types import CacheField, CacheFieldMode, CacheStructuredPolicy
+from clients.cache_types import CacheStructuredPolicy
 from clients.generation_types import Kind
 from paymaster.cli.base import choice, command, reason_option
 from paymaster.cli.cache_tables import policy_tables
 from paymaster.cli.connection import connected
+from paymaster.cli.context_fields import field_options, read_fields
 from paymaster.cli.documents import document_of
 from paymaster.cli.output import Output
 from paymaster.cli.shares import parse_share
 from paymaster.cli.times import parse_span
-
-_THRESHOLD_PPM = 800_000
 
 
 @command(name="policy")
@@ -47,20 +46,7 @@ _THRESHOLD_PPM = 800_000
 @click.option(
     "--sample", type=parse_share, metavar="SHARE", help="Of hits, how many are made anyway: 2%."
 )
-@click.option(
-    "--field",
-    "fields",
-    multiple=True,
-    metavar="NAME=MODE[:WEIGHT[:BOUND]]",
-    help="How a field of contexts is compared, such as dish=required:40, ingredients=jaccard:30:50%"
-    " or author=ignore; more than once for more. Those given take the place of all there were.",
-)
-@click.option(
-    "--threshold",
-    type=parse_share,
-    metavar="SHARE",
-    help="From which score on two contexts are the same; 80% if not given with --field.",
-)
+@field_options
 @click.option("--no-fields", is_flag=True, help="Compare contexts no more.")
 @click.option("--reset", is_flag=True, help="Take the account's own policy away.")
 @reason_option
@@ -116,28 +102,9 @@ def _structured(
     """Return how contexts are to be compared; None to leave it."""
     if none and (fields or threshold is not None):
         raise click.UsageError("Give either --field or --no-fields.")
-    if threshold is not None and not fields:
-        raise click.UsageError("--threshold goes with the --field that it is for.")
-    if not (none or fields):
-        return None
-    made = tuple(_field(text) for text in fields)
-    return CacheStructuredPolicy(made, _THRESHOLD_PPM if threshold is None else threshold)
-
-
-def _field(text: str) -> CacheField:
-    """Read a field such as `ingredients=jaccard:30:50%`."""
-    name, _, said = text.partition("=")
-    mode, _, numbers = said.partition(":")
-    weight, _, bound = numbers.partition(":")
-    try:
-        return CacheField(
-            name,
-            int(weight or 0),
-            choice(CacheFieldMode).convert(mode, None, None),
-            parse_share(bound) if bound else 0,
-        )
-    except (click.BadParameter, ValueError) as error:
-        raise click.BadParameter(f"{text!r}: {error}", param_hint="--field") from None
+    if none:
+        return CacheStructuredPolicy()
+    return read_fields(fields, threshold)
 
 
 def _by_kind(option: str, text: str) -> tuple[str, str]:

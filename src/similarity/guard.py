@@ -57,11 +57,10 @@ def objection(a: Reading, b: Reading) -> str:
         return ""
     if not a.is_english or not b.is_english:
         return "language"
-    names = a.names | b.names
-    slips = _slips(a.units, b.units, names)
+    slips = _slips(a, b)
     if slips is not None and slips <= _SLIPS_MAX:
         return ""
-    return _rule(a, b, names)
+    return _rule(a, b)
 
 
 def _units(text: str) -> tuple[str, ...]:
@@ -69,7 +68,7 @@ def _units(text: str) -> tuple[str, ...]:
     units: list[str] = []
     at = 0
     while at < len(tokens):
-        for length in range(_LONGEST_PHRASE, 1, -1):
+        for length in range(_LONGEST_PHRASE, 0, -1):
             phrase = PHRASES.get(tuple(tokens[at : at + length]))
             if phrase:
                 units.append(phrase)
@@ -84,40 +83,43 @@ def _units(text: str) -> tuple[str, ...]:
     return tuple(units)
 
 
-def _slips(one: tuple[str, ...], other: tuple[str, ...], names: frozenset[str]) -> int | None:
+def _slips(a: Reading, b: Reading) -> int | None:
     """Return how many pairs are slips, if all words pair up in order; else None."""
+    one, other = a.units, b.units
     slips = i = j = 0
     while i < len(one) and j < len(other):
         x, y = one[i], other[j]
-        if x == y or _are_same(x, y, names):
+        are_names = x in a.names, y in b.names
+        if x == y or (not any(are_names) and _are_same(x, y)):
             i, j = i + 1, j + 1
-        elif words.is_slip(x, y):
+        elif are_names[0] == are_names[1] and words.is_slip(x, y, is_name=are_names[0]):
             slips, i, j = slips + 1, i + 1, j + 1
-        elif "".join(one[i : i + 2]) == y and _may_join(one[i : i + 2]):
+        elif _is_joined(one[i : i + 2], y):
             i, j = i + 2, j + 1
-        elif "".join(other[j : j + 2]) == x and _may_join(other[j : j + 2]):
+        elif _is_joined(other[j : j + 2], x):
             i, j = i + 1, j + 2
         else:
             return None
     return slips if i == len(one) and j == len(other) else None
 
 
-def _are_same(x: str, y: str, names: frozenset[str]) -> bool:
-    if x in names or y in names or not (x.isalpha() and y.isalpha()):
-        return False
-    if {x, y} & (FUNCTION_WORDS | NEGATIONS):
+def _are_same(x: str, y: str) -> bool:
+    if not (x.isalpha() and y.isalpha()) or {x, y} & (FUNCTION_WORDS | NEGATIONS):
         return False
     if words.are_opposites(x, y):
         return False
     return words.concept(x) == words.concept(y) or words.are_spellings(x, y)
 
 
-def _may_join(parts: tuple[str, ...]) -> bool:
-    return len(parts) == 2 and all(part.isalnum() for part in parts)
+def _is_joined(parts: tuple[str, ...], whole: str) -> bool:
+    """Say whether two words are the one written apart: top hat, tophat."""
+    is_plain = all(part.isalpha() and part not in FUNCTION_WORDS | NEGATIONS for part in parts)
+    return is_plain and len(parts) == 2 and "".join(parts) == whole
 
 
-def _rule(a: Reading, b: Reading, names: frozenset[str]) -> str:
+def _rule(a: Reading, b: Reading) -> str:
     """Name what tells two prompts apart that do not pair up."""
+    names = a.names | b.names
     ours, theirs = Counter(a.units), Counter(b.units)
     mine, others = [*(ours - theirs)], [*(theirs - ours)]
     odd = mine + others
@@ -129,6 +131,8 @@ def _rule(a: Reading, b: Reading, names: frozenset[str]) -> str:
         "numbers": (unit[-1].isdigit() or unit in QUANTITIES for unit in odd),
         "colours": (words.is_colour(unit) for unit in odd),
         "antonyms": (words.are_opposites(x, y) for x in mine for y in others),
-        "names": (unit in names or not words.is_known(unit) for unit in odd),
+        "names": (
+            unit[0].isalpha() and (unit in names or not words.is_known(unit)) for unit in odd
+        ),
     }
     return next((rule for rule, found in rules.items() if any(found)), "words")

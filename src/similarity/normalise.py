@@ -1,15 +1,16 @@
 """Brings prompts that ask for the same picture in other dress to one text.
 
-Folded: case, white space, typography, punctuation between words, articles, and the polite words
-around a request ("Please create an image of ..."). Kept: the order of the words, numbers, what
-stands in quotes to the letter, since it may be drawn as text, and every word that tells a medium:
-an illustration of a teapot is not a teapot.
+Folded: case, white space, typography, most punctuation, articles, and the polite words around a
+request ("Please create an image of ..."). Kept: the order of the words, numbers, commas, which tell
+a chocolate cake from chocolate and cake, what stands in quotes to the letter, since it may be drawn
+as text, and every word that tells a medium: an illustration of a teapot is not a teapot.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import zip_longest
 
 # Goes into the hash of the scope: prompts normalised by other rules never meet.
 NORMALISER_VERSION = 2
@@ -29,9 +30,9 @@ _INVISIBLE = str.maketrans(dict.fromkeys(_SAME_CHARACTERS.pop(" "), ""))
 # 'quoted' or "quoted"; a single quote next to a letter on both sides is an apostrophe.
 _QUOTED = re.compile(r"""("[^"]*"|(?<!\w)'[^']*'(?!\w))""")
 # Numbers keep the marks within them (1.5, 16:9, -5), words their apostrophes. Other characters that
-# are not plain punctuation count as words: 50 % is not 50, (cat) is not cat.
+# are not plain punctuation count as words, and so do commas: 50 % is not 50, (cat) is not cat.
 _TOKEN = re.compile(
-    r"""(?<!\w)-?\d+(?:[.,:/-]\d+)*(?!\w) | [^\W_]+(?:'[^\W_]+)* | [^\w\s.,;:!?…/'"-]""", re.VERBOSE
+    r"""(?<!\w)-?\d+(?:[.,:/-]\d+)*(?!\w) | [^\W_]+(?:'[^\W_]+)* | [^\w\s.;:!?…/'"-]""", re.VERBOSE
 )
 _REQUEST = re.compile(
     r"""(?:please[ ])?
@@ -43,11 +44,16 @@ _REQUEST = re.compile(
       | (?:generate|create|produce|make|show)[ ](?:me|us)[ ]
       | (?:create|produce)[ ](?=(?:an?|the)[ ])
       | generate[ ]
-      | (?<=please[ ]) )""",
+      | (?<=please[ ]) )
+    (?:,[ ])*""",
     re.VERBOSE,
 )
 _THANKS = re.compile(r"(?: please| thanks| thank you)+$")
-_ARTICLE = re.compile(r"(?:(?<= )|^)(?:an?|the) (?=.)")
+# What is in quotes holds blanks.
+_UNIT = re.compile(r'"[^"]*"|[^ ]+')
+_ARTICLES = frozenset({"a", "an", "the"})
+# A comma says nothing here.
+_CONJUNCTIONS = frozenset({",", "and", "or"})
 
 
 def normalise(prompt: str) -> str:
@@ -56,13 +62,22 @@ def normalise(prompt: str) -> str:
     tokens: list[str] = []
     for index, part in enumerate(_QUOTED.split(text)):
         # What is split at a capturing group has the quoted parts at the odd places.
-        tokens += [f'"{part[1:-1]}"'] if index % 2 else _TOKEN.findall(part.casefold())
-    folded, text = " ".join(tokens), ""
-    # Without its articles, a text may turn out to be a request again.
-    while folded != text:
-        text = folded
-        folded = _ARTICLE.sub("", _THANKS.sub("", text[_length_of_request(text) :]))
-    return folded
+        tokens += [_quoted(part)] if index % 2 else _TOKEN.findall(_folded(part))
+    normalised, text = " ".join(tokens), ""
+    # Without its articles and commas, a text may turn out to be a request again.
+    while normalised != text:
+        text = normalised
+        normalised = _without_fillers(_THANKS.sub("", text[_length_of_request(text) :]))
+    return normalised
+
+
+def _quoted(part: str) -> str:
+    inner = part[1:-1].replace('"', "'")
+    return f'"{inner}"'
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text.casefold())
 
 
 def _length_of_request(text: str) -> int:
@@ -71,3 +86,15 @@ def _length_of_request(text: str) -> int:
     while (found := _REQUEST.match(text, length)) and found.end() > length:
         length = found.end()
     return length
+
+
+def _without_fillers(text: str) -> str:
+    """Leave out articles, and commas where they tell nothing apart."""
+    units = _UNIT.findall(text)
+    kept: list[str] = []
+    for unit, following in zip_longest(units, units[1:], fillvalue=""):
+        is_article = unit in _ARTICLES and following
+        is_idle = unit == "," and (not kept or not following or following in _CONJUNCTIONS)
+        if not is_article and not is_idle:
+            kept.append(unit)
+    return " ".join(kept)

@@ -42,7 +42,7 @@ FUNCTION_WORDS = (
 """)
     | QUANTITIES
 )
-# Several words that stand for one.
+# What stands for one word.
 PHRASES: dict[tuple[str, ...], str] = {
     ("on", "top", "of"): "atop",
     ("on", "the", "top", "of"): "atop",
@@ -50,7 +50,29 @@ PHRASES: dict[tuple[str, ...], str] = {
     ("inside", "of"): "inside",
     ("outside", "of"): "outside",
     ("off", "of"): "off",
+    ("is", "seated"): "sitting",
+    ("are", "seated"): "sitting",
+    ("seated",): "sitting",
 }
+# Everyday nouns that the dictionary keeps apart, or has never been seen in use, and whose pictures
+# are the same; by the first of them.
+SAME = {
+    word: group.split()[0]
+    for group in (
+        "bicycle bike", "child kid", "father dad daddy", "garbage trash rubbish",
+        "grandfather grandpa", "grandmother grandma", "mother mom mum mommy", "ocean sea",
+        "pants trousers", "photograph photo", "rabbit bunny", "refrigerator fridge", "taxi cab",
+        "television tv", "truck lorry", "woman lady",
+    )
+    for word in group.split()
+}  # fmt: skip
+# Words that the dictionary holds for the same as some other, and that a picture tells apart.
+DISTINCT = _words("""
+    beast brow castle cattle creature dusk fashion fella foliage fuse lad lean manner metropolis mix
+    mode moving palace
+    print publish puncher queer race rainfall savage snowfall specter spiritual teenage vicious
+    youngster
+""")
 # Small words of other languages that English prompts have, at most, in a name.
 FOREIGN_WORDS = _words("""
     el los las del una unos unas con por para que y es en su al der die das und ein eine einen

@@ -8,17 +8,22 @@ trusted with no synonym but another spelling of themselves.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from similarity import wordnet
-from similarity.vocabulary import FUNCTION_WORDS, NEGATIONS, NUMBERS
+from similarity.vocabulary import DISTINCT, FUNCTION_WORDS, NEGATIONS, NUMBERS, SAME
 from similarity.wordnet import PartOfSpeech, Sense
 
 _WORDS_KEPT = 1 << 15
 # How much of a word's use a part of speech, and then a meaning, must have to stand for the word.
 _PART_SHARE = 0.75
 _MEANING_SHARE = 0.6
+# How much of it must be as a verb, for its forms to be taken for forms of the verb.
+_VERB_SHARE = 0.9
+# How often the meaning must have been seen, for its share to say something.
+_MEANING_COUNT_MIN = 3
 # Endings that rules put on base forms: (part, ending, what the base ends in, form).
 _ENDINGS: tuple[tuple[PartOfSpeech, str, str, str], ...] = (
     ("n", "s", "", "plural"), ("n", "ses", "s", "plural"), ("n", "xes", "x", "plural"),
@@ -30,6 +35,18 @@ _ENDINGS: tuple[tuple[PartOfSpeech, str, str, str], ...] = (
     ("a", "er", "", "more"), ("a", "er", "e", "more"),
     ("a", "est", "", "most"), ("a", "est", "e", "most"),
 )  # fmt: skip
+# What British and American spelling, and careless ones, differ in.
+_SPELLINGS = tuple(
+    (re.compile(pattern), plain)
+    for pattern, plain in (
+        ("^aero", "air"), ("^gre", "gra"), ("ugh", ""), ("[ao]e", "e"), ("ou", "o"), ("re$", "er"),
+        ("amme$", "am"), ("ogue$", "og"), ("(?:que|ck)$", "k"), ("ph", "f"), ("z", "s"),
+        ("ce$", "se"), ("sc", "sk"), ("ey$", "y"), ("y", "i"), (r"(.)\1", r"\1"),
+    )
+)  # fmt: skip
+_CUT_LENGTH_MIN = 4
+# In shorter words, a letter more or less makes another word too easily.
+_LONG_WORD = 6
 _COLOUR_ROOTS = ("chromatic_color", "achromatic_color")
 
 
@@ -84,15 +101,34 @@ def concept(word: str) -> str:
     """
     if word in FUNCTION_WORDS or word in NUMBERS or is_colour(word):
         return word
-    ways = sorted(uses(word), key=lambda use: use.count, reverse=True)
-    total = sum(use.count for use in ways)
-    if not total or ways[0].count < _PART_SHARE * total:
+    for noun in uses(word):
+        if noun.part == "n" and noun.base in SAME:
+            return f"n:{SAME[noun.base]}:{noun.form}"
+    use, share = _main_use(word)
+    if use is None or share < _PART_SHARE:
         return word
-    use = ways[0]
     first = use.senses[0]
-    if first.count < _MEANING_SHARE * use.count:
-        return f"{use.part}:{use.base}:{use.form}"
-    return f"{use.part}:{first.offset}:{use.form}"
+    is_clear = first.count >= max(_MEANING_COUNT_MIN, _MEANING_SHARE * use.count)
+    meaning = first.offset if is_clear and use.base not in DISTINCT else use.base
+    form = use.form
+    if form == "present" and share < _VERB_SHARE:
+        # It may be a noun here: a duck is not ducking.
+        form = "ing" if word.endswith("ing") else "base" if word == use.base else "s"
+    return f"{use.part}:{meaning}:{form}"
+
+
+def _main_use(word: str) -> tuple[Use | None, float]:
+    """Return how the word is mostly used, and which share of its uses that is."""
+    by_part: dict[PartOfSpeech, Use] = {}
+    for use in uses(word):
+        # Woods are woods, more often than several of wood.
+        if use.part not in by_part or use.count > by_part[use.part].count:
+            by_part[use.part] = use
+    total = sum(use.count for use in by_part.values())
+    if not total:
+        return None, 0.0
+    main = max(by_part.values(), key=lambda use: use.count)
+    return main, main.count / total
 
 
 @lru_cache(_WORDS_KEPT)
@@ -115,42 +151,34 @@ def is_colour(word: str) -> bool:
 @lru_cache(_WORDS_KEPT)
 def are_opposites(one: str, other: str) -> bool:
     """Say whether the dictionary has these two, in any of their forms, as antonyms."""
-    bases = {use.base for use in uses(other)}
-    for use in uses(one):
-        for sense in use.senses:
-            for own, part, offset, number in wordnet.synset(use.part, sense.offset).opposites:
-                target = wordnet.synset(_part(part), offset).words[number - 1]
-                if own == use.base and target in bases:
-                    return True
-    return False
+    return _has_opposite(one, other) or _has_opposite(other, one)
 
 
 @lru_cache(_WORDS_KEPT)
 def are_spellings(one: str, other: str) -> bool:
     """Say whether these are two spellings of one word, or one is the other cut short.
 
-    colour, color; aeroplane, airplane; photo, photograph; glasses, eyeglasses.
+    colour, color; traveller, traveler; photo, photograph; glasses, eyeglasses.
     """
-    short, long = sorted((one, other), key=len)
-    is_cut = len(short) >= 4 and (long.startswith(short) or long.endswith(short))
-    is_near = len(short) >= 4 and one[0] == other[0] and _distance(one, other) <= 2
-    if not is_cut and not is_near:
+    if {one, other} & DISTINCT:
         return False
-    for use in uses(short):
-        first = use.senses[:1] if is_cut and not is_near else use.senses
-        for same in uses(long):
-            if (use.part, use.form) == (same.part, same.form) and use.base != same.base:
-                shared = {sense.offset for sense in first} & {s.offset for s in same.senses}
-                if shared:
-                    return True
-    return False
+    if _respelled(one) == _respelled(other):
+        return not _meanings(one).isdisjoint(_meanings(other))
+    short, long = sorted((one, other), key=len)
+    rest = long.removeprefix(short) if long.startswith(short) else long.removesuffix(short)
+    is_cut = len(short) >= _CUT_LENGTH_MIN and _CUT_LENGTH_MIN - 1 <= len(rest) < len(long)
+    if not is_cut or rest == "ing":
+        return False
+    # A word that is cut short has other meanings, but has to have this one first of all.
+    firsts = (_meanings(word, parts=("n",), number=1) for word in (short, long))
+    return not next(firsts).isdisjoint(next(firsts))
 
 
-def is_slip(one: str, other: str) -> bool:
+def is_slip(one: str, other: str, *, is_name: bool = False) -> bool:
     """Say whether one of these is the other with a slip of the fingers.
 
-    Two letters inside it are swapped, or one is left out or doubled. A slip makes no word: two
-    words of the dictionary are never taken for one.
+    Two letters inside it are swapped, or one is left out or doubled, which in a name makes another
+    name. A slip makes no word: two words of the dictionary are never taken for one.
     """
     if one.endswith("'s") and other.endswith("'s"):
         one, other = one[:-2], other[:-2]
@@ -165,9 +193,39 @@ def is_slip(one: str, other: str) -> bool:
             and one[at[0]] == other[at[1]] and one[at[1]] == other[at[0]]
         )  # fmt: skip
     short, long = sorted((one, other), key=len)
-    if len(long) != len(short) + 1 or len(long) < 6 or not (is_known(one) or is_known(other)):
+    if is_name or len(long) != len(short) + 1 or len(long) < _LONG_WORD:
+        return False
+    if not is_known(one) and not is_known(other):
         return False
     return any(long[:at] + long[at + 1 :] == short for at in range(1, len(long) - 1))
+
+
+def _respelled(word: str) -> str:
+    for pattern, plain in _SPELLINGS:
+        word = pattern.sub(plain, word)
+    return word
+
+
+def _meanings(
+    word: str, *, parts: tuple[PartOfSpeech, ...] = wordnet.PARTS, number: int | None = None
+) -> set[tuple[str, str, int]]:
+    return {
+        (use.form, use.part, sense.offset)
+        for use in uses(word)
+        if use.part in parts
+        for sense in use.senses[:number]
+    }
+
+
+def _has_opposite(one: str, other: str) -> bool:
+    bases = {use.base for use in uses(other)}
+    for use in uses(one):
+        for sense in use.senses:
+            for own, part, offset, number in wordnet.synset(use.part, sense.offset).opposites:
+                target = wordnet.synset(_part(part), offset).words[number - 1]
+                if own == use.base and target in bases:
+                    return True
+    return False
 
 
 def _form_of_exception(part: PartOfSpeech, word: str) -> str:
@@ -185,13 +243,3 @@ def _part(part: str) -> PartOfSpeech:
 @cache
 def _colour_roots() -> frozenset[int]:
     return frozenset(wordnet.senses(root)[0].offset for root in _COLOUR_ROOTS)
-
-
-def _distance(one: str, other: str) -> int:
-    """Return how many letters have to be put in, left out or changed."""
-    row = list(range(len(other) + 1))
-    for i, x in enumerate(one, 1):
-        last, row[0] = row[0], i
-        for j, y in enumerate(other, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
-    return row[-1]

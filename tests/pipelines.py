@@ -16,6 +16,10 @@ from authorities import TOKEN
 from clients import AuthorityClient
 from generations.artifacts import ArtifactStore
 from generations.catalogue import Catalogue
+from similarity.embedders.wordllama import wordllama
+from workers.cache.cache import SimilarityCache
+from workers.cache.embeddings import Embeddings
+from workers.cache.store import CacheStore
 from workers.database import DatabaseAway, make_pool
 from workers.limits import Limits, LimitSettings
 from workers.main import now
@@ -27,6 +31,8 @@ from workers.runner import TryLater
 from workers.store import WorkStore
 
 LEASE_S = 0.1
+# Many tests share the machine.
+SLOW_S = 10.0
 
 
 class Died(BaseException):
@@ -34,10 +40,13 @@ class Died(BaseException):
 
 
 class Fate:
-    """Numbers the steps of a run, and lets it die at one of them, or lose the reply to it."""
+    """Numbers the steps of a run, and lets it die at one of them, or lose the reply to it.
 
-    def __init__(self, number=0, moment="before"):
-        self.number = number
+    `step` is a number, or the name of the first step that has it.
+    """
+
+    def __init__(self, step=0, moment="before"):
+        self.at = step
         self.moment = moment
         self.steps = []
 
@@ -47,7 +56,7 @@ class Fate:
 
     async def step(self, name, call):
         self.steps.append(name)
-        dies = len(self.steps) == self.number
+        dies = self.at == len(self.steps) or (self.at == name and self.steps.count(name) == 1)
         if dies and self.moment == "before":
             raise Died
         result = await call()
@@ -92,6 +101,8 @@ async def run(authority_address, authority_settings, ledger_url, redis_url, emul
     artifacts = ArtifactStore(authority_settings.artifacts)
     redis = Redis.from_url(redis_url)
     limits = Limits(redis, LimitSettings(), lease_s=LEASE_S)
+    cache_store = await CacheStore.open(pool)
+    embeddings = Embeddings(wordllama(), seconds_max=SLOW_S)
 
     async def run(generation_id, *fates, clock=now, only_fated=False, lacking=()):
         left = list(fates)
@@ -115,6 +126,7 @@ async def run(authority_address, authority_settings, ledger_url, redis_url, emul
                 fate.over(artifacts),
                 Catalogue.load(),
                 limits,
+                SimilarityCache(fate.over(cache_store), fate.over(artifacts), embeddings),
                 now if is_fated else clock,
             )
             with suppress(Died, TryLater, DatabaseAway):

@@ -110,6 +110,15 @@ class WorkerSettings(LimitSettings):
         le=36_500,
         description="Days after which what was made is deleted, unless it is a favourite.",
     )
+    embedder: str = Field(
+        default="wordllama",
+        validation_alias="PAYMASTER_EMBEDDER",
+        pattern="^(wordllama|minilm|none)$",
+        description=(
+            "What finds near prompts in the cache: `wordllama`, `minilm` (an extra) or `none`;"
+            " the same for all processes."
+        ),
+    )
     log_format: str = Field(
         default="json", pattern="^(json|console)$", description="`json`, or `console` for people."
     )

@@ -72,6 +72,23 @@ async def transaction(pool: Pool) -> AsyncIterator[AsyncConnection[DictRow]]:
         raise DatabaseAway(f"Postgres does not answer ({type(error).__name__}).") from error
 
 
+@asynccontextmanager
+async def pipelined(pool: Pool) -> AsyncIterator[AsyncConnection[DictRow]]:
+    """Give a connection within a transaction whose statements do not wait for each other.
+
+    It is for readers, for whom the way there and back is most of the time. Raises DatabaseAway.
+    """
+    try:
+        async with (
+            pool.connection() as connection,
+            connection.pipeline(),
+            connection.transaction(),
+        ):
+            yield connection
+    except _AWAY as error:
+        raise DatabaseAway(f"Postgres does not answer ({type(error).__name__}).") from error
+
+
 @cache
 def statements(file: str = "queries.sql") -> dict[str, LiteralString]:
     """Return the statements of a file by their names."""

@@ -34,6 +34,12 @@ async def store_files(
     return tuple(stored)
 
 
+async def read_text(store: ArtifactStore, artifacts: Sequence[Artifact]) -> str:
+    """Return the text of chat answers. Raises generations.artifacts.ArtifactError."""
+    pieces = [piece for artifact in artifacts async for piece in store.get(artifact.object_key)]
+    return b"".join(pieces).decode(errors="replace")
+
+
 async def are_there(store: ArtifactStore, artifacts: Sequence[Artifact]) -> bool:
     """Say whether all of them can still be had. Raises StoreFailed."""
     try:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import structlog
 import uuid_utils
@@ -19,11 +20,16 @@ from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from clients import AuthorityClient, tls_credentials
+from clients import AuthorityClient, CacheClient, tls_credentials
+from clients.channel import Client
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 from generations.catalogue import BadCatalogue, Catalogue
 from generations.queue import open_pool
+from workers.cache.booking import Booker
+from workers.cache.cache import SimilarityCache
+from workers.cache.embeddings import make_embeddings
+from workers.cache.store import CacheStore
 from workers.config import WorkerSettings, describe
 from workers.database import DatabaseAway, Pool, make_pool, transaction
 from workers.limits import Limits
@@ -42,6 +48,8 @@ from workers.worker import BudgetWorker
 _START_SECONDS = 15.0
 _AUTHORITY_SECONDS = 10.0
 _CONNECTIONS_MAX = 20
+
+_Client = TypeVar("_Client", bound=Client)
 
 log = structlog.get_logger("workers")
 
@@ -81,10 +89,16 @@ async def open_worker(
         stack.push_async_callback(pool.close)
         redis = await _open_redis(settings)
         stack.push_async_callback(redis.aclose, close_connection_pool=True)
-        authority = await stack.enter_async_context(_open_authority(settings))
+        authority = await stack.enter_async_context(_open_client(settings, AuthorityClient))
         limits = Limits(redis, settings, lease_s=settings.lease_s)
         store = WorkStore(pool)
-        pipeline = Pipeline(store, authority, providers, artifacts, catalogue, limits, now)
+        embeddings = make_embeddings(settings.embedder)
+        stack.push_async_callback(embeddings.aclose)
+        cache = SimilarityCache(await CacheStore.open(pool), artifacts, embeddings)
+        booker = Booker(pool, await stack.enter_async_context(_open_client(settings, CacheClient)))
+        pipeline = Pipeline(
+            store, authority, providers, artifacts, catalogue, limits, cache, now, booker.wake
+        )
         days = settings.retention_days
         retention = None if days is None else Retention(pool, artifacts, timedelta(days=days))
         # Not the name alone: another process may have had it before.
@@ -110,20 +124,22 @@ async def open_worker(
             limits,
             Reconciler(pool, redis),
             retention,
+            booker,
+            embeddings,
             providers,
             now,
             now(),
         )
 
 
-def _open_authority(settings: WorkerSettings) -> AuthorityClient:
+def _open_client(settings: WorkerSettings, client: type[_Client]) -> _Client:
     token = settings.token.get_secret_value()
     try:
         credentials = tls_credentials(settings.tls_ca, settings.tls_certificate, settings.tls_key)
     except ValueError as error:
         raise StartError(str(error)) from None
     try:
-        return AuthorityClient(
+        return client(
             settings.address,
             token=token,
             timeout=_AUTHORITY_SECONDS,

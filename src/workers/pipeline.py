@@ -37,10 +37,9 @@ from clients.types import Reservation, ReservationState
 from generations.artifacts import ArtifactStore
 from generations.catalogue import Catalogue
 from workers.admission import Admission, Leave
-from workers.cache.fingerprint import fingerprint, is_repeatable, join_key
+from workers.cache.cache import SimilarityCache
 from workers.calls import STOP_S
 from workers.database import patiently
-from workers.files import are_there
 from workers.limits import Busy, Limits
 from workers.making import RESUME_DELAY_S, Maker
 from workers.options import NoOption, legs
@@ -53,14 +52,13 @@ from workers.rows import (
     Claim,
     End,
     EndState,
-    Entry,
     Failure,
-    Option,
     Settlement,
 )
 from workers.runner import TryLater
+from workers.serving import Serving
 from workers.steering import Stop
-from workers.store import FOLLOW, WorkStore
+from workers.store import WorkStore
 
 # A hold outlives any call, so that what is spent was held all the time.
 HOLD = timedelta(hours=2)
@@ -82,7 +80,10 @@ log = structlog.get_logger(__name__)
 
 
 class Pipeline:
-    """Makes generations. `clock` gives the time of now, in UTC."""
+    """Makes generations. `clock` gives the time of now, in UTC.
+
+    `on_hit` is called when there may be something to book that was not made.
+    """
 
     def __init__(
         self,
@@ -92,13 +93,18 @@ class Pipeline:
         artifacts: ArtifactStore,
         catalogue: Catalogue,
         limits: Limits,
+        cache: SimilarityCache,
         clock: Callable[[], datetime],
+        on_hit: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._authority = authority
         self._providers = providers
         self._artifacts = artifacts
         self._clock = clock
+        self._cache = cache
+        self._on_hit = on_hit
+        self._serving = Serving(store, cache, on_hit)
         self._admission = Admission(limits, catalogue, providers, self._today)
         self._maker = Maker(store, providers, artifacts, catalogue, self._admission, self._today)
 
@@ -142,10 +148,11 @@ class Pipeline:
             return None
         try:
             options = self._admission.options(claim)
-            if not claim.is_anew and await self._is_served(claim, options[0]):
+            is_served, looked = await self._serving.serve(claim, options[0])
+            if is_served:
                 return None
             async with self._admission.begin(claim) as (options, leave):
-                attempt = await self._store.begin_attempt(claim, options)
+                attempt = await self._store.begin_attempt(claim, options, looked)
                 return await self._reserve_and_call(claim, attempt, leave)
         except NoOption as error:
             await self._fail(claim, error.failure)
@@ -153,35 +160,6 @@ class Pipeline:
         except Busy as busy:
             await self._store.put_back(claim, busy.retry_s, crashed=False)
             raise TryLater(busy.retry_s) from busy
-
-    async def _is_served(self, claim: Claim, best: Option) -> bool:
-        """End the generation with what the cache has. Raises TryLater for one that is in flight.
-
-        Who leads looks into the cache after that, or it would miss what has just been made.
-        """
-        joins = is_repeatable(claim.request) and not claim.leads
-        if joins and not await self._store.lead_or_follow(claim, join_key(claim.request)):
-            raise TryLater(FOLLOW.total_seconds())
-        # Only what the best option has made will do: the rest is not what was asked for.
-        known = fingerprint(claim.request, model=best.model, quality=best.quality)
-        hit = await self._store.find_hit(claim.tenant, known)
-        if hit is None:
-            return False
-        if not await are_there(self._artifacts, hit.artifacts):
-            await self._store.forget_hit(claim.tenant, hit)
-            return False
-        end = End(
-            state=EndState.SUCCEEDED,
-            provider=hit.provider,
-            model=hit.model,
-            cached=hit.match,
-            saved_micros=hit.cost_micros,
-            artifacts=hit.artifacts,
-            shared=True,
-        )
-        await self._store.finish(claim, end)
-        log.info("generation_cached", match=hit.match, saved_micros=hit.cost_micros)
-        return True
 
     async def _reserve_and_call(
         self, claim: Claim, attempt: Attempt, leave: Leave | None
@@ -279,8 +257,7 @@ class Pipeline:
         option, entry = attempt.option, None
         whole = attempt.actual_images >= claim.request.count
         if whole:
-            known = fingerprint(claim.request, model=option.model, quality=option.quality)
-            entry = Entry(known, option.quality, charged)
+            entry = await self._cache.entry(claim, option, charged)
         end = End(
             state=EndState.SUCCEEDED,
             provider=option.provider,
@@ -291,6 +268,8 @@ class Pipeline:
         )
         await self._store.finish(claim, end, settled=settled, entry=entry)
         log.info("generation_succeeded", model=option.model, cost_micros=charged)
+        self._on_hit()
+        await self._cache.judge(claim)
 
     async def _release(self, claim: Claim, attempt: Attempt) -> None:
         """Give back what was held for an attempt that cost nothing; then end, or try again."""

@@ -17,6 +17,8 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from generations.beats import BEAT_INTERVAL_S, Beat, end_beats, worker_name, write_beat
+from workers.cache.booking import Booker
+from workers.cache.embeddings import Embeddings
 from workers.config import WorkerSettings
 from workers.database import DatabaseAway
 from workers.limits import Limits
@@ -45,6 +47,8 @@ class WorkerProcess:
     limits: Limits
     reconciler: Reconciler
     retention: Retention | None
+    booker: Booker
+    embeddings: Embeddings
     providers: dict[str, Provider]
     clock: Callable[[], datetime]
     started: datetime
@@ -63,6 +67,8 @@ class WorkerProcess:
             asyncio.create_task(repeat(BEAT_INTERVAL_S, self._beat)),
             asyncio.create_task(repeat(self.settings.reconcile_s, self.reconciler.run_once)),
             asyncio.create_task(Waker(self.redis, self.workers).run()),
+            asyncio.create_task(self.booker.run()),
+            asyncio.create_task(self.embeddings.warm_up()),
         ]
         if self.retention is not None:
             upkeep.append(asyncio.create_task(repeat(_RETENTION_S, self.retention.run_once)))

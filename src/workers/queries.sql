@@ -175,7 +175,10 @@ WITH followers AS (
     SET state = 'SUCCEEDED', provider = %(provider)s, model = %(model)s, cached = 'joined',
         saved_micros = %(saved_micros)s, end_time = now()
     WHERE leader_id = %(generation_id)s AND state = 'QUEUED'
-    RETURNING generation_id
+    RETURNING generation_id, tenant, account
+), joined AS (
+    INSERT INTO cache_hit (generation_id, tenant, account, source_generation_id, stage, saved_micros)
+    SELECT generation_id, tenant, account, %(generation_id)s, 'joined', %(saved_micros)s FROM followers
 )
 INSERT INTO artifact (artifact_id, generation_id, position, object_key, media_type, size_bytes, sha256)
 SELECT followers.generation_id || '/' || position, followers.generation_id, position, object_key, media_type,
@@ -196,34 +199,9 @@ WHERE generation_id IN (
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 );
 
--- name: find_hit
-SELECT cache_entry.generation_id, cache_entry.exact_hash = %(exact)s AS exact, cache_entry.cost_micros,
-       generation.provider, generation.model, made.artifacts
-FROM cache_entry JOIN generation USING (generation_id)
-CROSS JOIN LATERAL (
-    SELECT json_agg(artifact ORDER BY position) AS artifacts
-    FROM artifact WHERE artifact.generation_id = cache_entry.generation_id
-) AS made
-WHERE cache_entry.tenant = %(tenant)s AND scope_hash = %(scope)s AND expire_time > now()
-  AND (exact_hash = %(exact)s OR normalised_hash = %(normalised)s)
-ORDER BY exact DESC, cache_entry.create_time DESC LIMIT 1;
-
--- name: write_cache_entry
-INSERT INTO cache_entry (entry_id, scope_hash, exact_hash, normalised_hash, tenant, generation_id, kind, model,
-                         quality_class, cost_micros, expire_time)
-SELECT %(entry_id)s, %(scope)s, %(exact)s, %(normalised)s::bytea, %(tenant)s, %(generation_id)s, kind, %(model)s,
-       %(quality_class)s, %(cost_micros)s, now() + %(life)s
-FROM generation WHERE generation_id = %(generation_id)s
-ON CONFLICT (scope_hash, exact_hash) DO UPDATE
-SET generation_id = excluded.generation_id, cost_micros = excluded.cost_micros,
-    create_time = excluded.create_time, expire_time = excluded.expire_time;
-
--- name: delete_cache_entries
-DELETE FROM cache_entry WHERE tenant = %(tenant)s AND generation_id = %(generation_id)s;
-
 -- name: delete_expired_cache_entries
-DELETE FROM cache_entry WHERE (scope_hash, exact_hash) IN (
-    SELECT scope_hash, exact_hash FROM cache_entry WHERE expire_time <= now() LIMIT %(limit)s
+DELETE FROM cache_entry WHERE entry_id IN (
+    SELECT entry_id FROM cache_entry WHERE expire_time <= now() LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 );
 
 -- name: try_reconciler_lock

@@ -10,7 +10,8 @@ from psycopg.rows import DictRow
 from generations.models import Kind
 from generations.requests import GenerationRequest
 from generations.settings import Priority, Settings
-from workers.rows import Artifact, Attempt, AttemptState, Claim, Failure, Hit, Option
+from similarity.stages import Reuse
+from workers.rows import Attempt, AttemptState, Claim, Failure, Option, Wish
 from workers.steering import Steering
 
 
@@ -43,6 +44,7 @@ def read_claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
         forgiven_count=row["forgiven_count"],
         is_anew=row["parent_id"] is not None,
         leads=row["join_key"] is not None,
+        wish=_read_wish(row),
         priority=Priority(row["priority"]),
         lifetime=lifetime,
         steering=steering,
@@ -66,18 +68,12 @@ def read_attempt(row: DictRow) -> Attempt:
     )
 
 
-def read_hit(row: DictRow) -> Hit:
-    """Return what the cache has."""
-    return Hit(
-        generation_id=row["generation_id"],
-        match="exact" if row["exact"] else "normalised",
-        cost_micros=row["cost_micros"],
-        provider=row["provider"],
-        model=row["model"],
-        artifacts=tuple(
-            Artifact(*(artifact[name] for name in Artifact._fields))
-            for artifact in row["artifacts"]
-        ),
+def _read_wish(row: DictRow) -> Wish:
+    context = row["context"]
+    return Wish(
+        Reuse(row["reuse"]),
+        row["accept_entry_id"] or "",
+        context and {name: tuple(values) for name, values in context.items()},
     )
 
 

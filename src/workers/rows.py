@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from generations.requests import GenerationRequest
 from generations.settings import Priority
+from similarity.stages import Reuse
+from similarity.structured import Context
 from workers.steering import Steering
 
 
@@ -94,6 +96,18 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """How the sender of a generation would have the cache used.
+
+    `accept_entry_id` names the entry that it would rather have than something new; '' is none.
+    """
+
+    reuse: Reuse = Reuse.BY_POLICY
+    accept_entry_id: str = ""
+    context: Context | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A generation that this worker may write, as long as nobody has claimed it after `fence`."""
 
@@ -109,6 +123,7 @@ class Claim:
     is_anew: bool = False
     # Whether identical generations wait for this one.
     leads: bool = False
+    wish: Wish = Wish()
     priority: Priority = Priority.NORMAL
     # From its creation to its deadline.
     lifetime: timedelta | None = None
@@ -162,33 +177,6 @@ class Settlement(NamedTuple):
     attempt: Attempt
     state: AttemptState
     charged_micros: int = 0
-
-
-class Fingerprint(NamedTuple):
-    """What the similarity cache knows a request by. The hashes are SHA-256."""
-
-    scope: bytes
-    exact: bytes
-    normalised: bytes | None
-
-
-class Hit(NamedTuple):
-    """What the similarity cache has for a request; `match` is `exact` or `normalised`."""
-
-    generation_id: str
-    match: str
-    cost_micros: int
-    provider: str
-    model: str
-    artifacts: tuple[Artifact, ...]
-
-
-class Entry(NamedTuple):
-    """What the similarity cache is to keep of a generation that has just been made."""
-
-    fingerprint: Fingerprint
-    quality: str
-    cost_micros: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

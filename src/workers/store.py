@@ -12,13 +12,14 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-import uuid_utils
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from workers.cache.rows import Entry, Looked, Served
+from workers.cache.writes import write_entry, write_hit, write_looked_up
 from workers.database import Pool, statements, transaction
-from workers.reading import read_attempt, read_claim, read_hit
+from workers.reading import read_attempt, read_claim
 from workers.rows import (
     Answer,
     Artifact,
@@ -26,17 +27,13 @@ from workers.rows import (
     Claim,
     End,
     EndState,
-    Entry,
     Failure,
-    Fingerprint,
-    Hit,
     Option,
     Settlement,
 )
 
 # How often one that waits for an identical generation looks whether it still has to.
 FOLLOW = timedelta(seconds=5)
-CACHE_LIFE = timedelta(days=30)
 
 
 class ClaimLost(Exception):
@@ -127,9 +124,13 @@ class WorkStore:
                 connection, claim, "write_progress", fence=claim.fence, stage=stage, percent=percent
             )
 
-    async def begin_attempt(self, claim: Claim, options: Sequence[Option]) -> Attempt:
-        """Write an attempt down, before anybody is asked for anything."""
+    async def begin_attempt(
+        self, claim: Claim, options: Sequence[Option], looked: Looked | None = None
+    ) -> Attempt:
+        """Write an attempt down, before anybody is asked for anything, and how it was looked up."""
         async with self._held(claim) as connection:
+            if looked is not None:
+                await write_looked_up(connection, claim, looked)
             stored = Jsonb([asdict(option) for option in options])
             return await self._attempt(connection, claim, "insert_attempt", options=stored)
 
@@ -205,24 +206,19 @@ class WorkStore:
         *,
         settled: Settlement | None = None,
         entry: Entry | None = None,
+        served: Served | None = None,
     ) -> None:
-        """End a generation: close its attempt, fill the cache and write the end, all at once."""
+        """End a generation: close its attempt, fill the cache and write the end, all at once.
+
+        What is `served` in place of being made is booked later, and known to be from now on.
+        """
         async with self._held(claim) as connection:
             if settled is not None:
                 await self._settle(connection, claim, settled)
             if entry is not None:
-                await self._run(
-                    connection,
-                    claim,
-                    "write_cache_entry",
-                    **entry.fingerprint._asdict(),
-                    entry_id=f"{claim.tenant}/{uuid_utils.uuid7()}",
-                    model=end.model,
-                    tenant=claim.tenant,
-                    quality_class=entry.quality,
-                    cost_micros=entry.cost_micros,
-                    life=CACHE_LIFE,
-                )
+                await write_entry(connection, claim, entry, model=end.model)
+            if served is not None:
+                await write_hit(connection, claim, served)
             await self._insert_artifacts(connection, claim, end.artifacts)
             if end.state is EndState.SUCCEEDED and end.shared:
                 await self._run(
@@ -236,22 +232,6 @@ class WorkStore:
             fields = asdict(end)
             del fields["artifacts"]
             await self._run(connection, claim, "end_generation", **fields)
-
-    # The cache.
-
-    async def find_hit(self, tenant: str, fingerprint: Fingerprint) -> Hit | None:
-        """Return what the cache has for a request."""
-        async with transaction(self._pool) as connection:
-            row = await self._row(connection, "find_hit", tenant=tenant, **fingerprint._asdict())
-        return None if row is None else read_hit(row)
-
-    async def forget_hit(self, tenant: str, hit: Hit) -> None:
-        """Take what was made for a generation out of the cache."""
-        async with transaction(self._pool) as connection:
-            await connection.execute(
-                self._sql["delete_cache_entries"],
-                {"tenant": tenant, "generation_id": hit.generation_id},
-            )
 
     # What requests name.
 

@@ -52,7 +52,7 @@ async def test_a_hold_that_a_dead_worker_left_is_given_back(
 ):
     generation_id = await submitted(generations, **OPENAI)
     # It has reserved, and has not written that down.
-    await run(generation_id, Fate(4, "after"), only_fated=True)
+    await run(generation_id, Fate("reserve", "after"), only_fated=True)
     assert (await stubs.balance("acme"))["acme", "usd-day"][0] > 0
     assert await cancel(generation_id) == "RUNNING"
     await run(generation_id)

@@ -67,7 +67,7 @@ async def test_a_hold_that_a_dead_worker_left_is_given_back(
     generations, run, ledger_url, stubs, emulator, spent
 ):
     generation_id = await submitted(generations, **OPENAI, **within(60))
-    await run(generation_id, Fate(4, "after"), only_fated=True)
+    await run(generation_id, Fate("reserve", "after"), only_fated=True)
     assert (await stubs.balance("acme"))["acme", "usd-day"][0] > 0
     await expire(ledger_url, generation_id)
     await run(generation_id)

@@ -86,7 +86,7 @@ async def test_a_hold_that_is_too_old_is_given_back_and_made_anew(
     made = (await generations.submit(model=MODELS["openai"])).generation
     await run(
         made.generation_id,
-        Fate(4, "after"),  # It has reserved, and has not written that down.
+        Fate("reserve", "after"),  # It has reserved, and has not written that down.
         clock=lambda: now() + timedelta(minutes=61),
     )
     made = await generations.get(made.generation_id)
@@ -104,7 +104,7 @@ async def test_a_worker_that_lacks_the_provider_that_was_chosen_pays_nothing_for
     await stubs.set_budget("acme", 300_000)
     made = (await generations.submit(quality="premium")).generation
     # The first worker has reserved, and has not written that down.
-    await run(made.generation_id, Fate(4, "after"), lacking=["openai"])
+    await run(made.generation_id, Fate("reserve", "after"), lacking=["openai"])
     first, second = await attempts(made.generation_id)
     assert [option["provider"] for option in first["options"]][:1] == ["openai"]
     assert (first["state"], first["error_reason"]) == ("RELEASED", "no_live_provider")

@@ -112,7 +112,7 @@ async def test_a_leader_that_is_denied_lets_the_others_go_on(
     poor = (await generations.submit("acme/poor", **OPENAI)).generation.generation_id
     ids = await submit_many(generations, 3, **OPENAI)
     # It leads, and its worker dies before it is denied.
-    await run(poor, Fate(2, "before"), only_fated=True)
+    await run(poor, Fate("begin_attempt", "before"), only_fated=True)
     async with asyncio.TaskGroup() as group:
         for follower in ids:
             group.create_task(run(follower))

@@ -114,8 +114,9 @@ async def test_the_cache_forgets_what_goes(ledger_url, pool, store, tmp_path):
     old = await made(ledger_url, tmp_path, 2 * MONTH)
     await execute(
         ledger_url,
-        "INSERT INTO cache_entry VALUES ('s', 'e', NULL, 'acme', %s, 'standard', 1, now(),"
-        " now() + interval '1 year')",
+        "INSERT INTO cache_entry (entry_id, tenant, scope_hash, exact_hash, generation_id, kind,"
+        " model, quality_class, cost_micros, expire_time) VALUES ('acme/e', 'acme', 's', 'e', %s,"
+        " 'image', 'm', 'standard', 1, now() + interval '1 year')",
         old.removesuffix("/0"),
     )
     await Retention(pool, store, MONTH).run_once()

@@ -1,4 +1,4 @@
-"""The rows that workers keep: claims that can be lost, attempts, ends, and the cache."""
+"""The rows that workers keep: claims that can be lost, attempts and ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from generating import insert_generation, read_generation
 from generations.models import Kind
 from generations.requests import GenerationRequest
 from support import eventually
-from workers.cache.fingerprint import fingerprint
 from workers.database import make_pool
 from workers.rows import (
     Answer,
@@ -20,7 +19,6 @@ from workers.rows import (
     Claim,
     End,
     EndState,
-    Entry,
     Failure,
     Option,
     Settlement,
@@ -222,43 +220,3 @@ async def test_the_cost_is_what_all_attempts_were_charged(store, ledger_url, gen
     await store.finish(claim, end, settled=Settlement(attempt, AttemptState.COMMITTED, 70_000))
     row = await read_generation(ledger_url, generation_id, "state", "cost_micros", "lease_owner")
     assert row == ("SUCCEEDED", 150_000, None)
-
-
-async def test_the_cache_serves_its_own_scope_until_it_forgets(store, ledger_url, generation_id):
-    claim = await store.claim(generation_id, "one", LEASE_S)
-    known = fingerprint(claim.request, model="m", quality="premium")
-    assert await store.find_hit("acme", known) is None
-    attempt = await dispatched(store, claim)
-    await store.write_answer(claim, attempt, Answer(70_000, 1, (ARTIFACT,)))
-    await store.finish(
-        claim,
-        End(state=EndState.SUCCEEDED, provider="p", model="m"),
-        settled=Settlement(attempt, AttemptState.COMMITTED, 70_000),
-        entry=Entry(known, "premium", 70_000),
-    )
-    hit = await store.find_hit("acme", known)
-    assert (hit.match, hit.cost_micros, hit.artifacts) == ("exact", 70_000, (ARTIFACT,))
-    assert await store.find_hit("other", known) is None
-
-    other_id = await insert_generation(ledger_url, "Please create an image of A LIGHTHOUSE!")
-    other = await store.claim(other_id, "one", LEASE_S)
-    similar = fingerprint(other.request, model="m", quality="premium")
-    assert (await store.find_hit("acme", similar)).match == "normalised"
-    for change in ({"model": "n"}, {"quality": "standard"}):
-        scope = {"model": "m", "quality": "premium"} | change
-        assert await store.find_hit("acme", fingerprint(other.request, **scope)) is None
-
-    end = End(
-        state=EndState.SUCCEEDED,
-        cached=hit.match,
-        saved_micros=hit.cost_micros,
-        artifacts=hit.artifacts,
-    )
-    await store.finish(other, end)
-    row = await read_generation(
-        ledger_url, other_id, "state", "cost_micros", "saved_micros", "cached"
-    )
-    assert row == ("SUCCEEDED", 0, 70_000, "exact")
-
-    await store.forget_hit("acme", hit)
-    assert await store.find_hit("acme", known) is None

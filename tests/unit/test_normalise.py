@@ -7,8 +7,9 @@ import pytest
 from generations.models import Kind
 from generations.requests import GenerationRequest
 from generations.settings import Settings
+from similarity import scope
 from similarity.normalise import normalise
-from workers.cache.fingerprint import fingerprint
+from similarity.stages import CachePolicy, allowed_stages
 
 SAME = [
     ("a red cube", "A  RED\tcube!!"),
@@ -70,6 +71,10 @@ def test_normalising_twice_changes_nothing():
 
 def test_a_long_prompt_takes_no_long_time():
     normalise("please " * 5_000 + "'" * 5_000 + '"a' * 5_000)
+
+
+def fingerprint(request, **option):
+    return scope.fingerprint(request, stages=allowed_stages(request, CachePolicy()), **option)
 
 
 def request(**changes):

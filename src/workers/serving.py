@@ -1,0 +1,80 @@
+"""Ends generations with what is there: an identical one in flight, or an entry of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from similarity.scope import join_key
+from workers.cache.cache import SimilarityCache
+from workers.cache.rows import Hit, Looked, Report, Served
+from workers.rows import Claim, End, EndState, Option
+from workers.runner import TryLater
+from workers.store import FOLLOW, WorkStore
+
+log = structlog.get_logger(__name__)
+
+
+class Outcome(NamedTuple):
+    """Whether a generation has ended; else how it was looked up, if it was."""
+
+    is_served: bool
+    looked: Looked | None = None
+
+
+class Serving:
+    """Serves generations. `on_hit` is called when there is something to book."""
+
+    def __init__(
+        self, store: WorkStore, cache: SimilarityCache, on_hit: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._on_hit = on_hit
+
+    async def serve(self, claim: Claim, best: Option) -> Outcome:
+        """End a generation by what is there. Raises TryLater for one that waits for another.
+
+        `best` is its best option: what others make is not what was asked for.
+        """
+        policy, stages = await self._cache.allowed(claim)
+        if claim.wish.accept_entry_id and policy.is_enabled:
+            accepted = await self._cache.accepted(claim, best, policy)
+            if accepted is not None:
+                await self._finish(claim, Served(accepted, Report(tried=["accepted"])))
+                return Outcome(is_served=True)
+        if not stages:
+            return Outcome(is_served=False)
+        # Who leads looks into the cache after that, or would miss what has just been made.
+        if not claim.leads and not await self._store.lead_or_follow(claim, join_key(claim.request)):
+            raise TryLater(FOLLOW.total_seconds())
+        hit, looked = await self._cache.find(claim, best, policy, stages)
+        if hit is None:
+            log.info("cache_missed", **looked.report.encode())
+            return Outcome(is_served=False, looked=looked)
+        await self._finish(claim, Served(hit, looked.report))
+        return Outcome(is_served=True)
+
+    async def _finish(self, claim: Claim, served: Served) -> None:
+        hit: Hit = served.hit
+        end = End(
+            state=EndState.SUCCEEDED,
+            provider=hit.provider,
+            model=hit.model,
+            cached=hit.candidate.stage,
+            saved_micros=hit.candidate.cost_micros,
+            artifacts=hit.artifacts,
+            # What its sender has chosen is for nobody else.
+            shared=hit.candidate.stage != "accepted",
+        )
+        await self._store.finish(claim, end, served=served)
+        self._on_hit()
+        log.info(
+            "generation_cached",
+            stage=hit.candidate.stage,
+            score_ppm=hit.candidate.score_ppm,
+            entry_id=hit.candidate.entry_id,
+            saved_micros=hit.candidate.cost_micros,
+        )

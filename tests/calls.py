@@ -10,6 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 from authority.v1 import (
     admin_service_pb2,
     budget_service_pb2,
+    cache_service_pb2,
     generation_service_pb2,
     queue_service_pb2,
 )
@@ -18,7 +19,7 @@ METHODS = {
     method.input_type: method
     for module in (
         *(admin_service_pb2, budget_service_pb2, generation_service_pb2),
-        queue_service_pb2,
+        *(queue_service_pb2, cache_service_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods

@@ -36,6 +36,7 @@ pytest_plugins = [
     "pipelines",
     "recounting",
     "jobs_by_hand",
+    "cached",
 ]
 
 _TESTS = Path(__file__).parent

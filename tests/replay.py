@@ -11,7 +11,7 @@ import json
 from collections import Counter, defaultdict
 
 from authority.domain.budgets import WindowRef
-from authority.domain.operations import Kind
+from authority.domain.operations import CACHE_KINDS, Kind
 from authority.domain.reservations import ReservationState
 from model import DAY, Grant, Held, Leg, Model, Refused
 
@@ -56,7 +56,7 @@ class Replay(Model):
         wrong = [*self._passed(item)]
         chosen = None
         try:
-            chosen = self._do(item, asked)
+            chosen = None if item.kind in CACHE_KINDS else self._do(item, asked)
         except Refused as refusal:
             if item.denied is None or str(refusal) != "DENIED":
                 wrong.append(f"the model refuses it: {refusal}")

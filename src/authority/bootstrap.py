@@ -65,7 +65,7 @@ from authority.v1 import (
 )
 from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
-from authority.wiring import add_queue_service
+from authority.wiring import Caching, add_cache_service, add_queue_service, make_caching
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 from generations.catalogue import BadCatalogue, Catalogue
@@ -97,6 +97,7 @@ class Core:
     generations: GenerationContext
     feed: PostgresFeed
     jobs: QueuedJobs
+    caching: Caching
 
     async def audit(self, tenant: str) -> Report:
         """Audit one tenant, or all if it is ''. Raises Unavailable."""
@@ -184,8 +185,9 @@ def _wire(
     def today() -> date:
         return datetime.fromtimestamp(hot.clock.now_ms() / 1000, UTC).date()
 
+    caching = make_caching(database, context, jobs, catalogue, today)
     generations = GenerationContext(
-        PostgresGenerations(database), feed, jobs, policies, catalogue, today
+        PostgresGenerations(database), feed, jobs, policies, catalogue, today, caching.near
     )
     locator = Locator()
     sweeper = Sweeper(
@@ -213,6 +215,7 @@ def _wire(
         generations,
         feed,
         jobs,
+        caching,
     )
 
 
@@ -291,6 +294,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             makes = GenerationServicer(core.generations, artifacts, web.urls, draining)
             generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
             add_queue_service(server, core.database, core.jobs, core.generations, shield)
+            add_cache_service(server, core.caching, core.generations, shield)
 
         server = RpcServer(
             credentials=credentials,
@@ -304,6 +308,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
         tasks = [
             asyncio.create_task(core.sweeper.run(), name="sweeper"),
             asyncio.create_task(core.feed.run(), name="feed"),
+            asyncio.create_task(core.caching.reversals.run(), name="reversals"),
             asyncio.create_task(_report_health(core, server), name="health"),
         ]
         try:

@@ -52,7 +52,7 @@ def fingerprint(
     has_probe = Stage.STRUCTURED in stages and context and structured is not None
     return Fingerprint(
         scope=scope(request, model=model, quality=quality, embedder=embedder),
-        exact=_hash(unicodedata.normalize("NFC", request.prompt)),
+        exact=exact_hash(request.prompt),
         normalised=_hash(normalised) if normalised else None,
         signature=_hash(signed) if signed else None,
         structured=probe(structured, context) if has_probe and structured and context else None,
@@ -74,6 +74,11 @@ def scope(request: GenerationRequest, *, model: str, quality: str, embedder: str
         [style.suffix, style.negative_prompt] if style else [],
     ]  # fmt: skip
     return _hash(json.dumps(parts))
+
+
+def exact_hash(prompt: str) -> bytes:
+    """Return what a prompt is known by to the letter, as a pair that is denied names it."""
+    return _hash(unicodedata.normalize("NFC", prompt))
 
 
 def join_key(request: GenerationRequest) -> bytes:

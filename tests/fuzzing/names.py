@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 # The text fields of answers that later requests may name.
 _LEARNT = {
-    *("account", "api_key_id", "artifact_id", "budget", "generation_id", "grant_id"),
+    *("account", "api_key_id", "artifact_id", "budget", "entry_id", "generation_id", "grant_id"),
     *("plan", "reservation_id", "token"),
 }
 _HOLDING = {"ReserveRequest", "BatchReserveRequest"}

@@ -21,6 +21,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from authority.v1 import (
     admin_service_pb2,
     budget_service_pb2,
+    cache_service_pb2,
     generation_service_pb2,
     queue_service_pb2,
     resources_pb2,
@@ -46,6 +47,7 @@ _NEEDED = {
     "Plan": {"plan"},
     "PlanBudget": {"unit", "window", "limit"},
     "PlanGrant": {"unit", "amount"},
+    "ContextValues": {"values"},
     "SubmitGenerationRequest": {"prompt"},
 }
 _MASKS = {
@@ -94,6 +96,7 @@ class Valid:
             "generation_ids": lambda: self._names.pick("generation_id"),
             "provider": lambda: choice.choice(["openai", "sandbox"]),
             "subject": lambda: "provider:fuzzed",
+            "stage": lambda: choice.choice(["exact", "normalised", "guarded", "accepted"]),
             "target": lambda: choice.choice(["image", "video", "all", "provider:fuzzed"]),
         }
 
@@ -150,6 +153,7 @@ class Valid:
 
     def _adapt(self, made: Any) -> None:
         """Mend what the fields can't know of one another."""
+        self._adapt_of_cache(made)
         match made:
             case budget_service_pb2.ExtendRequest() if not made.legs:
                 made.ttl.seconds = self._choice.randint(1, _HOUR)
@@ -171,17 +175,38 @@ class Valid:
                 made.unit = self._choice.choice(_LEG_UNITS)
                 made.amount = 10**9
 
-    def _steer(self, made: generation_service_pb2.SubmitGenerationRequest) -> None:
+    def _adapt_of_cache(self, made: Any) -> None:
+        match made:
+            case cache_service_pb2.SuggestReuseRequest():
+                self._steer(made)
+            case cache_service_pb2.UpdateCachePolicyRequest():
+                made.ClearField("reset")
+                made.ClearField("policy")
+                made.policy.sample_ppm = self._choice.randint(0, 1_000_000)
+                made.update_mask.paths[:] = ["sample_ppm"]
+            case cache_service_pb2.BookHitRequest():
+                made.generation_id = f"{made.account.partition('/')[0]}/{self._names.new_uuid()}"
+                made.entry_id = made.generation_id
+            case cache_service_pb2.PurgeCacheRequest():
+                made.ClearField("entry_id")
+
+    def _steer(self, made: Any) -> None:
         """Give a submission what its kind takes."""
         kind, size, settings = self._choice.choice(_KINDS)
         made.kind, made.size = kind, size
         made.settings.CopyFrom(settings)
-        made.ClearField("parent_id")
+        if made.DESCRIPTOR.name == "SubmitGenerationRequest":
+            made.ClearField("parent_id")
+            made.ClearField("accept_entry_id")
 
     def _fill(self, message: Any, field: FieldDescriptor) -> None:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            held, of = getattr(message, field.name), field.message_type.fields_by_name["value"]
             for _ in range(self._choice.randint(1, 3)):
-                getattr(message, field.name)[self.text()] = self.text()
+                if of.message_type is None:
+                    held[self.text()] = self._value(of)
+                else:
+                    held[self.text()].CopyFrom(self._value(of))
         elif field.message_type is resources_pb2.Leg.DESCRIPTOR:
             getattr(message, field.name).extend(self._legs())
         elif field.is_repeated:

@@ -99,9 +99,13 @@ def _places(message: Any) -> Iterator[tuple[Any, FieldDescriptor]]:
 
 def _change(choice: random.Random, message: Any, field: FieldDescriptor) -> None:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        for number in range(choice.choice(_COUNTS)):
-            getattr(message, field.name)[f"{number}{choice.choice(_TEXTS)[:70]}"] = "x"
-        getattr(message, field.name)[choice.choice(_TEXTS)] = choice.choice(_TEXTS)
+        held, of = getattr(message, field.name), field.message_type.fields_by_name["value"]
+        keys = [f"{number}{choice.choice(_TEXTS)[:70]}" for number in range(choice.choice(_COUNTS))]
+        for key in (*keys, choice.choice(_TEXTS)):
+            if of.message_type is None:
+                held[key] = choice.choice(_TEXTS)
+            else:
+                held[key].SetInParent()
     elif field.is_repeated:
         _change_list(choice, getattr(message, field.name), field)
     elif field.message_type is not None:

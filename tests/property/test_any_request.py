@@ -49,7 +49,8 @@ def messages(descriptor):
     fields = {}
     for field in descriptor.fields:
         if field.message_type and field.message_type.GetOptions().map_entry:
-            fields[field.name] = st.dictionaries(TEXTS, TEXTS, max_size=3)
+            held = values(field.message_type.fields_by_name["value"])
+            fields[field.name] = st.dictionaries(TEXTS, held, max_size=3)
         elif field.is_repeated:
             fields[field.name] = st.lists(values(field), max_size=3)
         else:

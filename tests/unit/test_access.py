@@ -14,6 +14,9 @@ from calls import METHODS
 
 PATHS = {f"/{method.containing_service.full_name}/{method.name}" for method in METHODS.values()}
 READS = ("Get", "List", "BatchGet", "Watch", "Download", "Audit", "Diagnose")
+CACHE_OF_SUBMITTERS = (
+    *("ReportHit", "ListCacheEntries", "GetCacheEntry", "SuggestReuse", "GetCachePolicy"),
+)
 CHANGES = ("Create", "Update", "Rev", "Retry", "Discard", "Cancel", "Promote", "Requeue", "Pause")
 
 
@@ -44,18 +47,19 @@ def test_nothing_is_open_to_a_key_without_scopes_and_all_to_the_root(method):
 @pytest.mark.parametrize("method", sorted(PATHS))
 def test_who_may_only_read_or_only_spend_changes_nothing_else(method):
     name = method.rpartition("/")[2]
-    reads = name.startswith(READS) or name == "CreateArtifactUrl"
+    reads = name.startswith(READS) or name in {"CreateArtifactUrl", "SuggestReuse"}
     assert allowed(method, caller("platform", Scope.READ)) == (reads and name != "ListApiKeys")
     # The admin reads everything too, and neither spends nor submits.
-    own = name in ("Adjust", "Rebuild", "VoidGrant") or name.startswith(CHANGES)
+    own = name in ("Adjust", "Rebuild", "VoidGrant", "PurgeCache", "ReportHit")
+    own = own or name.startswith(CHANGES)
     own = own or name.startswith(("Resume", "Set", "Unset"))
     assert allowed(method, caller("platform", Scope.ADMIN)) == (reads or own)
     spends = name in {
         *("Reserve", "Commit", "Release", "Refund", "Extend", "Apply", "GetReservation"),
-        *("BatchReserve", "BatchCommit", "BatchRefund", "ListModels", "ListStyles"),
+        *("BatchReserve", "BatchCommit", "BatchRefund", "ListModels", "ListStyles", "BookHits"),
     }
     assert allowed(method, caller("platform", Scope.SPEND)) == spends
-    submits = method.startswith("/authority.v1.GenerationService/")
+    submits = method.startswith("/authority.v1.GenerationService/") or name in CACHE_OF_SUBMITTERS
     assert allowed(method, caller("platform", Scope.SUBMIT)) == submits
 
 

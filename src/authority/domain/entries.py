@@ -11,7 +11,8 @@ AVAILABLE what was not needed, while the account takes CHARGED and the platform 
 PROVIDER, which is what the work really cost. A Refund gives AVAILABLE back out of REFUNDED, and the
 platform takes over the charge. An Adjust charges the account and takes that off what the platform
 absorbs. Grants are counted as windows are; what is granted is also GRANTED to the account, out of
-what was ISSUED.
+what was ISSUED. What the cache has served charges nothing: its one entry is 0 in CHARGED, so that
+it is listed with the others.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 from authority.domain.budgets import WindowRef
 from authority.domain.money import Unit
-from authority.domain.operations import Kind, Operation
+from authority.domain.operations import CACHE_KINDS, Kind, Operation
 
 
 class Book(StrEnum):
@@ -93,7 +94,7 @@ def window_sums(operation: Operation) -> dict[WindowRef, Counts]:
 
 
 def posting_of(operation: Operation, sums: Mapping[WindowRef, Counts]) -> Posting:
-    """Return the entries of an operation, whose `window_sums` are given; none of them is zero."""
+    """Return the entries of an operation, whose `window_sums` are given; only the cache's are 0."""
     books = units = ""
     keys: list[int] = []
     starts: list[int] = []
@@ -117,6 +118,8 @@ def posting_of(operation: Operation, sums: Mapping[WindowRef, Counts]) -> Postin
         for book, amount in written:
             books += book
             amounts.append(amount)
+    if operation.kind in CACHE_KINDS:
+        return Posting("H", Unit.USD[0], [], [], [0])
     return Posting(books, units, keys, starts, amounts)
 
 

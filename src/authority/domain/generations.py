@@ -50,7 +50,8 @@ class Generation:
     """A user's piece of work. Amounts are in micros of USD.
 
     `request` is canonical: what was submitted, with defaults filled in; `expire_after` of it is in
-    milliseconds, or None. `stage` is a word of the provider's, `progress_percent` 0 to 100 or None.
+    milliseconds, or None, and `context` None where there is none. `stage` is a word of the
+    provider's, `progress_percent` 0 to 100 or None.
     """
 
     generation_id: str

@@ -14,6 +14,20 @@ from authority.domain.ports import WindowCounts
 from authority.domain.reservations import Reservation, ReservationState
 
 
+class CacheUse(NamedTuple):
+    """What an operation of the cache is about; amounts are micros of USD.
+
+    `entry_id` is '' for one that joined another, `score_ppm` None where nothing was measured, and
+    `saved` below zero in a reversal.
+    """
+
+    generation_id: str
+    entry_id: str
+    stage: str
+    score_ppm: int | None
+    saved: int
+
+
 class EntryRow(NamedTuple):
     """A ledger entry with the operation that wrote it. Times are Unix milliseconds.
 
@@ -34,6 +48,7 @@ class EntryRow(NamedTuple):
     amount: int
     idempotency_key: str
     decide_ms: int
+    cache_use: CacheUse | None  # of the cache's kinds alone
 
 
 class EntryFilter(NamedTuple):

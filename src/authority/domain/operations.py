@@ -19,7 +19,7 @@ from authority.domain.reservations import Reservation
 
 
 class Kind(StrEnum):
-    """The verbs that move amounts."""
+    """The verbs that move amounts, and those that only say what the cache has saved."""
 
     RESERVE = "RESERVE"
     COMMIT = "COMMIT"
@@ -30,9 +30,12 @@ class Kind(StrEnum):
     ADJUST = "ADJUST"
     GRANT = "GRANT"
     VOID = "VOID"
+    CACHE_HIT = "CACHE_HIT"
+    CACHE_REVERSAL = "CACHE_REVERSAL"
 
 
 _KINDS = {kind.value: kind for kind in Kind}
+CACHE_KINDS = frozenset({Kind.CACHE_HIT, Kind.CACHE_REVERSAL})
 
 
 class DenialReason(StrEnum):

@@ -43,7 +43,12 @@ class PostgresGenerations:
             generation_id=generation_id,
             tenant=tenant,
             key=key,
-            **request | {"settings": Jsonb(request["settings"])} | {"expire_after": _span(request)},
+            **request
+            | {
+                "settings": Jsonb(request["settings"]),
+                "expire_after": _span(request),
+                "context": None if request["context"] is None else Jsonb(request["context"]),
+            },
         )
         return read_generation(rows[0]) if rows else None
 
@@ -128,6 +133,9 @@ def read_generation(row: DictRow) -> Generation:
             "priority": row["priority"],
             "expire_after": _expire_after_ms(row),
             "parent_id": row["parent_id"] or "",
+            "reuse": row["reuse"],
+            "accept_entry_id": row["accept_entry_id"] or "",
+            "context": row["context"],
         },
         requeue_number=row["requeue_number"],
         state=state,

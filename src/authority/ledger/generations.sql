@@ -2,10 +2,11 @@
 
 -- name: insert_generation
 INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt, requested_model,
-                        size, quality, count, settings, priority, deadline_time, parent_id)
+                        size, quality, count, settings, priority, deadline_time, parent_id, reuse, accept_entry_id,
+                        context)
 VALUES (%(generation_id)s, %(tenant)s, %(account)s, %(key)s, %(kind)s, %(prompt)s, %(model)s, %(size)s,
         %(quality)s, %(count)s, %(settings)s, %(priority)s, now() + %(expire_after)s::interval,
-        nullif(%(parent_id)s, ''))
+        nullif(%(parent_id)s, ''), %(reuse)s, nullif(%(accept_entry_id)s, ''), %(context)s)
 ON CONFLICT (tenant, idempotency_key) DO NOTHING
 RETURNING *, '[]'::json AS artifacts;
 

@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from authority.domain.budgets import Budget, Enforcement, WindowRef
 from authority.domain.entries import Book
 from authority.domain.grants import Grant
-from authority.domain.history import EntryFilter, EntryRow
+from authority.domain.history import CacheUse, EntryFilter, EntryRow
 from authority.domain.ids import tenant_of
 from authority.domain.money import Unit
 from authority.domain.operations import Kind
@@ -128,4 +128,6 @@ def _at(grant: Grant, moment_ms: int) -> Grant:
 
 def _entry(row: DictRow) -> EntryRow:
     typed = {"kind": Kind(row["kind"]), "book": Book(row["book"]), "unit": Unit(row["unit"])}
-    return EntryRow(**{**row, **typed})
+    asked = row["cache_use"]
+    use = None if asked is None else CacheUse(**{name: asked[name] for name in CacheUse._fields})
+    return EntryRow(**{**row, **typed, "cache_use": use})

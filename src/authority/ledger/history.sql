@@ -7,7 +7,8 @@ SELECT entry.operation_id::text, entry.line, entry.sequence, operation.kind, ent
        coalesce(account_grant.grant_id, '') AS grant_id,
        coalesce(entry.window_start_ms, 0) AS window_start_ms, entry.unit, entry.amount,
        coalesce(operation.idempotency_key, '') AS idempotency_key,
-       (extract(epoch FROM entry.create_time) * 1000)::bigint AS decide_ms
+       (extract(epoch FROM entry.create_time) * 1000)::bigint AS decide_ms,
+       CASE WHEN operation.kind IN ('CACHE_HIT', 'CACHE_REVERSAL') THEN operation.request::json END AS cache_use
 FROM ledger_entry AS entry
 JOIN operation USING (tenant, sequence)
 LEFT JOIN budget USING (budget_key)

@@ -94,6 +94,17 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "ListWorkers": _READ,
         "Diagnose": _READ,
     },
+    "CacheService": {
+        "BookHits": _SPEND,
+        "ReportHit": (Scope.SUBMIT, Scope.ADMIN),
+        "GetCacheStats": _READ,
+        "ListCacheEntries": _FOLLOW,
+        "GetCacheEntry": _FOLLOW,
+        "SuggestReuse": _FOLLOW,
+        "PurgeCache": _ADMIN,
+        "GetCachePolicy": _FOLLOW,
+        "UpdateCachePolicy": _ADMIN,
+    },
 }
 # The same by the path of a call.
 SCOPES = {
@@ -125,8 +136,10 @@ PLATFORM_ONLY = frozenset(
 # that names a tenant's thing by another kind of id, `api_key_id`, is checked in its use case.
 NAMING_FIELDS = frozenset(
     {
+        "accept_entry_id",
         "account",
         "artifact_id",
+        "entry_id",
         "generation_id",
         "generation_ids",
         "grant_id",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import structlog
 
 from authority.domain.generations import Artifact, Generation
+from authority.domain.reuse import Suggestion
 from authority.v1 import generation_service_pb2 as messages
 from generations.models import Kind, Model
 from generations.settings import Role, Settings
 from generations.styles import Style
+from similarity.stages import Reuse
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +22,14 @@ KINDS = {
     Kind.IMAGE: messages.KIND_IMAGE,
     Kind.CHAT: messages.KIND_CHAT,
     Kind.VIDEO: messages.KIND_VIDEO,
+}
+REUSES = {
+    Reuse.OFF: messages.REUSE_OFF,
+    Reuse.REFRESH: messages.REUSE_REFRESH,
+    Reuse.EXACT: messages.REUSE_EXACT,
+    Reuse.NORMALISED: messages.REUSE_NORMALISED,
+    Reuse.GUARDED: messages.REUSE_GUARDED,
+    Reuse.SUGGEST: messages.REUSE_SUGGEST,
 }
 ROLES = {Role.USER: messages.ROLE_USER, Role.ASSISTANT: messages.ROLE_ASSISTANT}
 
@@ -54,6 +65,9 @@ def generation_to_proto(generation: Generation) -> messages.Generation:
         progress_percent=generation.progress_percent,
         favourite=generation.favourite,
         visibility=messages.Visibility.Value(f"VISIBILITY_{generation.visibility}"),
+        reuse=REUSES.get(Reuse(str(request["reuse"])), messages.REUSE_UNSPECIFIED),
+        accept_entry_id=str(request["accept_entry_id"]),
+        context=context_to_proto(request["context"]),
     )
     message.create_time.FromDatetime(generation.create_time)
     if generation.deadline_time is not None:
@@ -61,6 +75,27 @@ def generation_to_proto(generation: Generation) -> messages.Generation:
     if generation.end_time is not None:
         message.end_time.FromDatetime(generation.end_time)
     return message
+
+
+def context_to_proto(
+    context: Mapping[str, Sequence[str]] | None,
+) -> dict[str, messages.ContextValues]:
+    """Return the proto's messages."""
+    return {name: messages.ContextValues(values=held) for name, held in (context or {}).items()}
+
+
+def suggestion_to_proto(suggestion: Suggestion) -> messages.ReuseSuggestion:
+    """Return the proto's message."""
+    return messages.ReuseSuggestion(
+        entry_id=suggestion.entry_id,
+        generation_id=suggestion.generation_id,
+        prompt=suggestion.prompt,
+        model=suggestion.model,
+        score_ppm=suggestion.score_ppm,
+        stage=suggestion.stage,
+        objection=suggestion.objection,
+        saved=suggestion.saved,
+    )
 
 
 def model_to_proto(model: Model, today: date) -> messages.Model:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from authority.domain.errors import Violation
 from authority.domain.generations import GenerationFilter, GenerationState, Visibility
 from authority.domain.ids import is_owned_id, tenant_of
-from authority.rpc.generation_convert import KINDS, ROLES
+from authority.rpc.generation_convert import KINDS, REUSES, ROLES
 from authority.rpc.requests import Reader, enum_name
 from authority.usecases.artifact_urls import LIFE_SECONDS_DEFAULT, LIFE_SECONDS_MAX
 from authority.usecases.generations import Submission
@@ -13,10 +16,16 @@ from generations.catalogue import MODEL_NAME_LENGTH_MAX
 from generations.models import Kind
 from generations.setting_checks import MESSAGES_MAX, REFERENCES_MAX
 from generations.settings import Message, Priority, Role, Settings
+from generations.violations import InvalidRequest as Wrong
+from similarity.stages import Reuse
+from similarity.structured import FIELD_COUNT_MAX, VALUE_COUNT_MAX, Context
+from similarity.structured import read_context as read_values
 
 EXPIRE_AFTER_MS_MIN = 1_000
 EXPIRE_AFTER_MS_MAX = 30 * 86_400_000
 
+_SHOWN_LENGTH_MAX = 64
+_REUSES = {value: word for word, value in REUSES.items()}
 _ROLES = {value: role for role, value in ROLES.items()}
 
 
@@ -24,6 +33,7 @@ def read_submission(reader: Reader, request: messages.SubmitGenerationRequest) -
     """Read a submission; what is wrong with its own fields is noted, not raised."""
     key, account = reader.key(request.idempotency_key), reader.account(request.account)
     priority = enum_name(messages.Priority, request.priority)
+    reuse = _read_reuse(reader, request)
     return Submission(
         idempotency_key=key,
         account=account,
@@ -33,11 +43,33 @@ def read_submission(reader: Reader, request: messages.SubmitGenerationRequest) -
         size=request.size,
         quality=request.quality,
         count=request.count,
-        settings=_read_settings(reader, request.settings),
+        settings=read_settings(reader, request.settings),
         priority=reader.word("priority", "PRIORITY", priority, Priority, Priority.NORMAL),
         expire_after_ms=_read_expire_after(reader, request),
         parent_id=_read_parent(reader, request.parent_id, account),
+        reuse=reuse,
+        accept_entry_id=_read_accepted(reader, request, account),
+        context=read_context(reader, request.context),
     )
+
+
+def read_context(reader: Reader, context: Mapping[str, messages.ContextValues]) -> Context | None:
+    """Read what a request is about; None if it does not say."""
+    # A message of gRPC has room for millions, and nobody is served while they are looked at.
+    if len(context) > FIELD_COUNT_MAX:
+        reader.wrong("context", f"has {len(context)} names; at most {FIELD_COUNT_MAX} are allowed")
+        return None
+    given = {name: held.values[: VALUE_COUNT_MAX + 1] for name, held in context.items()}
+    for name, values in given.items():
+        if not name.isprintable():
+            reader.wrong("context", "has a name with what can't be printed")
+        if not values:
+            reader.wrong(f"context.{name[:_SHOWN_LENGTH_MAX]}", "has no value; leave it out")
+    try:
+        return read_values(given) or None
+    except Wrong as error:
+        reader.violations += [Violation(*violation) for violation in error.violations]
+        return None
 
 
 def read_filter(reader: Reader, request: messages.ListGenerationsRequest) -> GenerationFilter:
@@ -87,7 +119,8 @@ def read_kind(reader: Reader, number: int) -> Kind | None:
     return None
 
 
-def _read_settings(reader: Reader, settings: messages.Settings) -> Settings:
+def read_settings(reader: Reader, settings: messages.Settings) -> Settings:
+    """Read the settings; what their values may be is checked with the whole request."""
     # A message of gRPC has room for millions of empty ones, and nobody is served while they are
     # looked at.
     for field, given, most in (
@@ -133,6 +166,36 @@ def _read_expire_after(reader: Reader, request: messages.SubmitGenerationRequest
     if not EXPIRE_AFTER_MS_MIN <= span_ms <= EXPIRE_AFTER_MS_MAX:
         reader.wrong("expire_after", "must be from 1 second to 30 days")
     return span_ms
+
+
+def _read_reuse(reader: Reader, request: messages.SubmitGenerationRequest) -> Reuse:
+    """Read what of the cache may serve a request."""
+    if not request.reuse:
+        return Reuse.BY_POLICY
+    reuse = _REUSES.get(request.reuse)
+    if reuse is None:
+        names = ", ".join(f"REUSE_{word.name}" for word in REUSES)
+        reader.wrong("reuse", f"must be one of {names}")
+        return Reuse.BY_POLICY
+    if request.parent_id and reuse not in {Reuse.OFF, Reuse.REFRESH}:
+        reader.wrong(
+            "reuse", "must be REUSE_OFF or REUSE_REFRESH with a parent_id; it is made anew"
+        )
+    return reuse
+
+
+def _read_accepted(reader: Reader, request: messages.SubmitGenerationRequest, account: str) -> str:
+    """Read the entry that is to serve a request."""
+    entry_id = request.accept_entry_id
+    if not entry_id:
+        return ""
+    if not (is_owned_id(entry_id) and tenant_of(entry_id) == tenant_of(account)):
+        reader.wrong("accept_entry_id", "must be the id of an entry of the tenant: `tenant/uuid`")
+    if request.reuse:
+        reader.wrong("accept_entry_id", "must not be set with `reuse`; leave one of them out")
+    if request.parent_id:
+        reader.wrong("accept_entry_id", "must not be set with `parent_id`; leave one of them out")
+    return entry_id
 
 
 def _read_parent(reader: Reader, parent_id: str, account: str) -> str:

@@ -19,6 +19,7 @@ from authority.rpc.generation_convert import (
     generation_to_proto,
     model_to_proto,
     style_to_proto,
+    suggestion_to_proto,
 )
 from authority.rpc.generation_requests import (
     read_filter,
@@ -264,9 +265,10 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
     ) -> messages.SubmitGenerationResponse:
         made = await submit(self._context, self._read_submission(request))
         return messages.SubmitGenerationResponse(
-            generation=generation_to_proto(made.generation),
+            generation=None if made.generation is None else generation_to_proto(made.generation),
             replayed=made.replayed,
             warning=made.warning,
+            suggestions=map(suggestion_to_proto, made.suggestions),
         )
 
     def _read_submission(self, request: messages.SubmitGenerationRequest) -> Submission:

@@ -85,6 +85,8 @@ def _entry(row: EntryRow) -> messages.LedgerEntry:
         amount=row.amount,
         idempotency_key=row.idempotency_key,
     )
+    if row.cache_use is not None:
+        message.cache_use.CopyFrom(messages.CacheUse(**row.cache_use._asdict()))
     set_time(message.window_start_time, row.window_start_ms)
     set_time(message.create_time, row.decide_ms)
     return message

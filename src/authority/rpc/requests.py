@@ -18,6 +18,7 @@ from authority.domain.ids import (
     ACCOUNT_FORM,
     IDEMPOTENCY_KEY_LENGTH_MAX,
     PLATFORM,
+    REVERSAL_PREFIX,
     is_account,
     is_budget,
     is_idempotency_key,
@@ -76,8 +77,8 @@ class Reader:
                 "idempotency_key",
                 f"must be 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable characters, such as a UUIDv7",
             )
-        if key.startswith(KEY_PREFIXES):
-            self.wrong("idempotency_key", "what begins so is of plans; take another key")
+        if key.startswith((*KEY_PREFIXES, REVERSAL_PREFIX)):
+            self.wrong("idempotency_key", "what begins so is the authority's own; take another key")
         return key
 
     def account(self, account: str, field: str = "account") -> str:

@@ -18,6 +18,7 @@ from authority.usecases.credentials import Credentials
 from authority.v1 import (
     admin_service_pb2,
     budget_service_pb2,
+    cache_service_pb2,
     generation_service_pb2,
     queue_service_pb2,
 )
@@ -30,7 +31,7 @@ _SERVICES = tuple(
     service.full_name
     for module in (
         *(budget_service_pb2, admin_service_pb2, generation_service_pb2),
-        queue_service_pb2,
+        *(queue_service_pb2, cache_service_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 )

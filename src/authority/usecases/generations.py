@@ -33,12 +33,16 @@ from authority.domain.generations import (
     Visibility,
 )
 from authority.domain.ids import tenant_of
+from authority.domain.reuse import Near, Suggestion, decode_context, encode_context
 from authority.usecases.decide import new_id
 from authority.usecases.policies import Policies
 from generations import requests
 from generations.catalogue import Catalogue, RetiredModel
+from generations.models import Kind
 from generations.pricing import Unpriced
 from generations.settings import NO_SETTINGS, Priority, Settings
+from similarity.stages import Reuse
+from similarity.structured import Context
 
 # A worker has all of them in its memory, for each generation that it makes at once.
 IMAGES_BYTES_MAX = 100_000_000
@@ -55,6 +59,7 @@ class GenerationContext:
     policies: Policies
     catalogue: Catalogue
     today: Callable[[], date]
+    near: Near
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +78,22 @@ class Submission:
     priority: Priority = Priority.NORMAL
     expire_after_ms: int | None = None
     parent_id: str = ""
+    reuse: Reuse = Reuse.BY_POLICY
+    accept_entry_id: str = ""
+    context: Context | None = None
 
 
 class Submitted(NamedTuple):
     """A generation that was taken in, and whether it answers an earlier call.
 
-    `warning` is what its sender should know; it may be empty.
+    `warning` is what its sender should know; it may be empty. Where there are suggestions, which
+    were asked for, nothing was taken in.
     """
 
-    generation: Generation
+    generation: Generation | None
     replayed: bool
     warning: str
+    suggestions: Sequence[Suggestion] = ()
 
 
 async def submit(context: GenerationContext, submission: Submission) -> Submitted:
@@ -109,11 +119,18 @@ async def submit(context: GenerationContext, submission: Submission) -> Submitte
         "priority": submission.priority.value,
         "expire_after": submission.expire_after_ms,
         "parent_id": submission.parent_id,
+        "reuse": submission.reuse.value,
+        "accept_entry_id": submission.accept_entry_id,
+        "context": encode_context(submission.context),
     }
     warning = requests.retirement_warning(context.catalogue, checked, context.today())
     if first is None:
         await context.policies.of(submission.account)
         await _check_named(context, submission)
+        if submission.reuse is Reuse.SUGGEST:
+            near = await context.near.suggest(checked, submission.context)
+            if near:
+                return Submitted(None, replayed=False, warning=warning, suggestions=near)
         made = await context.generations.insert(f"{tenant}/{new_id()}", key, request)
         if made is not None:
             await context.jobs.enqueue(made)
@@ -175,6 +192,7 @@ async def _inherit(context: GenerationContext, submission: Submission) -> Submis
         quality=str(request["quality"]),
         count=submission.count or int(request["count"]),
         settings=Settings.decode(request["settings"]),
+        context=submission.context or decode_context(request["context"]),
     )
 
 
@@ -201,8 +219,26 @@ async def _check_named(context: GenerationContext, submission: Submission) -> No
     parent_id = submission.parent_id
     if parent_id and parent_id not in await context.generations.find([parent_id]):
         wrong.append(Violation("parent_id", "is no generation of the tenant; give the id of one"))
+    wrong += await _check_accepted(context, submission)
     if wrong:
         raise InvalidRequest(wrong)
+
+
+async def _check_accepted(
+    context: GenerationContext, submission: Submission
+) -> Sequence[Violation]:
+    """Check that the entry that is to serve a submission is there, and of its kind."""
+    entry_id = submission.accept_entry_id
+    if not entry_id:
+        return ()
+    entry = await context.near.entry(entry_id)
+    if entry is None:
+        return [
+            Violation("accept_entry_id", "is not in the cache any more; leave it out, or ask anew")
+        ]
+    if entry.kind != (submission.kind or Kind.IMAGE):
+        return [Violation("accept_entry_id", f"is of the kind {entry.kind}; name one of the same")]
+    return ()
 
 
 async def get_generations(

@@ -79,11 +79,11 @@ class _CacheFieldMode:
 class _CacheFieldModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheFieldMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CACHE_FIELD_MODE_UNSPECIFIED: _CacheFieldMode.ValueType  # 0
-    """Not set; in a policy it means CACHE_FIELD_MODE_JACCARD."""
+    """Not set."""
     CACHE_FIELD_MODE_REQUIRED: _CacheFieldMode.ValueType  # 1
     """Has to be the same."""
     CACHE_FIELD_MODE_JACCARD: _CacheFieldMode.ValueType  # 2
-    """Counts by the share of values that the two have in common."""
+    """Counts by the share of values that the two have in common, and has to reach its bound."""
     CACHE_FIELD_MODE_IGNORE: _CacheFieldMode.ValueType  # 3
     """Is not looked at."""
 
@@ -91,11 +91,11 @@ class CacheFieldMode(_CacheFieldMode, metaclass=_CacheFieldModeEnumTypeWrapper):
     """How a field of a context is compared."""
 
 CACHE_FIELD_MODE_UNSPECIFIED: CacheFieldMode.ValueType  # 0
-"""Not set; in a policy it means CACHE_FIELD_MODE_JACCARD."""
+"""Not set."""
 CACHE_FIELD_MODE_REQUIRED: CacheFieldMode.ValueType  # 1
 """Has to be the same."""
 CACHE_FIELD_MODE_JACCARD: CacheFieldMode.ValueType  # 2
-"""Counts by the share of values that the two have in common."""
+"""Counts by the share of values that the two have in common, and has to reach its bound."""
 CACHE_FIELD_MODE_IGNORE: CacheFieldMode.ValueType  # 3
 """Is not looked at."""
 Global___CacheFieldMode: _TypeAlias = CacheFieldMode  # noqa: Y015
@@ -739,7 +739,7 @@ class CacheBin(_message.Message):
     stage: _builtins.str
     """The stage."""
     bin: _builtins.int
-    """The range of the score: 0 is the nearest."""
+    """The range of the score: from 50000 times this on, in millionths; 0 also where nothing is measured."""
     match_count: _builtins.int
     """How often it was said to match."""
     mismatch_count: _builtins.int
@@ -1164,8 +1164,8 @@ class CachePolicy(_message.Message):
     """The share of hits that are made all the same, to see whether they match, in millionths: 0 to 1000000."""
     @_builtins.property
     def stages(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The deepest stage that may serve a kind, by the kind in lower-case letters: `exact`, `normalised`, `signature`, `guarded` or
-        `structured`.
+        """The deepest stage that may serve a kind, by the kind in lower-case letters: `exact`, `normalised`, `signature` or
+        `guarded`. Those before it may too.
         """
 
     @_builtins.property
@@ -1174,7 +1174,7 @@ class CachePolicy(_message.Message):
 
     @_builtins.property
     def ttl(self) -> _containers.MessageMap[_builtins.str, _duration_pb2.Duration]:
-        """How long entries of a kind are kept, by the kind in lower-case letters."""
+        """How long entries of a kind are kept, by the kind in lower-case letters: 1 minute to 365 days, in whole seconds."""
 
     def __init__(
         self,
@@ -1234,13 +1234,13 @@ class CacheField(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     BOUND_PPM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
+    """Its name: 1 to 64 characters."""
     weight: _builtins.int
-    """What it counts in the score, relative to the others: 0 to 1000000."""
+    """What it counts in the score, relative to the others: 1 to 1000000; 0 for one that is ignored."""
     mode: Global___CacheFieldMode.ValueType
     """How it is compared."""
     bound_ppm: _builtins.int
-    """The share of values that the two must have in common at the least, in millionths."""
+    """With CACHE_FIELD_MODE_JACCARD: the share of values that the two must have in common at the least, in millionths, from 1."""
     def __init__(
         self,
         *,

@@ -647,10 +647,10 @@ class SubmitGenerationRequest(_message.Message):
     it, nor does it wait for an identical one in flight.
     """
     reuse: Global___Reuse.ValueType
-    """What of the cache may serve it. Not with a parent_id."""
+    """What of the cache may serve it. With a parent_id, only REUSE_OFF and REUSE_REFRESH."""
     accept_entry_id: _builtins.str
-    """The entry of the cache that is to serve it, as answered to REUSE_SUGGEST or by CacheService.SuggestReuse. If the entry
-    is gone by then, the generation is made. Neither with `reuse` nor with a parent_id.
+    """The entry of the cache that is to serve it, as answered to REUSE_SUGGEST or by CacheService.SuggestReuse; of the same
+    tenant and kind. Should it be gone when a worker looks, the generation is made. Neither with `reuse` nor with a parent_id.
     """
     @_builtins.property
     def settings(self) -> Global___Settings:
@@ -663,7 +663,7 @@ class SubmitGenerationRequest(_message.Message):
     @_builtins.property
     def context(self) -> _containers.MessageMap[_builtins.str, Global___ContextValues]:
         """What the request is about, such as `cuisine` and `ingredients`, for the cache's structured stage: at most 16 names of 1
-        to 63 lower-case letters, digits and underscores.
+        to 64 characters.
         """
 
     def __init__(
@@ -758,8 +758,9 @@ class ReuseSuggestion(_message.Message):
     stage: _builtins.str
     """The stage of the cache that finds the two the same; empty if there is an objection."""
     objection: _builtins.str
-    """Why the cache would not serve it by itself: `numbers`, `colours`, `negation`, `quotes`, `names`, `antonyms`, `words` or
-    `order` differ, it was said to be `mismatch`, or it is `exact_only`; empty if there is no reason. May grow.
+    """Why the cache would not serve it by itself: `language`, `numbers`, `colours`, `negation`, `quotes`, `names`, `antonyms`,
+    `words` or `order` differ; this pair was reported, `mismatch`, or the entry twice, `exact_only`; or it is only near,
+    `unproven`. Empty if there is no reason. May grow.
     """
     saved: _builtins.int
     """What would be saved, in micros of USD: what it had cost."""

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from similarity import words
 from similarity.language import is_english
 from similarity.normalise import normalise
-from similarity.vocabulary import FUNCTION_WORDS, NEGATIONS, NUMBERS, PHRASES, QUANTITIES
+from similarity.vocabulary import FUNCTION_WORDS, NEGATIONS, PHRASES, QUANTITIES, SAME
 
 _TOKEN = re.compile(r'"[^"]*"|\S+')
 _CAPITAL = re.compile(r"(?<![.!?:\"'\n])[ ]+\(?([A-Z][^\W_]*(?:'[^\W_]+)*)")
 _SLIPS_MAX = 2
+# How many odd words are looked at to name the rule; in long prompts there may be thousands.
+_ODD_MAX = 20
 _LONGEST_PHRASE = max(map(len, PHRASES))
 
 
@@ -40,12 +42,7 @@ def read(prompt: str) -> Reading:
 
     """
     text = normalise(prompt)
-    names = (
-        frozenset(found.casefold() for found in _CAPITAL.findall(prompt))
-        if any(letter.islower() for letter in prompt)
-        else frozenset()
-    )
-    return Reading(text, _units(text), names, is_english(text))
+    return Reading(text, _units(text), _names(prompt), is_english(text))
 
 
 def objection(a: Reading, b: Reading) -> str:
@@ -54,7 +51,8 @@ def objection(a: Reading, b: Reading) -> str:
     It is one of: language, numbers, colours, negation, quotes, names, antonyms, order, words.
     """
     if a.text == b.text:
-        return ""
+        # What nothing is left of says nothing that could be the same.
+        return "" if a.text else "words"
     if not a.is_english or not b.is_english:
         return "language"
     slips = _slips(a, b)
@@ -63,8 +61,19 @@ def objection(a: Reading, b: Reading) -> str:
     return _rule(a, b)
 
 
+def _names(prompt: str) -> frozenset[str]:
+    """Return the words, folded, that capitals tell for names. All in capitals tells nothing."""
+    if not any(letter.islower() for letter in prompt):
+        return frozenset()
+    found = {word: word.casefold() for word in _CAPITAL.findall(prompt)}
+    # A TV is no name.
+    return frozenset(
+        folded for word, folded in found.items() if not (word.isupper() and folded in SAME)
+    )
+
+
 def _units(text: str) -> tuple[str, ...]:
-    tokens = [NUMBERS.get(token, token) for token in _TOKEN.findall(text)]
+    tokens = _TOKEN.findall(text)
     units: list[str] = []
     at = 0
     while at < len(tokens):
@@ -121,7 +130,7 @@ def _rule(a: Reading, b: Reading) -> str:
     """Name what tells two prompts apart that do not pair up."""
     names = a.names | b.names
     ours, theirs = Counter(a.units), Counter(b.units)
-    mine, others = [*(ours - theirs)], [*(theirs - ours)]
+    mine, others = [*(ours - theirs)][:_ODD_MAX], [*(theirs - ours)][:_ODD_MAX]
     odd = mine + others
     if not odd:
         return "order"

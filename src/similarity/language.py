@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from similarity.vocabulary import FOREIGN_WORDS, FUNCTION_WORDS
 from similarity.words import is_known
@@ -11,6 +12,8 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 _QUOTED = re.compile(r'"[^"]*"')
 # Names and slips are no words of the dictionary; a text in which they prevail is not judged.
 _KNOWN_SHARE = 0.5
+# So many words tell the language of a text of any length.
+_WORDS_READ = 200
 
 
 def is_english(text: str) -> bool:
@@ -23,7 +26,8 @@ def is_english(text: str) -> bool:
         WordNetMissing: the dictionary is not installed.
 
     """
-    words = _WORD.findall(_QUOTED.sub(" ", text.casefold()))
+    found = _WORD.finditer(_QUOTED.sub(" ", text.casefold()))
+    words = [match[0] for match in islice(found, _WORDS_READ)]
     if not words or not all(_is_latin(word) for word in words):
         return False
     foreign = sum(word in FOREIGN_WORDS for word in words)

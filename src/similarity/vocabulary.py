@@ -15,9 +15,14 @@ NEGATIONS = _words("""
 _ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
     fifteen sixteen seventeen eighteen nineteen"""
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-NUMBERS = {
-    **{word: str(value) for value, word in enumerate(_ONES.split())},
-    **{word: str(10 * value) for value, word in enumerate(_TENS.split(), 2)},
+NUMBERS = {word: str(value) for value, word in enumerate(_ONES.split())} | {
+    word: str(10 * value) for value, word in enumerate(_TENS.split(), 2)
+}
+# twenty five, of two words; with a hyphen it is the same.
+_COMPOUND_NUMBERS = {
+    (ten, one): str(int(NUMBERS[ten]) + int(NUMBERS[one]))
+    for ten in _TENS.split()
+    for one in _ONES.split()[1:10]
 }
 # Words that tell how many without a figure; they agree as figures do.
 QUANTITIES = _words("""
@@ -36,7 +41,7 @@ FUNCTION_WORDS = (
     nearby next now of off on onto or other others ought our ours ourselves out outside over own
     past per please right round same shall she should since so somebody someone something somewhere
     such than that the their theirs them themselves then there these they this those though through
-    throughout till to together too top toward towards under underneath until unto up upon us very
+    throughout till to together too toward towards under underneath until unto up upon us very
     via was we were what whatever when where whether which while who whom whose why will with within
     would yet you your yours yourself yourselves
 """)
@@ -44,6 +49,8 @@ FUNCTION_WORDS = (
 )
 # What stands for one word.
 PHRASES: dict[tuple[str, ...], str] = {
+    **_COMPOUND_NUMBERS,
+    **{(word,): value for word, value in NUMBERS.items()},
     ("on", "top", "of"): "atop",
     ("on", "the", "top", "of"): "atop",
     ("next", "to"): "beside",
@@ -75,7 +82,7 @@ DISTINCT = _words("""
 """)
 # Small words of other languages that English prompts have, at most, in a name.
 FOREIGN_WORDS = _words("""
-    el los las del una unos unas con por para que y es en su al der die das und ein eine einen
+    el los las del un una unos unas con por para que y es en su al der die das und ein eine einen
     einem einer mit auf ist nicht von zu im dem den für le les des du et une dans avec sur pour est
     aux au il gli di della che nel sulla e um uma com na no do da dos das os het een op van voor
     och ett på med som av og af til ja na je się z w nie ve bir

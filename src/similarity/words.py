@@ -39,7 +39,8 @@ _ENDINGS: tuple[tuple[PartOfSpeech, str, str, str], ...] = (
 _SPELLINGS = tuple(
     (re.compile(pattern), plain)
     for pattern, plain in (
-        ("^aero", "air"), ("^gre", "gra"), ("ugh", ""), ("[ao]e", "e"), ("ou", "o"), ("re$", "er"),
+        ("^aero", "air"), ("^gre", "gra"), ("^pyj", "paj"), ("plough", "plow"), ("ugh", ""),
+        ("lery$", "lry"), ("oust", "ust"), ("[ao]e", "e"), ("ou", "o"), ("re$", "er"),
         ("amme$", "am"), ("ogue$", "og"), ("(?:que|ck)$", "k"), ("ph", "f"), ("z", "s"),
         ("ce$", "se"), ("sc", "sk"), ("ey$", "y"), ("y", "i"), (r"(.)\1", r"\1"),
     )
@@ -134,8 +135,7 @@ def _main_use(word: str) -> tuple[Use | None, float]:
 @lru_cache(_WORDS_KEPT)
 def is_colour(word: str) -> bool:
     """Say whether the word can name a colour: a shade is not to be had for another."""
-    nouns = [use for use in uses(word) if use.part == "n" and not use.form]
-    reached = [sense.offset for use in nouns for sense in use.senses]
+    reached = [sense.offset for use in uses(word) if use.part == "n" for sense in use.senses]
     for _ in range(6):  # no shade lies deeper below its root
         if not _colour_roots().isdisjoint(reached):
             return True

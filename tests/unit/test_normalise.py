@@ -22,6 +22,9 @@ SAME = [
     ("naïve art", "nai\u0308ve art"),
     ("a sign that says “STOP”", "sign that says 'STOP'."),
     ("a t-shirt", "t shirt"),
+    ("a cat", "Please, show me an image of a picture of a cat, thank you."),
+    ("a cat, a dog and a fox", "cat, dog, and fox"),
+    ("a cat", ", a cat,"),
     ("soft\u00adware", "software"),
     ("a 2×2 grid", "a 2x2 grid"),  # noqa: RUF001
 ]
@@ -42,6 +45,9 @@ DIFFERENT = [
     ("a sign that says 'STOP'", "a sign that says 'stop'"),
     ("a sign that says 'The End'", "a sign that says 'End'"),
     ("a (cat)", "a cat"),
+    ("a chocolate cake", "a chocolate, a cake"),
+    ("a sign that says 'see the cat'", "a sign that says 'see cat'"),
+    ("a sign that says 'here, and there'", "a sign that says 'here and there'"),
     ("the letter a", "the letter"),
     ("show jumping", "jumping"),
     ("a cat 🐈", "a cat"),
@@ -71,6 +77,7 @@ def test_normalising_twice_changes_nothing():
 
 def test_a_long_prompt_takes_no_long_time():
     normalise("please " * 5_000 + "'" * 5_000 + '"a' * 5_000)
+    normalise("please, " * 5_000 + "a, " * 5_000 + "thanks" * 5_000)
 
 
 def fingerprint(request, **option):

@@ -19,7 +19,7 @@ NUMBERS = {word: str(value) for value, word in enumerate(_ONES.split())} | {
     word: str(10 * value) for value, word in enumerate(_TENS.split(), 2)
 }
 # twenty five, of two words; with a hyphen it is the same.
-_COMPOUND_NUMBERS = {
+_COMPOUND_NUMBERS: dict[tuple[str, ...], str] = {
     (ten, one): str(int(NUMBERS[ten]) + int(NUMBERS[one]))
     for ten in _TENS.split()
     for one in _ONES.split()[1:10]
@@ -76,14 +76,13 @@ SAME = {
 # Words that the dictionary holds for the same as some other, and that a picture tells apart.
 DISTINCT = _words("""
     beast brow castle cattle creature dusk fashion fella foliage fuse lad lean manner metropolis mix
-    mode moving palace
-    print publish puncher queer race rainfall savage snowfall specter spiritual teenage vicious
-    youngster
+    mode moving palace print publish puncher queer race rainfall savage snowfall specter spiritual
+    teenage vicious youngster
 """)
 # Small words of other languages that English prompts have, at most, in a name.
 FOREIGN_WORDS = _words("""
     el los las del un una unos unas con por para que y es en su al der die das und ein eine einen
-    einem einer mit auf ist nicht von zu im dem den für le les des du et une dans avec sur pour est
+    einem einer mit auf nicht von zu im dem den für le les des du et une dans avec sur pour est
     aux au il gli di della che nel sulla e um uma com na no do da dos das os het een op van voor
-    och ett på med som av og af til ja na je się z w nie ve bir
-""") - {"no", "do", "die", "den", "im", "e", "z", "w", "on", "an", "som", "med", "til"}
+    och ett på med av og af til ja na je się z w nie ve bir
+""") - {"no", "do", "die", "den", "im", "e", "z", "w", "on", "an", "med", "til"}

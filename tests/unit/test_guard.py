@@ -174,7 +174,7 @@ def test_capitals_throughout_tell_no_names():
 
 
 def test_a_long_prompt_takes_no_long_time():
-    long = " ".join(f"wrod{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}x" for n in range(5_000))
+    long = " ".join(f"wro{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}x" for n in range(5_000))
     assert signature(long) == ""
     assert objection(long, long + " more") != ""
 

@@ -19,8 +19,9 @@ from importlib import resources
 from pathlib import Path
 
 from generations.accepts import TAKEN_BY_ALL
-from generations.catalogue_file import BadCatalogue, Defaults, parse
-from generations.models import AUTO, MICROS_MAX, Kind, Model, Quality, Status
+from generations.catalogue_file import Defaults, parse
+from generations.catalogue_tables import BadCatalogue
+from generations.models import AUTO, MICROS_MAX, Embedding, Kind, Model, Quality, Status
 from generations.settings import NO_SETTINGS, Settings
 
 __all__ = [
@@ -98,6 +99,7 @@ class Catalogue:
 
     _models: tuple[Model, ...]
     _defaults: Defaults
+    _embeddings: tuple[Embedding, ...]
 
     @classmethod
     def parse(cls, text: str, name: str) -> Catalogue:
@@ -135,6 +137,13 @@ class Catalogue:
             if model.name == name:
                 return self._usable(model, today)
         raise UnknownModel(name, self._near(name, self._models))
+
+    def embedding(self, name: str) -> Embedding:
+        """Return the model of that name that makes vectors. Raises UnknownModel."""
+        for made in self._embeddings:
+            if made.name == name:
+                return made
+        raise UnknownModel(name, ())
 
     def choices(
         self,

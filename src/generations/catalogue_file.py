@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
-from datetime import date, datetime
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from generations.accepts import Accepts
-from generations.models import AUTO, MICROS_MAX, Kind, Model, Quality, Status
+from generations.catalogue_tables import BadCatalogue, Table
+from generations.models import AUTO, Embedding, Kind, Model, Quality, Status
 
 PIXELS_PER_MEGAPIXEL = 1_000_000
 SIZE = re.compile(r"([1-9]\d{1,4})x([1-9]\d{1,4})")
@@ -46,150 +45,86 @@ _SETTINGS = {
 }
 OUTPUT_FORMATS = ("png", "webp", "jpeg")
 _CONFIDENCES = ("high", "medium", "low")
-_Enum = TypeVar("_Enum", bound=StrEnum)
 
 # Per kind and quality class the ordered candidates: model and quality.
 Defaults = Mapping[tuple[Kind, Quality], tuple[tuple[Model, str], ...]]
 
 
-class BadCatalogue(ValueError):
-    """The catalogue's file can't be used; the message names the entry and the key."""
+class Parsed(NamedTuple):
+    """What a catalogue's file says."""
+
+    models: tuple[Model, ...]
+    defaults: Defaults
+    embeddings: tuple[Embedding, ...]
 
 
-class _Table:
-    """One table of the file. Hands out its keys, checked; `end` refuses those nobody asked for."""
-
-    def __init__(self, label: str, data: object) -> None:
-        self.label = label
-        if not isinstance(data, dict):
-            raise BadCatalogue(f"{label}: must be a table.")
-        self._data: dict[str, Any] = dict(data)
-
-    def fault(self, key: str, text: str) -> BadCatalogue:
-        return BadCatalogue(f"{self.label}: {key}: {text}")
-
-    def take(self, key: str, default: object = None) -> Any:
-        return self._data.pop(key, default)
-
-    def text(self, key: str, *, required: bool = True) -> str:
-        value = self.take(key, None if required else "")
-        if not isinstance(value, str) or (required and not value.strip()):
-            raise self.fault(key, "must be given, as text.")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self.take(key)
-        if not (isinstance(value, list) and value and all(isinstance(v, str) and v for v in value)):
-            raise self.fault(key, "must be given, as a list of texts.")
-        if len(set(value)) != len(value):
-            raise self.fault(key, "names something twice.")
-        return tuple(value)
-
-    def one_of(self, key: str, words: type[_Enum]) -> _Enum:
-        text = self.text(key)
-        try:
-            return words(text)
-        except ValueError:
-            raise self.fault(key, f"is {text!r}; must be one of: {', '.join(words)}.") from None
-
-    def flag(self, key: str) -> bool:
-        value = self.take(key, default=False)
-        if not isinstance(value, bool):
-            raise self.fault(key, "must be true or false.")
-        return value
-
-    def day(self, key: str) -> date | None:
-        value = self.take(key)
-        # TOML's date and time is Python's datetime, which is a date as well.
-        if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
-            raise self.fault(key, "must be a date without quotes, such as 2026-12-01.")
-        return value
-
-    def number(self, key: str) -> int:
-        """Return a positive number; 0 if it is not given."""
-        value = self.take(key, 0)
-        if type(value) is not int or not 0 <= value <= MICROS_MAX:
-            raise self.fault(key, f"is {value!r}; must be an integer, 1 or more.")
-        return value
-
-    def words(self, key: str, known: Collection[str]) -> tuple[str, ...]:
-        """Return some of the words that are known; none if it is not given."""
-        given = self.texts(key) if key in self.names() else ()
-        for word in given:
-            if word not in known:
-                listed = ", ".join(sorted(known))
-                raise self.fault(key, f"has {word!r}; may have: {listed}.")
-        return given
-
-    def micros(self, key: str) -> int:
-        value = self.take(key)
-        if type(value) is not int or not 1 <= value <= MICROS_MAX:
-            raise self.fault(key, f"is {value!r}; must be an integer of micros, 1 to {MICROS_MAX}.")
-        return value
-
-    def table(self, key: str) -> _Table:
-        return _Table(f"{self.label}: {key}", self.take(key, {}))
-
-    def tables(self, key: str, *, required: bool = True) -> list[object]:
-        value = self.take(key, [])
-        if not (isinstance(value, list) and (value or not required)):
-            raise self.fault(key, f"must be given, as [[{key}]] tables.")
-        return value
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._data)
-
-    def end(self) -> None:
-        if self._data:
-            raise self.fault(next(iter(self._data)), "is no key of this table.")
-
-
-def parse(
-    text: str, name: str, base: tuple[tuple[Model, ...], Defaults] | None = None
-) -> tuple[tuple[Model, ...], Defaults]:
-    """Return the models and defaults of a catalogue in TOML; `name` is its name in errors.
+def parse(text: str, name: str, base: Parsed | None = None) -> Parsed:
+    """Return what a catalogue in TOML says; `name` is its name in errors.
 
     What it says takes the place of what `base` says of the same models and defaults; a file on top
     of another one may have no model, or no default, of its own. Raises BadCatalogue.
     """
     try:
-        file = _Table(name, tomllib.loads(text))
+        file = Table(name, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise BadCatalogue(f"{name}: is not TOML: {error}.") from error
     own: dict[str, Model] = {}
     for number, data in enumerate(file.tables("model", required=base is None), start=1):
-        table = _Table(f"{name}: model {number}", data)
+        table = Table(f"{name}: model {number}", data)
         model = _model(table)
         if model.name in own:
             raise table.fault("model", f"{model.name!r} is listed twice.")
         own[model.name] = model
-    models = {model.name: model for model in base[0]} | own if base else own
+    models = {model.name: model for model in base.models} | own if base else own
     for model in models.values():
-        _check_substitute(_Table(f"{name}: model {model.name!r}", {}), model, models)
+        _check_substitute(Table(f"{name}: model {model.name!r}", {}), model, models)
     defaults = _defaults(file, name, models, required=base is None)
     if base:
         # The base's own candidates may have been replaced.
-        defaults = _with_models(base[1], models) | defaults
+        defaults = _with_models(base.defaults, models) | defaults
     for kind in {kind for kind, _ in defaults}:
         for quality in Quality:
             if (kind, quality) not in defaults:
                 raise file.fault("default", f"the {quality} candidates for {kind} are missing.")
+    embeddings = {made.name: made for made in base.embeddings} if base else {}
+    embeddings |= _embeddings(file, name)
     file.end()
-    return tuple(models.values()), MappingProxyType(defaults)
+    return Parsed(tuple(models.values()), MappingProxyType(defaults), tuple(embeddings.values()))
 
 
 def _defaults(
-    file: _Table, name: str, models: Mapping[str, Model], *, required: bool
+    file: Table, name: str, models: Mapping[str, Model], *, required: bool
 ) -> dict[tuple[Kind, Quality], tuple[tuple[Model, str], ...]]:
     defaults: dict[tuple[Kind, Quality], tuple[tuple[Model, str], ...]] = {}
     for number, data in enumerate(file.tables("default", required=required), start=1):
-        table = _Table(f"{name}: default {number}", data)
+        table = Table(f"{name}: default {number}", data)
         key = (table.one_of("kind", Kind), table.one_of("quality", Quality))
         if key in defaults:
             raise table.fault("quality", f"{key[0]} {key[1]} is listed twice.")
         defaults[key] = tuple(_candidates(table, key[0], models))
         table.end()
     return defaults
+
+
+def _embeddings(file: Table, name: str) -> dict[str, Embedding]:
+    """Return the models that make vectors, by name; a file may have none."""
+    embeddings: dict[str, Embedding] = {}
+    for number, data in enumerate(file.tables("embedding", required=False), start=1):
+        table = Table(f"{name}: embedding {number}", data)
+        made = Embedding(
+            provider=table.text("provider"),
+            name=table.text("model"),
+            dimensions_max=table.number("dimensions_max"),
+            micros_per_million_tokens=table.micros("micros_per_million_tokens"),
+            sources=table.texts("sources"),
+        )
+        if not made.dimensions_max:
+            raise table.fault("dimensions_max", "must be given.")
+        if made.name in embeddings:
+            raise table.fault("model", f"{made.name!r} is listed twice.")
+        embeddings[made.name] = made
+        table.end()
+    return embeddings
 
 
 def _with_models(
@@ -206,7 +141,7 @@ def _with_models(
     }
 
 
-def _model(table: _Table) -> Model:
+def _model(table: Table) -> Model:
     name = table.text("model")
     table.label = f"{table.label} {name!r}"
     kind = table.one_of("kind", Kind)
@@ -253,14 +188,14 @@ def _model(table: _Table) -> Model:
     return model
 
 
-def _default_quality(table: _Table, kind: Kind, *, priced: bool) -> str:
+def _default_quality(table: Table, kind: Kind, *, priced: bool) -> str:
     """Return the quality that is meant by none; that of a chat or video model is its class."""
     if kind is Kind.IMAGE or not priced:
         return table.text("default_quality", required=priced)
     return table.one_of("default_quality", Quality)
 
 
-def _accepts(table: _Table, kind: Kind) -> Accepts:
+def _accepts(table: Table, kind: Kind) -> Accepts:
     """Return which settings a model takes."""
     accepts = Accepts(
         settings=frozenset(table.words("settings", _SETTINGS[kind])),
@@ -286,7 +221,7 @@ class _ImagePrices(NamedTuple):
     per_compute_second: int | None
 
 
-def _image_prices(table: _Table, kind: Kind) -> _ImagePrices:
+def _image_prices(table: Table, kind: Kind) -> _ImagePrices:
     grid_table = table.table("micros_per_image")
     grid = {quality: _amounts(grid_table.table(quality)) for quality in grid_table.names()}
     per_megapixel, per_compute_second = None, None
@@ -316,7 +251,7 @@ def _image_prices(table: _Table, kind: Kind) -> _ImagePrices:
     return _ImagePrices(MappingProxyType(grid), per_megapixel, per_compute_second)
 
 
-def _megapixels(table: _Table, size: str) -> int:
+def _megapixels(table: Table, size: str) -> int:
     """Return the megapixels of a size, a part of one counted as one; refuse what is no size."""
     match = SIZE.fullmatch(size)
     if match is None:
@@ -324,11 +259,11 @@ def _megapixels(table: _Table, size: str) -> int:
     return -(-int(match[1]) * int(match[2]) // PIXELS_PER_MEGAPIXEL)
 
 
-def _amounts(table: _Table) -> Mapping[str, int]:
+def _amounts(table: Table) -> Mapping[str, int]:
     return MappingProxyType({key: table.micros(key) for key in table.names()})
 
 
-def _token_rates(table: _Table, kind: Kind) -> Mapping[str, int]:
+def _token_rates(table: Table, kind: Kind) -> Mapping[str, int]:
     """Return a rate for every kind of token, or none at all."""
     given = _amounts(table)
     rates: dict[str, int] = {}
@@ -347,7 +282,7 @@ def _token_rates(table: _Table, kind: Kind) -> Mapping[str, int]:
     return MappingProxyType(rates)
 
 
-def _check_substitute(table: _Table, model: Model, models: Mapping[str, Model]) -> None:
+def _check_substitute(table: Table, model: Model, models: Mapping[str, Model]) -> None:
     if (model.status is Status.LIVE) != (model.retire_date is None):
         raise table.fault("retire_date", f"does not go with the status {model.status}.")
     if not model.substitute:
@@ -362,10 +297,10 @@ def _check_substitute(table: _Table, model: Model, models: Mapping[str, Model]) 
 
 
 def _candidates(
-    table: _Table, kind: Kind, models: Mapping[str, Model]
+    table: Table, kind: Kind, models: Mapping[str, Model]
 ) -> Iterable[tuple[Model, str]]:
     for number, data in enumerate(table.tables("candidates"), start=1):
-        candidate = _Table(f"{table.label}: candidate {number}", data)
+        candidate = Table(f"{table.label}: candidate {number}", data)
         name, quality = candidate.text("model"), candidate.text("quality")
         candidate.end()
         model = models.get(name)

@@ -113,3 +113,14 @@ class Model:
         if self.retire_date is not None and self.retire_date <= today:
             return Status.RETIRED
         return self.status
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A model that makes vectors of texts, of at most so many numbers each."""
+
+    provider: str
+    name: str
+    dimensions_max: int
+    micros_per_million_tokens: int
+    sources: tuple[str, ...]

@@ -28,14 +28,15 @@ file was seen to be longer by some frames, and its own length is what is billed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_CEILING, Decimal, localcontext
 
-from generations.models import MICROS_MAX, Kind, Model
+from generations.models import MICROS_MAX, Embedding, Kind, Model
 from generations.settings import NO_SETTINGS, Settings
 from generations.styles import steered
 from generations.usage import BILLABLE_UNITS_MAX, Usage
 
-__all__ = ["BILLABLE_UNITS_MAX", "Unpriced", "Usage", "price"]
+__all__ = ["BILLABLE_UNITS_MAX", "Unpriced", "Usage", "price", "price_embedding"]
 
 WRAPPING_TOKENS = 64
 TEMPLATE_TOKENS = 256
@@ -104,6 +105,16 @@ def price(
     if micros > MICROS_MAX:
         raise OverflowError(f"The price of {count} by {model.name!r} is above {MICROS_MAX} micros.")
     return micros
+
+
+def price_embedding(model: Embedding, texts: Iterable[str], tokens: int | None = None) -> int:
+    """Return the price of the vectors of some texts in micros of USD, rounded up.
+
+    Without `tokens`, those that the provider reports, it is an upper bound: a token for each byte.
+    """
+    if tokens is None:
+        tokens = sum(map(_bytes, texts))
+    return _ceil_rate(tokens * model.micros_per_million_tokens)
 
 
 def _has_price(model: Model, size: str, quality: str, usage: Usage | None) -> bool:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from workers.emulator.chat_wire import ChatWire
+from workers.emulator.embedding_wire import EmbeddingWire
 from workers.emulator.fal_wire import FalWire
 from workers.emulator.huggingface_wire import HuggingFaceWire
 from workers.emulator.novita_wire import NovitaWire
@@ -80,6 +81,7 @@ def build_app(wire: Wire) -> ASGIApp:
             ),
             Route(OPENAI_PATH + "/images/generations", openai.generate, methods=["POST"]),
             Route(OPENAI_PATH + "/images/edits", openai.edit, methods=["POST"]),
+            Route(OPENAI_PATH + "/embeddings", EmbeddingWire(wire).embed, methods=["POST"]),
             Route(job + "/status", fal.status, methods=["GET"]),
             Route(job + "/cancel", fal.cancel, methods=["PUT"]),
             Route(job, fal.result, methods=["GET"]),

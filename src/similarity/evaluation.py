@@ -16,19 +16,19 @@ from typing import Any
 from similarity.chat import chat_objection
 from similarity.guard import Reading, objection, read
 from similarity.intervals import interval
+from similarity.nearest import Embed, Found, find
 from similarity.normalise import normalise
 from similarity.pairs import Pair
 from similarity.policy import Stage
 from similarity.signature import signature
 from similarity.structured import StructuredPolicy, compare
-from similarity.vectors import Vector, cosine
+from similarity.vectors import cosine
 
 # Off by default, and never for pictures: it is measured, and no part of the cascade unless asked.
 CASCADE = tuple(stage for stage in Stage if stage is not Stage.CHAT)
 
 # Says whether a stage would serve one request of a pair for the other; None if it is not for them.
 Judge = Callable[[Pair], bool | None]
-Embed = Callable[[Sequence[str]], list[Vector]]
 
 
 @dataclass(slots=True)
@@ -79,6 +79,7 @@ class Evaluation:
     cascade: Tally
     kinds: Mapping[str, Tally]
     stages: Mapping[Stage, Judged]
+    candidates: Found | None = None
 
     def encode(self) -> dict[str, Any]:
         """Return it all, fit for JSON."""
@@ -95,6 +96,7 @@ class Evaluation:
                 }
                 for stage, judged in self.stages.items()
             },
+            "candidates": None if self.candidates is None else self.candidates.encode(),
         }
 
 
@@ -102,8 +104,13 @@ def evaluate(
     pairs: Sequence[Pair],
     judges: Mapping[Stage, Judge],
     cascade: Collection[Stage] = CASCADE,
+    *,
+    embed: Embed,
 ) -> Evaluation:
-    """Judge every pair by every stage; `cascade` are those of which the first hit serves."""
+    """Judge every pair by every stage; `cascade` are those of which the first hit serves.
+
+    Raises EmbedderFailed if vectors are needed and there are none.
+    """
     alone = {stage: Tally() for stage in judges}
     added = {stage: Tally() for stage in judges}
     by_kind: dict[Stage, dict[str, Tally]] = {stage: {} for stage in judges}
@@ -131,6 +138,7 @@ def evaluate(
             stage: Judged(alone[stage], dict(sorted(by_kind[stage].items())), added[stage])
             for stage in judges
         },
+        candidates=find(counted, embed) if Stage.GUARDED in judges else None,
     )
 
 

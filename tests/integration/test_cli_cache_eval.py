@@ -72,6 +72,18 @@ def test_each_kind_is_counted_and_of_nothing_there_is_no_share(tmp_path):
     assert (kinds["swap"]["recall_lower"], kinds["swap"]["recall_upper"]) == (0.0, 1.0)
 
 
+def test_what_is_not_among_the_five_nearest_is_not_found(tmp_path):
+    cats = [f"a cat on {count} sofas" for count in ("two", "three", "four", "five", "six", "ten")]
+    pairs = [{"a": cat, "b": "a dog", "label": 0} for cat in cats]
+    crowded = [*pairs, {"a": "a dog in a wood", "b": "a cat on sofas", "label": 1}]
+    found = measured(write(tmp_path, crowded), "--stage", "guarded")["candidates"]
+    assert (found["prompts"], found["same"], found["found"]) == (7, 1, 0)
+    assert found["found_rate"] == 0.0
+    found = measured(write(tmp_path, crowded[-5:]), "--stage", "guarded")["candidates"]
+    assert (found["prompts"], found["found"]) == (5, 1)
+    assert measured(write(tmp_path, PAIRS), "--stage", "exact")["candidates"] is None
+
+
 def test_one_stage_is_its_own_cascade(tmp_path):
     found = measured(write(tmp_path, PAIRS), "--stage", "normalised")
     assert [*found["stages"]] == ["normalised"]
@@ -115,12 +127,13 @@ def test_contexts_are_judged_where_there_are_any(tmp_path):
 def test_the_tables_say_the_same(tmp_path):
     result = run(write(tmp_path, PAIRS))
     assert result.exit_code == 0
-    stages, kinds = result.stdout.split("\n\n")
+    stages, kinds, candidates = result.stdout.split("\n\n")
     rows = [line.split("\t") for line in stages.splitlines()]
     assert rows[0][:4] == ["stage", "false_hits", "different", "rate"]
     assert rows[1][:5] == ["cascade", "1", "3", "33.33%", "0.84% to 90.57%"]
     assert rows[2][0] == "exact"
     assert len(kinds.splitlines()) == 7
+    assert candidates.splitlines()[1].split("\t")[:5] == ["wordllama", "4", "3", "3", "100.00%"]
     assert "1 pair of one text twice" in result.stderr
 
 

@@ -21,6 +21,7 @@ from similarity.structured import RECIPE, Field, Mode, StructuredPolicy
 
 if TYPE_CHECKING:
     from similarity.evaluation import Evaluation
+    from similarity.nearest import Found
 
 _STAGE_COLUMNS = (
     Column("stage"),
@@ -34,6 +35,14 @@ _STAGE_COLUMNS = (
     right("at_95%"),
     right("added_false"),
     right("added_hits"),
+)
+_CANDIDATE_COLUMNS = (
+    Column("candidates_by"),
+    right("prompts"),
+    right("found"),
+    right("same"),
+    right("rate"),
+    right("at_95%"),
 )
 _KIND_COLUMNS = (Column("kind"), *_STAGE_COLUMNS[1:9])
 
@@ -60,7 +69,7 @@ class EmbedderName(StrEnum):
     type=choice(EmbedderName),
     default=EmbedderName.WORDLLAMA,
     show_default="wordllama",
-    help="Whose vectors the chat tier compares.",
+    help="Whose vectors find candidates, and are compared by the chat tier.",
 )
 async def evaluate(
     *,
@@ -76,11 +85,15 @@ async def evaluate(
     FILE has a JSON object on each line: the prompts a and b, the label 1 if one generation may
     serve both or else 0, and the kind of pair. Pairs with a_context and b_context are judged by the
     structured stage too. Shown are, for the cascade, each stage alone and each kind, how many of
-    the different pairs would be served and how many of the same, with 95 % intervals.
+    the different pairs would be served and how many of the same, with 95 % intervals; and how often
+    the embedder finds the first prompt of a pair among the 5 nearest of all first prompts.
     """
     structured = _structured(fields, threshold)
     found = await asyncio.to_thread(_evaluate, file, stages, structured, embedder)
-    output.show(found.encode(), _stage_table(found), _kind_table(found))
+    tables = [_stage_table(found), _kind_table(found)]
+    if found.candidates is not None:
+        tables.append(_candidate_table(found.candidates, embedder))
+    output.show(found.encode(), *tables)
     if found.contradiction_count and not output.as_json:
         pairs = count_of(found.contradiction_count, "pair")
         note(f"Not counted: {pairs} of one text twice, labelled as different.")
@@ -100,7 +113,7 @@ def _evaluate(
     try:
         with file.open("rb") as lines:
             pairs = read_pairs(lines)
-        return evaluate(pairs, judges, stages or CASCADE)
+        return evaluate(pairs, judges, stages or CASCADE, embed=made.embed_now)
     except BadPairs as error:
         raise CommandFailed(
             f"{file} has lines that can't be used:\n{error}", ExitCode.USAGE
@@ -134,6 +147,19 @@ def _stage_table(found: Evaluation) -> Table:
 def _kind_table(found: Evaluation) -> Table:
     rows = [[kind, *_cells(tally.encode())] for kind, tally in found.kinds.items()]
     return Table(_KIND_COLUMNS, rows)
+
+
+def _candidate_table(found: Found, embedder: EmbedderName) -> Table:
+    counted = found.encode()
+    row = [
+        embedder.value,
+        str(found.prompts),
+        str(found.count),
+        str(found.same),
+        _percent(counted["found_rate"]),
+        _between(counted, "found"),
+    ]
+    return Table(_CANDIDATE_COLUMNS, [row])
 
 
 def _cells(counted: dict[str, Any]) -> list[str]:

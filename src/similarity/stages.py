@@ -3,8 +3,8 @@
     exact -> normalised -> signature -> guarded -> structured -> chat
 
 Each stage finds what the one before it does not, and is less sure. What a request is made of says
-which are possible at all; of these, the policy of its account says which are allowed, and the
-request itself may ask for fewer, never for more.
+which are possible at all; of these, the policy of its account says which are allowed, unless the
+request itself names the deepest: whoever sends it knows what will do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from generations.models import Kind
 from generations.requests import GenerationRequest
-from similarity.policy import CachePolicy, Stage
+from similarity.policy import CachePolicy, Stage, up_to
 
 __all__ = [
     "CachePolicy",
@@ -27,27 +27,22 @@ __all__ = [
 
 
 class Reuse(StrEnum):
-    """What a request says of the cache. Those that name a stage allow none beyond it."""
+    """What a request says of the cache."""
 
     BY_POLICY = ""
     OFF = "off"  # neither reads nor writes
     REFRESH = "refresh"  # does not read, but writes
+    # The deepest stage that may serve it, whatever the policy says.
     EXACT = "exact"
     NORMALISED = "normalised"
     GUARDED = "guarded"
     SUGGEST = "suggest"  # near matches are offered first; then it is as by policy
 
 
-_ONLY_TO_THE_LETTER = frozenset({Stage.EXACT})
-_ANY = frozenset(Stage)
-_UP_TO: dict[Reuse, frozenset[Stage]] = {
-    Reuse.BY_POLICY: _ANY,
-    Reuse.OFF: frozenset(),
-    Reuse.REFRESH: frozenset(),
-    Reuse.EXACT: _ONLY_TO_THE_LETTER,
-    Reuse.NORMALISED: _ONLY_TO_THE_LETTER | {Stage.NORMALISED},
-    Reuse.GUARDED: _ANY - {Stage.CHAT},
-    Reuse.SUGGEST: _ANY,
+_DEEPEST = {
+    Reuse.EXACT: Stage.EXACT,
+    Reuse.NORMALISED: Stage.NORMALISED,
+    Reuse.GUARDED: Stage.GUARDED,
 }
 
 
@@ -86,9 +81,20 @@ def allowed_stages(
     has_context: bool = False,
 ) -> tuple[Stage, ...]:
     """Return the stages that are looked up for a request, in their order; none to look up none."""
-    allowed = policy.stages(request.kind) & _UP_TO[reuse]
+    allowed = _wanted(request.kind, policy, reuse)
     possible = possible_stages(request, has_context=has_context)
     return tuple(stage for stage in possible if stage in allowed)
+
+
+def _wanted(kind: Kind, policy: CachePolicy, reuse: Reuse) -> frozenset[Stage]:
+    if reuse in (Reuse.OFF, Reuse.REFRESH) or not policy.is_enabled:
+        return frozenset()
+    if reuse not in _DEEPEST:
+        return policy.stages(kind)
+    stages = up_to(_DEEPEST[reuse])
+    # A context that is alike is as sure as a prompt that the guard lets pass.
+    has_structured = reuse is Reuse.GUARDED and policy.structured is not None
+    return stages | {Stage.STRUCTURED} if has_structured else stages
 
 
 def may_fill(request: GenerationRequest, policy: CachePolicy, reuse: Reuse) -> bool:

@@ -37,9 +37,11 @@ CHAT = request(kind=Kind.CHAT, settings=Settings(temperature=0.0))
         (request(), EVERYTHING, Reuse.EXACT, ["exact"]),
         (request(), EVERYTHING, Reuse.OFF, []),
         (request(), EVERYTHING, Reuse.REFRESH, []),
-        # A request may ask for less than its account allows, never for more.
-        (request(), CachePolicy(), Reuse.GUARDED, BY_PROMPT[:2]),
-        (CHAT, CachePolicy(), Reuse.GUARDED, ["exact"]),
+        # Whoever sends a request knows what will do for it.
+        (request(), CachePolicy(), Reuse.GUARDED, BY_PROMPT),
+        (CHAT, CachePolicy(), Reuse.GUARDED, BY_PROMPT),
+        (CHAT, CachePolicy(), Reuse.NORMALISED, BY_PROMPT[:2]),
+        (request(), CachePolicy(), Reuse.SUGGEST, BY_PROMPT[:2]),
         (request(), CachePolicy(is_enabled=False), Reuse.GUARDED, []),
     ],
 )

@@ -107,6 +107,7 @@ def _evaluate(
     from similarity.embedders.wordllama import wordllama  # noqa: PLC0415
     from similarity.evaluation import CASCADE, evaluate, judges_of  # noqa: PLC0415
     from similarity.pairs import BadPairs, read_pairs  # noqa: PLC0415
+    from similarity.wordnet import WordNetMissing  # noqa: PLC0415
 
     made = minilm() if embedder is EmbedderName.MINILM else wordllama()
     judges = judges_of(stages or tuple(Stage), structured=structured, embed=made.embed_now)
@@ -118,8 +119,9 @@ def _evaluate(
         raise CommandFailed(
             f"{file} has lines that can't be used:\n{error}", ExitCode.USAGE
         ) from None
-    except EmbedderFailed as error:
-        raise CommandFailed(str(error)) from None
+    except (EmbedderFailed, WordNetMissing) as error:
+        # Without them a look-up skips a stage; here there would be nothing to measure.
+        raise CommandFailed(str(error) or "WordNet is not installed.") from None
 
 
 def _structured(fields: Sequence[str], threshold: int | None) -> StructuredPolicy:

@@ -80,10 +80,10 @@ def generation_from_proto(
 
 def generation_from_answer(
     response: generation_service_pb2.SubmitGenerationResponse,
-) -> generation_types.Generation:
-    """Return the generation of a submission. Raises NearMatches if it was not taken in."""
+) -> generation_types.Generation | NearMatches:
+    """Return the generation of a submission, or the error if it was not taken in."""
     if response.suggestions:
-        raise NearMatches(tuple(map(suggestion_from_proto, response.suggestions)))
+        return NearMatches(tuple(map(suggestion_from_proto, response.suggestions)))
     return generation_from_proto(
         response.generation, replayed=response.replayed, warning=response.warning
     )

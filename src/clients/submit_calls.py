@@ -10,7 +10,7 @@ from authority.v1 import generation_service_pb2 as messages
 from authority.v1.generation_service_pb2_grpc import GenerationServiceStub
 from clients.channel import Client
 from clients.convert_generations import generation_from_answer
-from clients.errors import PaymasterError
+from clients.errors import NearMatches, PaymasterError
 from clients.generation_requests import Submission, submission_to_proto
 from clients.generation_types import Generation, Kind, Priority, Reuse, SettingsFields
 from clients.requests import new_key
@@ -117,7 +117,11 @@ class SubmitCalls(Client):
         response = await self._call(
             self._stub.SubmitGeneration, request, key=submission.idempotency_key
         )
-        return generation_from_answer(response)
+        outcome = generation_from_answer(response)
+        if isinstance(outcome, NearMatches):
+            outcome.idempotency_key = submission.idempotency_key
+            raise outcome
+        return outcome
 
 
 def _portions(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import structlog
+
 from authority.domain.cache import (
     ACCEPTED,
     HITS_SHOWN_MAX,
@@ -28,6 +30,8 @@ from authority.usecases.context import Context
 from generations.violations import InvalidRequest as Wrong
 from similarity.gate import GATED_STAGES, Bin
 from similarity.policy import PPM, CachePolicy
+
+log = structlog.get_logger(__name__)
 
 # Where two things of a policy are by kind, a change names some of the kinds.
 _BY_KIND = ("deepest", "ttl_seconds")
@@ -194,7 +198,12 @@ async def _chain(context: CacheContext, account: str) -> list[str]:
 def _effective(chain: Sequence[str], own: Mapping[str, dict[str, Any]]) -> EffectivePolicy:
     for account in chain:
         if account in own:
-            return EffectivePolicy(CachePolicy.decode(own[account]), account)
+            try:
+                return EffectivePolicy(CachePolicy.decode(own[account]), account)
+            except Wrong:
+                # Of a later version, maybe: what it forbids is not known, so nothing is allowed.
+                log.exception("cache_policy_unreadable", account=account)
+                return EffectivePolicy(CachePolicy(is_enabled=False), account)
     return EffectivePolicy(CachePolicy(), "")
 
 

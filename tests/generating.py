@@ -106,6 +106,25 @@ async def insert_generation(ledger_url, prompt="a lighthouse", kind="image"):
     return generation_id
 
 
+async def insert_hits(ledger_url, count):
+    """Add an entry of the cache, and generations that it has served; return the id and theirs."""
+    source, *served = [await insert_generation(ledger_url) for _ in range(count + 1)]
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO cache_entry (entry_id, tenant, scope_hash, exact_hash, generation_id,"
+            " kind, model, quality_class, cost_micros, expire_time) VALUES (%s, 'acme', 'scope',"
+            " 'exact', %s, 'image', 'gpt-image-2', 'premium', 42000, now() + interval '1 day')",
+            [source, source],
+        )
+        await connection.execute(
+            "INSERT INTO cache_hit (generation_id, tenant, account, entry_id, source_generation_id,"
+            " stage, saved_micros) SELECT served, 'acme', 'acme', %s, %s, 'exact', 42000"
+            " FROM unnest(%s::text[]) AS served",
+            [source, source, served],
+        )
+    return source, served
+
+
 async def insert_artifact(ledger_url, artifacts):
     """Add a generation of `acme` that has succeeded, with a file in the store; return its id."""
     generation_id = await insert_generation(ledger_url)

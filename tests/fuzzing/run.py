@@ -23,6 +23,7 @@ from calls import METHODS, send
 from fuzzing.names import Names
 from fuzzing.valid import Valid
 from fuzzing.wrong import garbage, spoil
+from generating import insert_hits
 
 KINDS = {"valid": 5, "near-valid": 4, "garbage": 1}
 # How often a method is called; 1 if it is not here. What reads everything is called less.
@@ -263,3 +264,11 @@ def _statuses(message: Any) -> Iterator[status_pb2.Status]:
                 yield item
             else:
                 yield from _statuses(item)
+
+
+async def add_hits(names: Names, ledger_url: str) -> None:
+    """Plant what the cache has served, which an authority without workers has none of."""
+    entry_id, served = await insert_hits(ledger_url, 50)
+    names.add("entry_id", entry_id)
+    for generation_id in served:
+        names.add("generation_id", generation_id)

@@ -188,7 +188,9 @@ class Valid:
                 made.generation_id = f"{made.account.partition('/')[0]}/{self._names.new_uuid()}"
                 made.entry_id = made.generation_id
             case cache_service_pb2.PurgeCacheRequest():
+                # What was planted stays, for others to be asked of.
                 made.ClearField("entry_id")
+                made.older_than.seconds = _HOUR
 
     def _steer(self, made: Any) -> None:
         """Give a submission what its kind takes."""

@@ -121,7 +121,7 @@ def _evaluate(
         ) from None
     except (EmbedderFailed, WordNetMissing) as error:
         # Without them a look-up skips a stage; here there would be nothing to measure.
-        raise CommandFailed(str(error) or "WordNet is not installed.") from None
+        raise CommandFailed(str(error)) from None
 
 
 def _structured(fields: Sequence[str], threshold: int | None) -> StructuredPolicy:

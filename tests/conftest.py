@@ -37,6 +37,7 @@ pytest_plugins = [
     "recounting",
     "jobs_by_hand",
     "cached",
+    "look_ups",
 ]
 
 _TESTS = Path(__file__).parent

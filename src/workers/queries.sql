@@ -178,7 +178,7 @@ WITH followers AS (
     RETURNING generation_id, tenant, account
 ), joined AS (
     INSERT INTO cache_hit (generation_id, tenant, account, source_generation_id, stage, saved_micros)
-    SELECT generation_id, tenant, account, %(generation_id)s, 'joined', %(saved_micros)s FROM followers
+    SELECT generation_id, tenant, account, %(source_id)s, 'joined', %(saved_micros)s FROM followers
 )
 INSERT INTO artifact (artifact_id, generation_id, position, object_key, media_type, size_bytes, sha256)
 SELECT followers.generation_id || '/' || position, followers.generation_id, position, object_key, media_type,

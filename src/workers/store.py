@@ -225,6 +225,7 @@ class WorkStore:
                     connection,
                     claim,
                     "end_followers",
+                    source_id=served.hit.candidate.source_id if served else claim.generation_id,
                     provider=end.provider,
                     model=end.model,
                     saved_micros=end.saved_micros or (settled.charged_micros if settled else 0),

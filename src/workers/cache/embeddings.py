@@ -106,6 +106,9 @@ class Embeddings:
             cost_micros = error.cost_micros
             log.warning("embedder_failed", embedder=embedder.name, reason=str(error))
             raise Skipped("embedder_failed") from error
+        except Exception as error:
+            log.exception("embedder_failed", embedder=embedder.name)
+            raise Skipped("embedder_failed") from error
         finally:
             if cost_micros and self._book is not None:
                 await self._book(account, purpose, cost_micros)

@@ -51,7 +51,6 @@ async def write_entry(
     entry: Entry,
     *,
     model: str,
-    entries_max: int = ENTRIES_MAX,
 ) -> None:
     """Keep what was made. Where that fails, the generation is none the worse for it."""
     sql = statements("cache/writes.sql")
@@ -67,7 +66,7 @@ async def write_entry(
         "quality_class": entry.quality,
         "cost_micros": entry.cost_micros,
         "life": entry.life,
-        "entries_max": entries_max,
+        "entries_max": ENTRIES_MAX,
     }
     try:
         async with connection.transaction():

@@ -113,10 +113,10 @@ class WorkerSettings(LimitSettings):
     embedder: str = Field(
         default="wordllama",
         validation_alias="PAYMASTER_EMBEDDER",
-        pattern="^(wordllama|minilm|none)$",
+        pattern="^(wordllama|minilm|openai|none)$",
         description=(
-            "What finds near prompts in the cache: `wordllama`, `minilm` (an extra) or `none`;"
-            " the same for all processes."
+            "What finds near prompts in the cache: `wordllama`, `minilm` (an extra), `openai` (it"
+            " is paid for) or `none`; the same for all processes."
         ),
     )
     log_format: str = Field(

@@ -28,7 +28,7 @@ from generations.catalogue import BadCatalogue, Catalogue
 from generations.queue import open_pool
 from workers.cache.booking import Booker
 from workers.cache.cache import SimilarityCache
-from workers.cache.embeddings import make_embeddings
+from workers.cache.embeddings import Embeddings, local_embeddings, openai_embeddings
 from workers.cache.store import CacheStore
 from workers.config import WorkerSettings, describe
 from workers.database import DatabaseAway, Pool, make_pool, transaction
@@ -92,7 +92,7 @@ async def open_worker(
         authority = await stack.enter_async_context(_open_client(settings, AuthorityClient))
         limits = Limits(redis, settings, lease_s=settings.lease_s)
         store = WorkStore(pool)
-        embeddings = make_embeddings(settings.embedder)
+        embeddings = _open_embeddings(settings, provider_settings, authority, catalogue)
         stack.push_async_callback(embeddings.aclose)
         cache = SimilarityCache(await CacheStore.open(pool), artifacts, embeddings)
         booker = Booker(pool, await stack.enter_async_context(_open_client(settings, CacheClient)))
@@ -147,6 +147,22 @@ def _open_client(settings: WorkerSettings, client: type[_Client]) -> _Client:
         )
     except ValueError as error:
         raise StartError(f"PAYMASTER_ADDRESS or PAYMASTER_TOKEN: {error}") from None
+
+
+def _open_embeddings(
+    settings: WorkerSettings,
+    provider_settings: ProviderSettings,
+    authority: AuthorityClient,
+    catalogue: Catalogue,
+) -> Embeddings:
+    if settings.embedder != "openai":
+        return local_embeddings(settings.embedder)
+    key = provider_settings.openai_api_key
+    if key is None:
+        raise StartError("PAYMASTER_EMBEDDER is openai: set OPENAI_API_KEY too.")
+    return openai_embeddings(
+        authority, catalogue, key.get_secret_value(), provider_settings.openai_base_url
+    )
 
 
 async def _open_database(settings: WorkerSettings) -> Pool:

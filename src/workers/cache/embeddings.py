@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import structlog
 
-from similarity.embedders.base import Embedder, EmbedderFailed
+from clients import AuthorityClient
+from generations.catalogue import Catalogue
+from generations.pricing import price_embedding
+from similarity.embedders.base import Embedded, Embedder, EmbedderFailed
 from similarity.embedders.minilm import minilm
+from similarity.embedders.openai import MODEL, SECONDS_MAX, OpenAIEmbedder
 from similarity.embedders.wordllama import wordllama
 from similarity.guard import read
 from similarity.normalise import normalise
 from similarity.vectors import Vector
+from workers.cache.spending import EmbeddingSpend
 
 # A vector from weights in this process takes a tenth of a millisecond, or five.
 LOCAL_S_MAX = 0.05
-REMOTE_S_MAX = 2.0
 # What is made after a look-up is kept by the same vector.
 _KEPT_MAX = 512
-
-# Books what a vector has cost: the account, what it was for, and micros.
-Book = Callable[[str, str, int], Awaitable[None]]
 
 _LOCAL: Mapping[str, Callable[[], Embedder]] = MappingProxyType(
     {"wordllama": wordllama, "minilm": minilm}
@@ -35,23 +36,24 @@ log = structlog.get_logger(__name__)
 class Skipped(Exception):
     """A stage can't be tried; `reason` is a word for the counters."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, cost_micros: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.cost_micros = cost_micros
 
 
 class Embeddings:
     """Makes vectors with an embedder, or says why there are none.
 
-    `book` is given where they cost something.
+    `spend` is given where they cost something.
     """
 
     def __init__(
-        self, embedder: Embedder | None, *, seconds_max: float, book: Book | None = None
+        self, embedder: Embedder | None, *, seconds_max: float, spend: EmbeddingSpend | None = None
     ) -> None:
         self._embedder = embedder
         self._seconds_max = seconds_max
-        self._book = book
+        self._spend = spend
         self._kept: OrderedDict[str, Vector] = OrderedDict()
 
     @property
@@ -62,7 +64,7 @@ class Embeddings:
     @property
     def is_free(self) -> bool:
         """Whether vectors cost nothing."""
-        return self._book is None
+        return self._spend is None
 
     async def warm_up(self) -> None:
         """Load what is loaded at the first use, which takes longer than a look-up may."""
@@ -78,7 +80,7 @@ class Embeddings:
         if self._embedder is not None:
             await self._embedder.aclose()
 
-    async def vector(self, account: str, purpose: str, prompt: str) -> Vector:
+    async def vector(self, account: str, generation_id: str, prompt: str) -> Vector:
         """Return the vector of a prompt, which is normalised first. Raises Skipped."""
         if self._embedder is None:
             raise Skipped("no_embedder")
@@ -88,34 +90,61 @@ class Embeddings:
         if text in self._kept:
             self._kept.move_to_end(text)
             return self._kept[text]
-        vector = await self._made(self._embedder, account, purpose, text)
+        vector = await self._paid(self._embedder, account, generation_id, text)
         self._kept[text] = vector
         if len(self._kept) > _KEPT_MAX:
             self._kept.popitem(last=False)
         return vector
 
-    async def _made(self, embedder: Embedder, account: str, purpose: str, text: str) -> Vector:
+    async def _paid(
+        self, embedder: Embedder, account: str, generation_id: str, text: str
+    ) -> Vector:
+        """Make a vector, and pay for it where it costs something. Raises Skipped."""
+        if self._spend is None:
+            return (await self._made(embedder, text)).vectors[0]
+        reservation_id = await self._spend.hold(account, generation_id, text)
+        if not reservation_id:
+            raise Skipped("embedder_not_paid")
         cost_micros = 0
         try:
+            made = await self._made(embedder, text)
+            cost_micros = made.cost_micros
+        except Skipped as skipped:
+            cost_micros = skipped.cost_micros
+            raise
+        finally:
+            await self._spend.pay(reservation_id, cost_micros)
+        return made.vectors[0]
+
+    async def _made(self, embedder: Embedder, text: str) -> Embedded:
+        try:
             async with asyncio.timeout(self._seconds_max):
-                (vector,), cost_micros = await embedder.embed([text])
+                return await embedder.embed([text])
         except TimeoutError:
             log.warning("embedder_slow", embedder=embedder.name, seconds_max=self._seconds_max)
             raise Skipped("embedder_slow") from None
         except EmbedderFailed as error:
-            cost_micros = error.cost_micros
             log.warning("embedder_failed", embedder=embedder.name, reason=str(error))
-            raise Skipped("embedder_failed") from error
+            raise Skipped("embedder_failed", error.cost_micros) from error
         except Exception as error:
             log.exception("embedder_failed", embedder=embedder.name)
             raise Skipped("embedder_failed") from error
-        finally:
-            if cost_micros and self._book is not None:
-                await self._book(account, purpose, cost_micros)
-        return vector
 
 
-def make_embeddings(name: str) -> Embeddings:
-    """Return the embeddings of a setting, by its name; `none` has none."""
+def local_embeddings(name: str) -> Embeddings:
+    """Return the embeddings of `wordllama` or `minilm`; by another name there are none."""
     embedder = _LOCAL[name]() if name in _LOCAL else None
     return Embeddings(embedder, seconds_max=LOCAL_S_MAX)
+
+
+def openai_embeddings(
+    authority: AuthorityClient, catalogue: Catalogue, key: str, base_url: str
+) -> Embeddings:
+    """Return the embeddings of OpenAI, which cost something."""
+    model = catalogue.embedding(MODEL)
+    spend = EmbeddingSpend(authority, lambda text: price_embedding(model, [text]))
+    # It keeps its own time, and tells what one costs that did not come in time.
+    seconds_max = SECONDS_MAX + 1
+    return Embeddings(
+        OpenAIEmbedder(catalogue, key, base_url), seconds_max=seconds_max, spend=spend
+    )

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import structlog
 
 from authority.domain.cache import (
-    ACCEPTED,
     HITS_SHOWN_MAX,
     JOINED,
     BinCounts,
@@ -98,10 +97,8 @@ async def get_stats(
     counts = await context.cache.counts(StatsFilter(tenant, accounts, start_ms, end_ms))
     hits = sum(found.hit_count for found in counts.stages if found.stage != JOINED)
     joins = sum(found.hit_count for found in counts.stages if found.stage == JOINED)
-    # An entry that is accepted is served without a look for others.
-    found = sum(found.hit_count for found in counts.stages if found.stage not in {JOINED, ACCEPTED})
     # What was looked up before the time may be served within it.
-    rate = min(PPM, found * PPM // counts.lookup_count) if counts.lookup_count else 0
+    rate = min(PPM, hits * PPM // counts.lookup_count) if counts.lookup_count else 0
     bins = [] if account else await _bins(context, tenant)
     return CacheStats(counts, hits, joins, rate, bins)
 

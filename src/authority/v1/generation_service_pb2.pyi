@@ -127,7 +127,9 @@ class _ReuseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reuse.ValueType
     """
 
 class Reuse(_Reuse, metaclass=_ReuseEnumTypeWrapper):
-    """What of the cache may serve a generation. May grow."""
+    """What of the cache may serve a generation. One that names a stage names the deepest, whatever the policy of the account says.
+    May grow.
+    """
 
 REUSE_UNSPECIFIED: Reuse.ValueType  # 0
 """Not set: what the cache's policy of the account says."""

@@ -30,15 +30,18 @@ class Table:
         return BadCatalogue(f"{self.label}: {key}: {text}")
 
     def take(self, key: str, default: object = None) -> Any:
+        """Return a value as it is."""
         return self._data.pop(key, default)
 
     def text(self, key: str, *, required: bool = True) -> str:
+        """Return a text; without one an empty text, unless it is required."""
         value = self.take(key, None if required else "")
         if not isinstance(value, str) or (required and not value.strip()):
             raise self.fault(key, "must be given, as text.")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts, none of them twice."""
         value = self.take(key)
         if not (isinstance(value, list) and value and all(isinstance(v, str) and v for v in value)):
             raise self.fault(key, "must be given, as a list of texts.")
@@ -47,6 +50,7 @@ class Table:
         return tuple(value)
 
     def one_of(self, key: str, words: type[_Enum]) -> _Enum:
+        """Return a word of an enum."""
         text = self.text(key)
         try:
             return words(text)
@@ -54,12 +58,14 @@ class Table:
             raise self.fault(key, f"is {text!r}; must be one of: {', '.join(words)}.") from None
 
     def flag(self, key: str) -> bool:
+        """Return true or false; false if it is not given."""
         value = self.take(key, default=False)
         if not isinstance(value, bool):
             raise self.fault(key, "must be true or false.")
         return value
 
     def day(self, key: str) -> date | None:
+        """Return a date; None if it is not given."""
         value = self.take(key)
         # TOML's date and time is Python's datetime, which is a date as well.
         if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
@@ -83,23 +89,28 @@ class Table:
         return given
 
     def micros(self, key: str) -> int:
+        """Return an amount, which has to be given."""
         value = self.take(key)
         if type(value) is not int or not 1 <= value <= MICROS_MAX:
             raise self.fault(key, f"is {value!r}; must be an integer of micros, 1 to {MICROS_MAX}.")
         return value
 
     def table(self, key: str) -> Table:
+        """Return a table inside this one, empty if it is not given."""
         return Table(f"{self.label}: {key}", self.take(key, {}))
 
     def tables(self, key: str, *, required: bool = True) -> list[object]:
+        """Return a list of tables."""
         value = self.take(key, [])
         if not (isinstance(value, list) and (value or not required)):
             raise self.fault(key, f"must be given, as [[{key}]] tables.")
         return value
 
     def names(self) -> tuple[str, ...]:
+        """Return the keys that nobody has asked for yet."""
         return tuple(self._data)
 
     def end(self) -> None:
+        """Refuse the keys that nobody has asked for."""
         if self._data:
             raise self.fault(next(iter(self._data)), "is no key of this table.")

@@ -43,16 +43,15 @@ UNION ALL (
 );
 
 -- name: find_nearest
--- Materialised, so that the distances are those of the scope and no index over all scopes is asked.
+-- Materialised, so that the nearest are those of the scope and no index over all scopes is asked for them.
 WITH live AS MATERIALIZED (
-    SELECT entry_id, generation_id, cost_micros, embedding FROM cache_entry
+    SELECT entry_id, generation_id, cost_micros, embedding <=> %(vector)s::halfvec AS distance FROM cache_entry
     WHERE tenant = %(tenant)s AND scope_hash = %(scope)s AND expire_time > now() AND status = 'ACTIVE'
       AND embedding IS NOT NULL AND entry_id <> ALL(ARRAY(
           SELECT entry_id FROM cache_mismatch WHERE tenant = %(tenant)s AND exact_hash = %(exact)s
       ))
 ), nearest AS (
-    SELECT entry_id, generation_id, cost_micros, embedding <=> %(vector)s::halfvec AS distance
-    FROM live ORDER BY distance LIMIT %(limit)s
+    SELECT * FROM live ORDER BY distance LIMIT %(limit)s
 )
 SELECT entry_id, generation_id, nearest.cost_micros, prompt, distance
 FROM nearest JOIN generation USING (generation_id) WHERE generation.tenant = %(tenant)s ORDER BY distance;

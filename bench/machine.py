@@ -51,6 +51,8 @@ class Scale:
     accounts_max: int = 1_000_000
     reservations_max: int = 1_000_000
     ledger_rows_max: int = 10_000_000
+    # Of many tenants, in the similarity cache.
+    cache_entries: int = 100_000
 
 
 class Machine:

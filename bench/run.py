@@ -10,6 +10,7 @@ from statistics import median
 from bench.figures import (
     accounts,
     batches,
+    cache,
     curves,
     endurance,
     generations,
@@ -33,6 +34,7 @@ FIGURES: Mapping[str, Measure] = {
     "latency": latency.measure,
     "processes": processes.measure,
     "generations": generations.measure,
+    "cache": cache.measure,
     "overload": overload.measure,
     "endurance": endurance.measure,
     "peers": peers.measure,
@@ -41,7 +43,7 @@ FIGURES: Mapping[str, Measure] = {
     "growth": growth.measure,
 }
 _BUSY_ELSEWHERE = 0.1
-FULL_ONLY = frozenset({"memory", "growth", "overload", "endurance"})
+FULL_ONLY = frozenset({"memory", "growth", "overload", "endurance", "cache"})
 
 
 async def run(

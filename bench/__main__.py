@@ -35,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, help="how long each run measures")
     parser.add_argument("--rounds", type=int, help="how often each run is repeated")
     parser.add_argument("--tenants", type=int, help="of 100 accounts each, for the many accounts")
-    parser.add_argument("--size", type=float, default=1.0, help="a factor for all sizes of what is made")
+    parser.add_argument("--size", type=float, default=1.0, help="a factor for the sizes of stores")
     parser.add_argument("--minutes", type=float, help="how long the load of `endurance` lasts")
     parser.add_argument("--only", nargs="+", choices=[*FIGURES], help="some groups of figures")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "out", help="for the files")

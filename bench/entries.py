@@ -21,6 +21,7 @@ from generations.models import Kind
 from generations.requests import GenerationRequest
 from similarity.embedders.base import Embedder
 from similarity.normalise import normalise
+from similarity.policy import Stage
 from similarity.scope import Fingerprint, fingerprint
 from similarity.stages import possible_stages
 
@@ -110,15 +111,9 @@ def request_in(scope: int, text: str) -> GenerationRequest:
     )
 
 
-def known(request: GenerationRequest, embedder: Embedder) -> Fingerprint:
-    """Return what the cache knows a request by, with all stages."""
-    return fingerprint(
-        request,
-        model=MODEL,
-        quality=QUALITY,
-        stages=possible_stages(request),
-        embedder=embedder.name,
-    )
+def known(request: GenerationRequest, embedder: Embedder, stages: tuple[Stage, ...]) -> Fingerprint:
+    """Return what the cache knows a request by to some stages."""
+    return fingerprint(request, model=MODEL, quality=QUALITY, stages=stages, embedder=embedder.name)
 
 
 async def add_entries(
@@ -192,7 +187,7 @@ def _artifact(entry: Entry) -> tuple[object, ...]:
 
 
 def _entry(entry: Entry, vector: NDArray[np.float32], embedder: Embedder) -> tuple[object, ...]:
-    found = known(entry.request, embedder)
+    found = known(entry.request, embedder, possible_stages(entry.request))
     hashes = (found.scope, found.exact, found.normalised, found.signature)
     return (
         *(entry.entry_id, entry.tenant, *map(_bytes, hashes)),

@@ -12,9 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from workers.cache.cascade import Cascade
+from workers.cache.embeddings import Embeddings
+from workers.cache.rows import Looked, Report, Search
+from workers.cache.store import CacheStore
 
 from bench.entries import (
-    MODEL,
     Entry,
     add_entries,
     bytes_per_entry,
@@ -33,10 +36,6 @@ from similarity.embedders.wordllama import wordllama
 from similarity.normalise import normalise
 from similarity.policy import DEPTHS, CachePolicy, Stage
 from similarity.vectors import Vector
-from workers.cache.cascade import Cascade
-from workers.cache.embeddings import Embeddings
-from workers.cache.rows import Looked, Report, Search
-from workers.cache.store import CacheStore
 from workers.database import make_pool
 
 _EXACT_MS_MAX = 1.0
@@ -186,21 +185,19 @@ async def _share_found(cache: _Cache, choose: random.Random, count: int) -> floa
         request = _near(entry)
         (vector,) = (await cache.embedder.embed([normalise(request.prompt)])).vectors
         near = await cache.store.find_nearest(
-            entry.tenant, known(request, cache.embedder), vector
+            entry.tenant, known(request, cache.embedder, DEPTHS), vector
         )
-        best = _scanned(cache, entry.scope, vector)[-1]
+        best = float(_scanned(cache, entry.scope, vector)[-1])
         found += bool(near) and near[0].score_ppm / 1e6 >= best - _TIE
     return found / count
 
 
-async def _look_up(
-    cache: _Cache, request: GenerationRequest, stages: tuple[Stage, ...]
-) -> Looked:
+async def _look_up(cache: _Cache, request: GenerationRequest, stages: tuple[Stage, ...]) -> Looked:
     """Look up as a worker does, from the request on."""
     search = Search(
         key="bench",
         request=request,
-        known=known(request, cache.embedder),
+        known=known(request, cache.embedder, stages),
         stages=stages,
         policy=CachePolicy(sample_ppm=0),
     )

@@ -16,7 +16,7 @@ async def test_a_tiny_bench_writes_every_figure_of_its_groups(tmp_path):
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench", "--seconds", "0.3", "--rounds", "1", "--tenants", "1"),
         *("--size", "0.00001", "--minutes", "0.03", "--out", str(tmp_path)),
-        *("--only", "batches", "latency", "endurance", "memory"),
+        *("--only", "batches", "latency", "cache", "endurance", "memory"),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

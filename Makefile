@@ -13,8 +13,8 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help demo dev test planted-faults chaos chaos-workers test-redis soak fuzz bench bench-full lint format proto \
-  constraints clean
+.PHONY: help demo dev test planted-faults chaos chaos-workers test-redis soak cache-proof fuzz bench bench-full lint \
+  format proto constraints clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -46,6 +46,14 @@ soak: $(VENV)/.dev  ## Compare the authority with its model on EXAMPLES lists of
 	@echo "seed $(SOAK_SEED)"
 	PAYMASTER_SOAK_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property/test_authority_model.py \
 	  --hypothesis-seed=$(SOAK_SEED)
+
+PROMPTS ?= 2000
+LOOKUPS ?= 100000
+
+cache-proof: $(VENV)/.dev  ## Count what PROMPTS near-duplicates save, and look up LOOKUPS times over tenants (SEED=...)
+	@echo "seed $(SOAK_SEED)"
+	PAYMASTER_CACHE_PROMPTS=$(PROMPTS) PAYMASTER_CACHE_LOOKUPS=$(LOOKUPS) $(BIN)/python -m pytest \
+	  tests/e2e/test_cache_pipeline.py tests/property/test_cache_tenants.py --hypothesis-seed=$(SOAK_SEED)
 
 REQUESTS ?= 100000
 

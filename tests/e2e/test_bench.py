@@ -28,7 +28,7 @@ async def test_a_tiny_bench_writes_every_figure_of_its_groups(tmp_path):
     assert all(list(figure) == FIELDS for figure in figures)
     barred = [figure for figure in figures if figure["at_least"] is not None]
     assert [re.split(r"[ ,]", figure["figure"])[0] for figure in barred] == [
-        *("batch", "p99", "one", "authority's")
+        *("batch", "p99", "one", "exact", "whole", "nearest", "authority's")
     ]
     for figure in barred:
         assert figure["ok"] == ((figure["ratio"] or 0) >= figure["at_least"])

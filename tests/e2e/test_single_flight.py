@@ -8,7 +8,9 @@ import signal
 
 import pytest
 
+from authorities import TOKEN
 from authority.usecases.generations import cancel_generation
+from clients import AdminClient
 from generating import read_generation, state
 from pipelines import Fate
 from support import eventually
@@ -47,8 +49,23 @@ def followers(ledger_url):
     return count
 
 
+@pytest.fixture
+async def operations(authority_address):
+    """A function that returns the ledger's operations of a kind, each as its entries."""
+    async with AdminClient(authority_address, token=TOKEN, timeout=30) as admin:
+
+        async def read(kind):
+            found = {}
+            async for entry in admin.list_ledger_entries("acme"):
+                if entry.kind == kind:
+                    found.setdefault(entry.operation_id, []).append(entry)
+            return list(found.values())
+
+        yield read
+
+
 async def test_two_hundred_at_once_are_one_call_and_one_charge(
-    generations, make_worker, emulator, spent
+    generations, make_worker, emulator, spent, operations
 ):
     for worker in (make_worker(), make_worker()):
         await worker.start()
@@ -67,6 +84,21 @@ async def test_two_hundred_at_once_are_one_call_and_one_charge(
         assert (found.cost, found.saved, found.attempt_count) == (0, leader.cost, 0)
         assert (found.provider, found.model) == (leader.provider, leader.model)
         assert [a.sha256 for a in found.artifacts] == [a.sha256 for a in leader.artifacts]
+    # One operation has charged; each of the others is in the ledger, for nothing.
+    assert [len(await operations(kind)) for kind in ("RESERVE", "COMMIT")] == [1, 1]
+
+    async def booked():
+        hits = await operations("CACHE_HIT")
+        assert len(hits) == 199
+        return hits
+
+    hits = await eventually(booked, 20)
+    assert {entry.amount for entries in hits for entry in entries} == {0}
+    uses = [entry.cache_use for (entry,) in hits]
+    assert {use.generation_id: use.saved for use in uses} == {
+        found.generation_id: leader.cost for found in others
+    }
+    assert await spent() == leader.cost
     joined = next(found for found in others if found.cached == "joined")
     content, _ = await generations.download(joined.artifacts[0].artifact_id)
     assert hashlib.sha256(content).hexdigest() == leader.artifacts[0].sha256

@@ -12,10 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from workers.cache.cascade import Cascade
-from workers.cache.embeddings import Embeddings
-from workers.cache.rows import Looked, Report, Search
-from workers.cache.store import CacheStore
 
 from bench.entries import (
     Entry,
@@ -36,6 +32,10 @@ from similarity.embedders.wordllama import wordllama
 from similarity.normalise import normalise
 from similarity.policy import DEPTHS, CachePolicy, Stage
 from similarity.vectors import Vector
+from workers.cache.cascade import Cascade
+from workers.cache.embeddings import Embeddings
+from workers.cache.rows import Looked, Report, Search
+from workers.cache.store import CacheStore
 from workers.database import make_pool
 
 _EXACT_MS_MAX = 1.0

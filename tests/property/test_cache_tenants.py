@@ -14,11 +14,6 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from workers.cache.cascade import Cascade
-from workers.cache.embeddings import Embeddings
-from workers.cache.rows import Entry, Report, Search
-from workers.cache.store import CacheStore
-from workers.cache.writes import write_entry
 
 from authorities import new_key
 from generations.models import Kind
@@ -29,6 +24,11 @@ from similarity.policy import CachePolicy, Stage
 from similarity.scope import fingerprint
 from similarity.stages import allowed_stages, possible_stages
 from similarity.structured import Field, Mode, StructuredPolicy
+from workers.cache.cascade import Cascade
+from workers.cache.embeddings import Embeddings
+from workers.cache.rows import Entry, Report, Search
+from workers.cache.store import CacheStore
+from workers.cache.writes import write_entry
 from workers.database import make_pool, transaction
 from workers.main import now
 from workers.rows import Claim, Wish

@@ -155,7 +155,8 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         jobs = QueuedJobs(settings.redis_url.get_secret_value())
         stack.push_async_callback(jobs.aclose)
         feed = PostgresFeed(database_url)
-        core = _wire(Database(pool), HotStore(redis, clock), jobs, feed, catalogue)
+        store = HotStore(redis, clock)
+        core = _wire(Database(pool), store, jobs, feed, catalogue, settings.embedder)
         await _check_schema(core.database)
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(_cancelled, journal)
@@ -173,6 +174,7 @@ def _wire(
     jobs: QueuedJobs,
     feed: PostgresFeed,
     catalogue: Catalogue,
+    embedder: str,
 ) -> Core:
     ledger = LedgerStore(database, hot.clock)
     outbox = Outbox(hot)
@@ -185,7 +187,7 @@ def _wire(
     def today() -> date:
         return datetime.fromtimestamp(hot.clock.now_ms() / 1000, UTC).date()
 
-    caching = make_caching(database, context, jobs, catalogue, today)
+    caching = make_caching(database, context, jobs, catalogue, today, embedder)
     generations = GenerationContext(
         PostgresGenerations(database), feed, jobs, policies, catalogue, today, caching.near
     )

@@ -80,6 +80,15 @@ class AuthoritySettings(BaseSettings):
         validation_alias="PAYMASTER_CATALOGUE",
         description="A file of models and prices that go before ours; the same for all processes.",
     )
+    embedder: str = Field(
+        default="wordllama",
+        validation_alias="PAYMASTER_EMBEDDER",
+        pattern="^(wordllama|minilm|openai|none)$",
+        description=(
+            "What finds near prompts in the cache: `wordllama`, `minilm` (an extra), `openai` (it"
+            " is paid for) or `none`; the same for all processes."
+        ),
+    )
     artifacts: str = Field(
         default="artifacts",
         validation_alias="PAYMASTER_ARTIFACTS",

@@ -66,6 +66,7 @@ def make_caching(
     jobs: QueuedJobs,
     catalogue: Catalogue,
     today: Callable[[], date],
+    embedder: str,
 ) -> Caching:
     """Wire what shows, steers and searches the cache."""
     store = PostgresCache(database)
@@ -87,6 +88,7 @@ def make_caching(
         policy_of=policy_of,
         providers=providers,
         today=today,
+        embedder=embedder,
     )
     return Caching(cache, near, Reversals(cache))
 

@@ -8,6 +8,7 @@ import pytest
 
 from authorities import new_key
 from authority.v1 import admin_service_pb2 as admin
+from authority.v1 import budget_service_pb2 as budget
 from authority.v1 import cache_service_pb2 as messages
 from authority.v1 import cache_service_pb2_grpc
 from cached import COST
@@ -75,6 +76,12 @@ async def test_hits_move_no_balance_and_no_policy(cached, cache, stubs, core):
     version = (await core.ledger.policy("acme")).version
     await cache.book_hits([booking(await cached.made(), stage="joined")])
     assert await stubs.balance("acme") == before
+    # Nor that of an earlier time, which is counted back from now over the entries since.
+    request = budget.GetBalanceRequest(account="acme")
+    request.as_of_time.GetCurrentTime()
+    request.as_of_time.seconds -= 1
+    past = await stubs.budget.GetBalance(request, metadata=stubs.metadata)
+    assert [row.committed for row in past.balances] in ([], [0])
     assert (await core.ledger.policy("acme")).version == version
 
 

@@ -9,6 +9,7 @@ import pytest
 from authorities import TOKEN, new_key
 from authority.v1 import generation_service_pb2 as messages
 from clients import (
+    CacheClient,
     CacheField,
     CacheFieldMode,
     CacheStructuredPolicy,
@@ -24,6 +25,8 @@ from clients import (
     Submission,
 )
 from keys import make_key
+from similarity.embedders.base import EmbedderFailed
+from similarity.embedders.local import LocalEmbedder
 from similarity.policy import CachePolicy
 from similarity.structured import Field, Mode, StructuredPolicy
 
@@ -226,3 +229,27 @@ async def test_wishes_are_checked_as_submissions_are(cached, cache):
     await cached.entry(prompt=PROMPT)
     await cache.update_policy("acme", enabled=False)
     assert await cache.suggest("acme", PROMPT) == []
+
+
+@pytest.mark.parametrize("embedder", ["none", "openai", "minilm"])
+async def test_by_another_embedder_no_entry_of_this_one_is_near(
+    cached, authority_settings, start_authority, embedder
+):
+    """Those of another embedder are another scope; what is paid for is never asked for here."""
+    await cached.entry(prompt=PROMPT)
+    settings = authority_settings.model_copy(update={"embedder": embedder})
+    running, _ = await start_authority(settings)
+    async with CacheClient(f"127.0.0.1:{running.port}", token=TOKEN, timeout=10) as client:
+        assert await client.suggest("acme", PROMPT) == []
+
+
+async def test_what_is_the_same_is_near_without_a_vector(cached, cache, monkeypatch):
+    entry_id = await cached.entry(prompt=PROMPT)
+    await cached.entry(prompt="a photo of a blue lighthouse at dawn")
+
+    def gone(*_arguments):
+        raise EmbedderFailed("the weights are gone")
+
+    monkeypatch.setattr(LocalEmbedder, "embed_now", gone)
+    (found,) = await cache.suggest("acme", PROMPT.title())
+    assert (found.entry_id, found.stage) == (entry_id, "normalised")

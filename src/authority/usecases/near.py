@@ -46,6 +46,7 @@ class NearSearch:
         policy_of: Callable[[str], Awaitable[CachePolicy]],
         providers: Callable[[], Awaitable[Collection[str]]],
         today: Callable[[], date],
+        embedder: str,
     ) -> None:
         """`providers` returns those that workers serve now, which decide who would make it."""
         self._search = search
@@ -53,6 +54,7 @@ class NearSearch:
         self._policy_of = policy_of
         self._providers = providers
         self._today = today
+        self._embedder = embedder
         self._vectors: Vectors | None = None
         self._loading = asyncio.Lock()
 
@@ -119,16 +121,16 @@ class NearSearch:
         async with self._loading:
             if self._vectors is None:
                 try:
-                    self._vectors = await asyncio.to_thread(_load)
+                    self._vectors = await asyncio.to_thread(_load, self._embedder)
                 except ImportError as error:
                     log.warning("embedder_missing", reason=str(error))
             return self._vectors
 
 
-def _load() -> Vectors:
+def _load(embedder: str) -> Vectors:
     from authority.usecases.vectors import Vectors  # noqa: PLC0415 - it is heavy, and rarely asked for
 
-    return Vectors()
+    return Vectors(embedder)
 
 
 def _judged(

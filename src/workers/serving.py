@@ -9,10 +9,11 @@ import structlog
 
 from similarity.scope import join_key
 from workers.cache.cache import SimilarityCache
-from workers.cache.rows import Hit, Looked, Report, Served
+from workers.cache.rows import Looked, Report, Served
+from workers.database import DatabaseAway
 from workers.rows import Claim, End, EndState, Option
 from workers.runner import TryLater
-from workers.store import FOLLOW, WorkStore
+from workers.store import FOLLOW, ClaimLost, WorkStore
 
 log = structlog.get_logger(__name__)
 
@@ -37,28 +38,41 @@ class Serving:
     async def serve(self, claim: Claim, best: Option) -> Outcome:
         """End a generation by what is there. Raises TryLater for one that waits for another.
 
-        `best` is its best option: what others make is not what was asked for.
+        `best` is its best option: what others make is not what was asked for. A fault of the cache
+        is no fault of the generation, which is made then.
         """
+        try:
+            found = await self._search(claim, best)
+        except (DatabaseAway, ClaimLost, TryLater):
+            raise
+        except Exception:
+            log.exception("cache_failed")
+            return Outcome(is_served=False)
+        if isinstance(found, Served):
+            await self._finish(claim, found)
+            return Outcome(is_served=True)
+        return Outcome(is_served=False, looked=found)
+
+    async def _search(self, claim: Claim, best: Option) -> Served | Looked | None:
+        """Return what may be served, or how it was looked for; None if it was not."""
         policy, stages = await self._cache.allowed(claim)
         if claim.wish.accept_entry_id and policy.is_enabled:
             accepted = await self._cache.accepted(claim, best, policy)
             if accepted is not None:
-                await self._finish(claim, Served(accepted, Report(tried=["accepted"])))
-                return Outcome(is_served=True)
+                return Served(accepted, Report(tried=["accepted"]))
         if not stages:
-            return Outcome(is_served=False)
+            return None
         # Who leads looks into the cache after that, or would miss what has just been made.
         if not claim.leads and not await self._store.lead_or_follow(claim, join_key(claim.request)):
             raise TryLater(FOLLOW.total_seconds())
         hit, looked = await self._cache.find(claim, best, policy, stages)
-        if hit is None:
-            log.info("cache_missed", **looked.report.encode())
-            return Outcome(is_served=False, looked=looked)
-        await self._finish(claim, Served(hit, looked.report))
-        return Outcome(is_served=True)
+        if hit is not None:
+            return Served(hit, looked.report)
+        log.info("cache_missed", **looked.report.encode())
+        return looked
 
     async def _finish(self, claim: Claim, served: Served) -> None:
-        hit: Hit = served.hit
+        hit = served.hit
         end = End(
             state=EndState.SUCCEEDED,
             provider=hit.provider,

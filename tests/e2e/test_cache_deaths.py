@@ -188,3 +188,14 @@ async def test_what_a_soft_cap_has_made_worse_serves_its_own_kind_alone(
         "SELECT quality_class FROM cache_entry WHERE generation_id = %s", lesser.generation_id
     )
     assert entry["quality_class"] != "premium"
+
+
+@pytest.mark.parametrize("lost", ["cache_policy", "cache_mismatch", "cache_entry"])
+async def test_a_fault_of_the_cache_is_none_of_the_generation(generations, run, rows, spent, lost):
+    await rows(f"ALTER TABLE {lost} RENAME TO lost")
+    for _ in range(2):
+        made = (await generations.submit(prompt=PROMPT, **OPENAI)).generation
+        await run(made.generation_id)
+        made = await generations.get(made.generation_id)
+        assert (state(made), made.attempt_count) == ("SUCCEEDED", 1)
+    assert await spent() == 2 * made.cost

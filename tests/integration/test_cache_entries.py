@@ -317,7 +317,11 @@ async def plain_url(postgres):
 async def test_it_works_for_a_user_who_may_create_neither_roles_nor_extensions(
     plain_url, postgres, tmp_path, embedder
 ):
-    await migrate(plain_url)
+    warnings = []
+    await migrate(plain_url, warnings.append)
+    (warning,) = warnings
+    assert "near prompts are not searched for. Install pgvector" in warning
+    assert "CREATE EXTENSION vector as a superuser" in warning
     async with make_pool(plain_url, size_max=4) as pool:
         store = await CacheStore.open(pool)
         assert (store._role, store.has_vectors) == ("none", False)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, LiteralString, NamedTuple
 
 from psycopg import AsyncConnection
+from psycopg.errors import Diagnostic
 
 _LOCK = 7263_8921
 _LOCK_WAIT_SECONDS = 60
@@ -58,9 +60,21 @@ async def pending(connection: AsyncConnection[Any]) -> list[str]:
     return [migration.name for migration in migrations() if migration.number not in applied]
 
 
-async def migrate(database_url: str) -> list[str]:
-    """Apply what is missing and return its names. Raises MigrationError and psycopg's errors."""
+async def migrate(
+    database_url: str, on_warning: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """Apply what is missing and return its names.
+
+    `on_warning` is called with what the server lacks, and what to do about it. Raises
+    MigrationError and psycopg's errors.
+    """
+
+    def told(notice: Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            on_warning(" ".join(filter(None, (notice.message_primary, notice.message_hint))))
+
     async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
+        connection.add_notice_handler(told)
         await _lock(connection)
         try:
             return await _apply_missing(connection)

@@ -23,7 +23,7 @@ from authority.rpc.server import PortInUse
 from authority.telemetry import configure_logging as configure_authority_logging
 from paymaster.cli.base import command
 from paymaster.cli.exits import CommandFailed, ExitCode
-from paymaster.cli.output import Column, Output, Table, one_line
+from paymaster.cli.output import Column, Output, Table, note, one_line
 from paymaster.stack.stack import NOT_OURS
 from paymaster.stack.state import StackState, default_data_directory, read_state
 from paymaster.stack.stores import DATABASE_VARIABLE, REDIS_VARIABLE, external_urls, shown
@@ -99,7 +99,7 @@ async def migrate(*, output: Output, data_dir: Path | None) -> None:
     _join_stack(data_dir)
     url = external_urls()[DATABASE_VARIABLE]
     try:
-        applied = await apply_migrations(url)
+        applied = await apply_migrations(url, note)
     except (MigrationError, psycopg.Error, TimeoutError) as error:
         raise CommandFailed(f"Postgres at {shown(url)} can't be migrated: {error}") from None
     rows = [[name] for name in applied]

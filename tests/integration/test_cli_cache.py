@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import traceback
 
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import cache_service_pb2 as messages
 from authority.v1 import generation_service_pb2 as generations
 from cli_authority import Refusal, ScriptedAuthority
@@ -376,3 +379,20 @@ def test_near_matches_are_shown_in_place_of_a_generation(authority, tmp_path):
     result = run("generate", "--file", str(prompts), *words[1:])
     assert result.exit_code == 2
     assert "is for one PROMPT" in result.stderr
+
+
+def test_a_hit_is_exported_with_what_it_saved(authority):
+    use = admin.CacheUse(generation_id="acme/2", entry_id="acme/e", stage="exact", saved=40_000)
+    entry = admin.LedgerEntry(kind="CACHE_HIT", unit="UNIT_USD", cache_use=use)
+    other = admin.LedgerEntry(kind="COMMIT", unit="UNIT_USD", amount=1)
+    authority.answers["ListLedgerEntries"] = admin.ListLedgerEntriesResponse(entries=[entry, other])
+    printed = run("ledger", "export", "--account", "acme").stdout
+    hit, commit = csv.DictReader(io.StringIO(printed))
+    assert json.loads(hit["cache_use"]) == {
+        "generation_id": "acme/2",
+        "entry_id": "acme/e",
+        "stage": "exact",
+        "score_ppm": None,
+        "saved": 40_000,
+    }
+    assert commit["cache_use"] == ""

@@ -106,7 +106,12 @@ def _text_of(entries: Sequence[LedgerEntry], form: Format) -> str:
     documents = [document_of(entry) for entry in entries]
     if form is Format.JSONL:
         return "".join(f"{json.dumps(item, ensure_ascii=False)}\n" for item in documents)
-    return _csv_of(item.values() for item in documents)
+    return _csv_of(map(_cell, item.values()) for item in documents)
+
+
+def _cell(value: object) -> object:
+    """Return a value as a cell of CSV has it: what has parts is JSON."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
 
 def _csv_of(rows: Iterable[Iterable[object]]) -> str:

@@ -13,10 +13,13 @@ import tempfile
 from pathlib import Path
 
 from authority.embedded import DataDirectory
-from planted_faults import in_calls, in_ledger, in_scripts, in_service
+from planted_faults import in_cache, in_calls, in_ledger, in_scripts, in_service
 from planted_faults.run import Unusable, run
 
-FAULTS = [*in_scripts.FAULTS, *in_calls.FAULTS, *in_ledger.FAULTS, *in_service.FAULTS]
+FAULTS = [
+    *(*in_scripts.FAULTS, *in_calls.FAULTS, *in_ledger.FAULTS),
+    *(*in_service.FAULTS, *in_cache.FAULTS),
+]
 
 
 def main() -> int:

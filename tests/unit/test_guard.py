@@ -167,6 +167,24 @@ def test_no_more_than_two_slips_are_forgiven():
 def test_a_name_is_no_word_that_is_written_like_it():
     assert objection("a statue of Brian", "a statue of brain") != ""
     assert objection("a walk with Lady Mercer", "a walk with Woman Mercer") != ""
+    assert signature("a walk with Lady Mercer") != signature("a walk with Woman Mercer")
+    assert objection("a cat on a TV", "a cat on a television") == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rule"),
+    [
+        ("an open door", "a closed door", "antonyms"),
+        ("a cat in a box", "a cat on a box", "words"),
+        ("a cat with hats", "a cat without hats", "negation"),
+    ],
+)
+def test_opposites_and_small_words_are_never_one_whatever_the_dictionary_holds(
+    monkeypatch, one, other, rule
+):
+    a, b = guard.read(one), guard.read(other)
+    monkeypatch.setattr(guard.words, "concept", lambda _: "all the same")
+    assert guard.objection(a, b) == rule
 
 
 def test_capitals_throughout_tell_no_names():
@@ -175,8 +193,9 @@ def test_capitals_throughout_tell_no_names():
 
 def test_a_long_prompt_takes_no_long_time():
     long = " ".join(f"wro{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}x" for n in range(5_000))
-    assert signature(long) == ""
     assert objection(long, long + " more") != ""
+    assert signature("a dog " * 400) != ""
+    assert signature("a dog " * 401) == ""
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ SAME = [
     ("a cat", "generate: a cat"),
     ("a dog’s bowl — blue", "a dog's bowl - blue"),  # noqa: RUF001
     ("naïve art", "nai\u0308ve art"),
+    ("ǰazz", "J\u030cazz"),
     ("a sign that says “STOP”", "sign that says 'STOP'."),
     ("a t-shirt", "t shirt"),
     ("a cat", "Please, show me an image of a picture of a cat, thank you."),
@@ -70,8 +71,13 @@ def test_nothing_is_left(prompt):
     assert fingerprint(request(prompt=prompt), model="m", quality="q").normalised is None
 
 
+def test_a_letter_that_has_no_capital_of_its_own_stays_whole():
+    assert normalise("ǰazz") == "ǰazz"
+
+
 def test_normalising_twice_changes_nothing():
-    for prompt in (text for pair in SAME + DIFFERENT for text in pair):
+    odd = ["' \" '", "ǰ", "show a me a cat", "a, a, please, the"]
+    for prompt in [text for pair in SAME + DIFFERENT for text in pair] + odd:
         assert normalise(normalise(prompt)) == normalise(prompt)
 
 

@@ -90,13 +90,16 @@ def test_one_concept(one, other):
         ("duck", "ducking"),
         ("left", "right"),
         ("under", "below"),
+        ("case", "instance"),
+        ("battle", "engagement"),
     ],
 )
 def test_two_concepts(one, other):
     assert words.concept(one) != words.concept(other)
 
 
-def test_colours_are_all_that_can_name_a_shade():
+def test_colours_are_all_that_can_name_a_shade_and_stand_for_themselves():
+    assert words.concept("red") == "red"
     assert all(map(words.is_colour, ("red", "teal", "grey", "black", "ivory", "orange", "reds")))
     assert not any(map(words.is_colour, ("dog", "big", "paint", "zzz")))
 
@@ -105,6 +108,8 @@ def test_opposites_are_those_of_any_form():
     assert words.are_opposites("open", "closed")
     assert words.are_opposites("mothers", "father")
     assert words.are_opposites("father", "mothers")
+    assert words.are_opposites("abnormal", "normals")
+    assert words.are_opposites("normals", "abnormal")
     assert not words.are_opposites("open", "big")
 
 

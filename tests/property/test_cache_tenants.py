@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from authorities import new_key
@@ -186,7 +186,8 @@ def tried_world(world):
     max_examples=max(LOOKUPS // PER_EXAMPLE, 1),
     deadline=None,
     derandomize="PAYMASTER_CACHE_LOOKUPS" not in os.environ,
-    print_blob=True,
+    # What was kept before has its part in a failure, so that it can't be made smaller.
+    phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 async def test_no_look_up_crosses(tried_world, kept, asked):

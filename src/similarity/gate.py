@@ -2,15 +2,15 @@
 
 What is counted, by tenant, stage and score, are verdicts: those of people on what they were served,
 and those on the sample that is generated anyway and compared. A bin begins as if it had been seen
-to be right CREDIT times, which the evaluation on labelled data has shown; by the default bound of
-1 % it is open then, and the first report closes it. Only the sample can open it again.
+to be right CREDIT times, where the evaluation on labelled data has shown it to be; by the default
+bound of 1 % it is open then, and the first report closes it. Only the sample can open it again.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from similarity.intervals import at_most, upper_bound
 from similarity.policy import PPM, Stage
@@ -21,8 +21,10 @@ TAIL = 0.05
 BIN_PPM = 50_000
 BIN_MAX = PPM // BIN_PPM - 1
 
-# Who asks for the same to the letter gets the same, whatever was said of it: that is no judgement.
-GATED_STAGES = frozenset(Stage) - {Stage.EXACT}
+# What is the same to the letter, or but for its dress, takes no judgement that could be wrong.
+GATED_STAGES = frozenset(Stage) - {Stage.EXACT, Stage.NORMALISED}
+# What the evaluation has shown of each: of chats that are alike it has shown no such thing.
+_CREDITS = {Stage.CHAT: 0}
 
 
 class Bin(NamedTuple):
@@ -30,15 +32,23 @@ class Bin(NamedTuple):
 
     matches: int = 0
     mismatches: int = 0
+    credit: int = CREDIT
+
+    @classmethod
+    def of(cls, stage: str, matches: int, mismatches: int) -> Self:
+        """Return the bin of a stage, with the credit that it begins with."""
+        return cls(matches, mismatches, _CREDITS.get(Stage(stage), CREDIT))
 
     @property
     def bound_ppm(self) -> int:
         """The share that is wrong is no larger than this, one-sided, in millionths, rounded up."""
-        return _bound_ppm(self.matches, self.mismatches)
+        return _bound_ppm(self.mismatches, self.credit + self.matches + self.mismatches)
 
     def is_open(self, max_error_ppm: int) -> bool:
         """Say whether the stage may serve at this score."""
-        total = CREDIT + self.matches + self.mismatches
+        total = self.credit + self.matches + self.mismatches
+        if not total:
+            return max_error_ppm >= PPM
         # What has been seen is a lower bound of the bound: it saves the sum of many terms.
         if self.mismatches * PPM > max_error_ppm * total:
             return False
@@ -53,6 +63,5 @@ def bin_of(score_ppm: int | None) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _bound_ppm(matches: int, mismatches: int) -> int:
-    total = CREDIT + matches + mismatches
-    return min(PPM, math.ceil(upper_bound(mismatches, total, TAIL) * PPM))
+def _bound_ppm(mismatches: int, total: int) -> int:
+    return min(PPM, math.ceil(upper_bound(mismatches, total, TAIL) * PPM)) if total else PPM

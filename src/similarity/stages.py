@@ -3,8 +3,8 @@
     exact -> normalised -> signature -> guarded -> structured -> chat
 
 Each stage finds what the one before it does not, and is less sure. What a request is made of says
-which are possible at all; of these, the policy of its account says which are allowed, unless the
-request itself names the deepest: whoever sends it knows what will do.
+which are possible at all; of these, the policy of its account says which are allowed, and the
+request may ask for fewer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Reuse(StrEnum):
     BY_POLICY = ""
     OFF = "off"  # neither reads nor writes
     REFRESH = "refresh"  # does not read, but writes
-    # The deepest stage that may serve it, whatever the policy says.
+    # The deepest stage that may serve it, of those that the policy allows.
     EXACT = "exact"
     NORMALISED = "normalised"
     GUARDED = "guarded"
@@ -89,12 +89,8 @@ def allowed_stages(
 def _wanted(kind: Kind, policy: CachePolicy, reuse: Reuse) -> frozenset[Stage]:
     if reuse in (Reuse.OFF, Reuse.REFRESH) or not policy.is_enabled:
         return frozenset()
-    if reuse not in _DEEPEST:
-        return policy.stages(kind)
-    stages = up_to(_DEEPEST[reuse])
-    # A context that is alike is as sure as a prompt that the guard lets pass.
-    has_structured = reuse is Reuse.GUARDED and policy.structured is not None
-    return stages | {Stage.STRUCTURED} if has_structured else stages
+    allowed = policy.stages(kind)
+    return allowed & up_to(_DEEPEST[reuse]) if reuse in _DEEPEST else allowed
 
 
 def may_fill(request: GenerationRequest, policy: CachePolicy, reuse: Reuse) -> bool:

@@ -125,6 +125,11 @@ async def test_the_chat_tier_serves_chats_that_have_it(look_ups):
     await look_ups.make(f"{near} today", **CHAT)
     assert (await look_ups.look(near, **CHAT))[0] == ""
     await look_ups.policy(**ALL, chat_tier=True)
+    # It has to be seen to be right first.
+    assert (await look_ups.look(near, **CHAT))[0] == ""
+    await look_ups.execute(
+        "INSERT INTO cache_bin SELECT 'acme', 'chat', bin, 299, 0 FROM generate_series(0, 19) bin"
+    )
     stage, hit, looked = await look_ups.look(near, **CHAT)
     assert stage == "chat", looked.report.encode()
     assert hit.candidate.score_ppm >= 950_000

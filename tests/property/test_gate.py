@@ -61,6 +61,13 @@ def test_a_bin_is_open_until_the_first_report_and_again_after_a_long_sample():
     assert Bin().is_open(9_970)
 
 
+def test_chats_have_no_credit():
+    assert Bin.of("guarded", 0, 0) == Bin()
+    assert Bin.of("chat", 0, 0).bound_ppm == PPM
+    assert not Bin.of("chat", 298, 0).is_open(BY_DEFAULT)
+    assert Bin.of("chat", 299, 0).is_open(BY_DEFAULT)
+
+
 @given(counts)
 def test_the_bound_is_the_least_that_can_be_believed(counted):
     count, total = counted

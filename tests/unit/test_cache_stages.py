@@ -32,17 +32,16 @@ CHAT = request(kind=Kind.CHAT, settings=Settings(temperature=0.0))
         (request(), EVERYTHING, Reuse.BY_POLICY, [*BY_PROMPT, "structured"]),
         (request(), EVERYTHING, Reuse.SUGGEST, [*BY_PROMPT, "structured"]),
         (CHAT, EVERYTHING, Reuse.BY_POLICY, [*BY_PROMPT, "structured", "chat"]),
-        (CHAT, EVERYTHING, Reuse.GUARDED, [*BY_PROMPT, "structured"]),
+        (CHAT, EVERYTHING, Reuse.GUARDED, BY_PROMPT),
         (request(), EVERYTHING, Reuse.NORMALISED, BY_PROMPT[:2]),
         (request(), EVERYTHING, Reuse.EXACT, ["exact"]),
         (request(), EVERYTHING, Reuse.OFF, []),
         (request(), EVERYTHING, Reuse.REFRESH, []),
-        # Whoever sends a request knows what will do for it.
-        (request(), CachePolicy(), Reuse.GUARDED, BY_PROMPT),
-        (CHAT, CachePolicy(), Reuse.GUARDED, BY_PROMPT),
-        (CHAT, CachePolicy(), Reuse.NORMALISED, BY_PROMPT[:2]),
+        # A request may be stricter than its account's policy, and not less strict.
+        (request(), CachePolicy(), Reuse.GUARDED, BY_PROMPT[:2]),
+        (CHAT, CachePolicy(), Reuse.GUARDED, ["exact"]),
         (request(), CachePolicy(), Reuse.SUGGEST, BY_PROMPT[:2]),
-        (request(), CachePolicy(is_enabled=False), Reuse.GUARDED, []),
+        (request(), CachePolicy(is_enabled=False), Reuse.EXACT, []),
     ],
 )
 def test_what_is_allowed(asked, policy, reuse, allowed):

@@ -112,7 +112,7 @@ async def _bins(context: CacheContext, tenant: str) -> list[GatedBin]:
     return [
         GatedBin(counts, seen.bound_ppm, seen.is_open(allowed[counts.tenant]))
         for counts in found
-        for seen in [Bin(counts.match_count, counts.mismatch_count)]
+        for seen in [Bin.of(counts.stage, counts.match_count, counts.mismatch_count)]
     ]
 
 

@@ -127,7 +127,8 @@ class _ReuseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reuse.ValueType
     """
 
 class Reuse(_Reuse, metaclass=_ReuseEnumTypeWrapper):
-    """What of the cache may serve a generation. One that names a stage names the deepest, whatever the policy of the account says.
+    """What of the cache may serve a generation. One that names a stage names the deepest, of those that the policy of the account
+    allows: a request may be stricter than its account, and not less strict.
     May grow.
     """
 

@@ -119,7 +119,8 @@ class CacheStore:
     async def find_bin(self, tenant: str, stage: Stage, score_ppm: int | None) -> Bin:
         """Return what was seen of a stage at a score."""
         rows = await self._read("find_bin", tenant=tenant, stage=stage, bin=bin_of(score_ppm))
-        return Bin(rows[0]["matches"], rows[0]["mismatches"]) if rows else Bin()
+        counts = (rows[0]["matches"], rows[0]["mismatches"]) if rows else (0, 0)
+        return Bin.of(stage, *counts)
 
     async def find_hit(self, tenant: str, candidate: Candidate) -> Hit | None:
         """Return what was made for an entry; None if that is gone."""

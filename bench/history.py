@@ -12,15 +12,18 @@ _MONTHS = 12
 _ENTRIES_PER_OPERATION = 8
 # As many rows as are made in one go.
 _CHUNK = 5_000
-_ENTRIES = """COPY ledger_entry (
-    operation_id, line, tenant, sequence, account, reservation_id, book, budget_key,
-    window_start_ms, unit, amount, create_time
+_POSTINGS = """COPY ledger_posting (
+    operation_id, tenant, sequence, create_time, account, reservation_id, books, units,
+    budget_keys, window_starts_ms, amounts
 ) FROM STDIN"""
 _OPERATIONS = """COPY operation (
     operation_id, tenant, sequence, epoch, kind, outcome, idempotency_key, account, reservation_id,
     request, result, create_time
 ) FROM STDIN"""
-_BOOKS = (*("AVAILABLE", "RESERVED") * 3, "CHARGED", "PROVIDER")
+# Three windows give to what is reserved; the account and the provider balance.
+_BOOKS, _UNITS = "ARARARHP", "UUUUUUUU"
+_KEYS, _STARTS = "{1,1,1,1,1,1}", "{0,0,0,0,0,0}"
+_AMOUNTS = "{-40000,40000,-40000,40000,-40000,40000,-40000,40000}"
 _TENANT = "past"
 _REQUEST = '{"kind":"RESERVE","account":"past/u00000","options":[{"legs":[["USD","40000"]]}]}'
 
@@ -45,11 +48,10 @@ async def add_history(database_url: str, entries: int) -> None:
         for start in range(0, last, _CHUNK):
             numbers = range(start, min(start + _CHUNK, last))
             await _copy(to, _OPERATIONS, map(_operation, _moments(numbers, last, now)))
-            moments = _moments(numbers, last, now)
-            await _copy(to, _ENTRIES, (entry for moment in moments for entry in _entries(*moment)))
+            await _copy(to, _POSTINGS, map(_posting, _moments(numbers, last, now)))
         await connection.commit()
         await connection.set_autocommit(True)
-        await to.execute("VACUUM ANALYZE ledger_entry, operation")
+        await to.execute("VACUUM ANALYZE ledger_posting, operation")
         await to.execute("CHECKPOINT")  # else it comes while something is measured
 
 
@@ -76,13 +78,10 @@ def _operation(moment: tuple[int, str]) -> tuple[object, ...]:
     )
 
 
-def _entries(number: int, time: str) -> Iterator[tuple[object, ...]]:
+def _posting(moment: tuple[int, str]) -> tuple[object, ...]:
+    number, time = moment
     made = uuid.UUID(int=number)
-    account, held = f"{_TENANT}/u00000", f"{_TENANT}/{made}"
-    for line, book in enumerate(_BOOKS):
-        window = ("1", "0") if book in {"AVAILABLE", "RESERVED"} else ("\\N", "\\N")
-        amount = 40_000 if line % 2 else -40_000
-        yield (
-            *(made, line, _TENANT, number + 1, account, held, book),
-            *(*window, "USD", amount, time),
-        )
+    return (
+        *(made, _TENANT, number + 1, time, f"{_TENANT}/u00000", f"{_TENANT}/{made}"),
+        *(_BOOKS, _UNITS, _KEYS, _STARTS, _AMOUNTS),
+    )

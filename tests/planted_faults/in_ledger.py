@@ -121,8 +121,8 @@ WRITING = [
     Fault(
         "the outbox is not trimmed",
         "ledger/journal.py",
-        "for item in written if item.entry])",
-        "for item in written[:0]])",
+        "for item in written if item.entry]",
+        "for item in written[:0]]",
         ("e2e/test_idempotency.py::test_what_is_in_the_ledger_is_taken_out_of_the_outbox",),
     ),
     Fault(

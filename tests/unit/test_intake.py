@@ -35,7 +35,7 @@ class Load:
             self.began.append(tenant)
             await end.wait()
         finally:
-            self.intake.leave()
+            self.intake.leave(tenant)
 
 
 async def test_no_more_begin_than_there_are_places():
@@ -61,6 +61,25 @@ async def test_tenants_take_turns_however_long_their_lines_are():
     assert load.began == ["flood", "flood", "acme", "beta", "flood", "acme", "flood", "flood"]
 
 
+async def test_a_tenant_beside_others_has_its_share_and_one_alone_has_all():
+    load = Load(Intake(at_once_max=8, share_max=2))
+    alone = [load.start("flood") for _ in range(6)]
+    await settled()
+    assert load.began == ["flood"] * 6
+    beside = [load.start("acme"), *(load.start("flood") for _ in range(4))]
+    await settled()
+    for _, end in alone:
+        end.set()
+    await asyncio.wait([task for task, _ in alone])
+    await settled()
+    # Five are free, and not for the one that floods.
+    assert load.began == ["flood"] * 6 + ["acme"] + ["flood"] * 2
+    for _, end in beside:
+        end.set()
+    await asyncio.wait([task for task, _ in beside])
+    assert load.began.count("flood") == 10
+
+
 async def test_what_finds_the_lines_full_is_refused_and_may_come_again():
     intake = Intake(at_once_max=1, waiting_max=2)
     load = Load(intake)
@@ -82,12 +101,12 @@ async def test_a_place_is_not_lost_with_a_caller_that_leaves(late):
     behind = asyncio.ensure_future(intake.enter("beta"))
     await settled()
     if late:
-        intake.leave()
+        intake.leave("acme")
         waiting.cancel()
     else:
         waiting.cancel()
         await settled()
-        intake.leave()
+        intake.leave("acme")
     with suppress(asyncio.CancelledError):
         await waiting
     await asyncio.wait_for(behind, 1)

@@ -37,6 +37,8 @@ BATCH_MAX = 500
 # nobody, so what bounds them is this.
 _LATER_MAX = 10_000
 _NOT_ALONE_SECONDS = 1.0
+# What is written is taken out of the outbox a little later, so that it is one command for many.
+_TRIM_AFTER_SECONDS = 0.02
 
 _HOT = ("write_operations", "lock_epoch", "lock_tenants", "heads", "operations_at")
 
@@ -77,6 +79,7 @@ class Journal:
         self._trim = trim
         self._read_outbox = outbox
         self._waiting = WaitingList()
+        self._written: list[tuple[str, str]] = []  # and still in the outbox
         self._trimming: asyncio.Task[None] | None = None
         self._not_alone_until = 0.0
         self._wake = asyncio.Event()
@@ -111,7 +114,8 @@ class Journal:
         finally:
             while self._waiting:
                 await self._write_gathered()
-            await self._trimmed()
+            if self._trimming is not None:
+                await self._trimming
 
     async def _write_gathered(self) -> None:
         batch = self._waiting.take(BATCH_MAX)
@@ -138,20 +142,19 @@ class Journal:
         for item in written:
             if not item.done.done():
                 item.done.set_result(None)
-        # The next transaction does not wait for it: what is still in the outbox may be written
-        # again, and changes nothing.
-        await self._trimmed()
-        self._trimming = asyncio.create_task(
-            self._trim([(item.operation.tenant, item.entry) for item in written if item.entry])
-        )
+        # Nobody waits for it: what is still there may be written again, and changes nothing.
+        self._written += [(item.operation.tenant, item.entry) for item in written if item.entry]
+        if self._written and (self._trimming is None or self._trimming.done()):
+            self._trimming = asyncio.create_task(self._trim_written())
 
-    async def _trimmed(self) -> None:
-        if self._trimming is None:
-            return
-        await asyncio.wait([self._trimming])
-        if error := self._trimming.exception():
-            log.error("outbox_trim_failed", exc_info=error)
-        self._trimming = None
+    async def _trim_written(self) -> None:
+        while self._written:
+            await asyncio.sleep(_TRIM_AFTER_SECONDS)
+            entries, self._written = self._written, []
+            try:
+                await self._trim(entries)
+            except Exception:
+                log.exception("outbox_trim_failed", entries=len(entries))
 
     async def write_each(
         self, operations: Sequence[Operation], *, drained: bool = False

@@ -13,8 +13,13 @@ from types import TracebackType
 
 from authority.domain.errors import Unavailable
 
-# Fills a call of the scripts and a transaction of the journal twice over; a tenant alone has all.
+# Fills a call of the scripts and a transaction of the journal twice over; one tenant alone has all.
 AT_ONCE_MAX = 512
+# Of these for one tenant where others are: enough for a call of the scripts while the one before it
+# is journalled. More of them would be done no sooner, and be in the way of the others.
+SHARE_MAX = 96
+# How long a tenant is taken to be there after its last operation.
+_TOGETHER_SECONDS = 1.0
 # What 512 places answer in well under a second: who waits longer is better told to come again.
 WAITING_MAX = 4_096
 
@@ -29,45 +34,83 @@ _BURST_SECONDS_MAX = 0.016
 
 
 class Intake:
-    """Places for operations under way, given to the tenants in turn."""
+    """Places for operations under way, given to the tenants in turn, who have a share each.
 
-    def __init__(self, at_once_max: int = AT_ONCE_MAX, waiting_max: int = WAITING_MAX) -> None:
+    A tenant that is alone may have all of them.
+    """
+
+    def __init__(
+        self,
+        at_once_max: int = AT_ONCE_MAX,
+        waiting_max: int = WAITING_MAX,
+        share_max: int = SHARE_MAX,
+    ) -> None:
         self._free = at_once_max
         self._waiting_max = waiting_max
+        self._at_once_max = at_once_max
+        self._share_max = share_max
+        self._last = ""  # the tenant that came last
+        self._together_until = 0.0
         self._waiting = 0
+        self._taken: dict[str, int] = {}
         # By tenant; the first tenant has the next turn.
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
 
     async def enter(self, tenant: str) -> None:
         """Take a place, to be left again. Raises Unavailable if too many wait already."""
-        if self._free > 0:
-            self._free -= 1
+        loop = asyncio.get_running_loop()
+        if tenant != self._last:
+            if self._last:
+                self._together_until = loop.time() + _TOGETHER_SECONDS
+            self._last = tenant
+        if self._free > 0 and self._taken.get(tenant, 0) < self._share():
+            self._take(tenant)
             return
         if self._waiting >= self._waiting_max:
             raise Unavailable("The authority has more to do than it can; try again.")
-        turn = asyncio.get_running_loop().create_future()
+        turn = loop.create_future()
         self._lines.setdefault(tenant, deque()).append(turn)
         self._waiting += 1
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.leave()  # The turn came at the same moment.
+                self.leave(tenant)  # The turn came at the same moment.
             raise
 
-    def leave(self) -> None:
+    def leave(self, tenant: str) -> None:
         """Give the place to whoever is next."""
-        while self._lines:
-            tenant = next(iter(self._lines))
-            line = self._lines.pop(tenant)
+        self._free += 1
+        self._taken[tenant] -= 1
+        if not self._taken[tenant]:
+            del self._taken[tenant]
+        while (follower := self._next()) is not None:
+            line = self._lines.pop(follower)
             turn = line.popleft()
             self._waiting -= 1
             if line:
-                self._lines[tenant] = line  # behind the others
+                self._lines[follower] = line  # behind the others
             if not turn.done():
+                self._take(follower)
                 turn.set_result(None)
-                return
-        self._free += 1
+
+    def _next(self) -> str | None:
+        """Return the first tenant in line that has not its share; there are few that have."""
+        if not self._free:
+            return None
+        share = self._share()
+        for tenant in self._lines:
+            if self._taken.get(tenant, 0) < share:
+                return tenant
+        return None
+
+    def _share(self) -> int:
+        together = asyncio.get_running_loop().time() < self._together_until
+        return self._share_max if together else self._at_once_max
+
+    def _take(self, tenant: str) -> None:
+        self._free -= 1
+        self._taken[tenant] = self._taken.get(tenant, 0) + 1
 
 
 class Bursts:

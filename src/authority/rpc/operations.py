@@ -103,15 +103,16 @@ class Operations:
 
     async def _run(self, name: str, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Run a use case in the turn of the tenant that the name is of."""
+        tenant = tenant_of(name)
         try:
-            await self._intake.enter(tenant_of(name))
+            await self._intake.enter(tenant)
         except BaseException:
             work.close()
             raise
         try:
             return await work
         finally:
-            self._intake.leave()
+            self._intake.leave(tenant)
 
 
 def _held(answer: Answer) -> Any:

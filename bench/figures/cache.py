@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -110,6 +111,9 @@ async def _open_cache(machine: Machine) -> AsyncIterator[_Cache]:
         embeddings = Embeddings(embedder, seconds_max=1.0)
         await embeddings.warm_up()
         scopes = np.array([entry.scope for entry in entries])
+        # The entries themselves are no part of a worker, which would not search them for garbage.
+        gc.collect()
+        gc.freeze()
         yield _Cache(Cascade(store, embeddings), store, embedder, entries, vectors, scopes)
 
 

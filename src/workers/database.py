@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, TypeVar
+from typing import Any, LiteralString, TypeVar
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -23,6 +24,9 @@ _MARK = "-- name: "
 # What was paid for is not lost because Postgres restarts.
 PATIENCE_S = 120.0
 _PATIENCE_DELAY_S = 0.5
+
+_TRUST_S = 0.5
+_used_s: WeakKeyDictionary[AsyncConnection[Any], float] = WeakKeyDictionary()
 
 _Result = TypeVar("_Result")
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
@@ -48,8 +52,7 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
         max_size=size_max,
         timeout=_WAIT_SECONDS,
         open=False,
-        # A connection that a restart of Postgres has cut is noticed before it is used.
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         connection_class=AsyncConnection[DictRow],
         kwargs={
             "autocommit": True,
@@ -60,6 +63,17 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
             ),
         },
     )
+
+
+async def _check(connection: AsyncConnection[Any]) -> None:
+    """Notice a connection that a restart of Postgres has cut before it is used.
+
+    One that was used a moment ago is not asked, which would take as long as a look-up.
+    """
+    now_s = asyncio.get_running_loop().time()
+    if now_s - _used_s.get(connection, -_TRUST_S) >= _TRUST_S:
+        await AsyncConnectionPool.check_connection(connection)
+    _used_s[connection] = now_s
 
 
 @asynccontextmanager

@@ -268,7 +268,8 @@ class Pipeline:
         )
         await self._store.finish(claim, end, settled=settled, entry=entry)
         log.info("generation_succeeded", model=option.model, cost_micros=charged)
-        self._on_hit()
+        if end.shared:
+            self._on_hit()
         await self._cache.judge(claim)
 
     async def _release(self, claim: Claim, attempt: Attempt) -> None:

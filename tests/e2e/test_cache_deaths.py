@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import psycopg
 import pytest
@@ -128,10 +129,19 @@ async def test_what_joins_is_a_hit_of_what_was_made(generations, run, rows, emul
     assert await spent() == made.cost
 
 
-async def test_a_worker_books_what_it_serves(generations, make_worker, rows, emulator, spent):
-    await make_worker().start()
+@pytest.mark.parametrize("kills", [0, 3])
+async def test_workers_book_what_they_serve_though_they_are_killed(
+    generations, make_worker, rows, spent, kills
+):
+    worker = make_worker()
+    await worker.start()
     made = await generations.make(prompt=PROMPT, **OPENAI)
-    served = [await generations.make(prompt=PROMPT, **OPENAI) for _ in range(3)]
+    served = []
+    for number in range(3):
+        served.append(await generations.make(prompt=PROMPT, **OPENAI))
+        if number < kills:
+            await worker.send(signal.SIGKILL)
+            await worker.start()
     assert {found.cached for found in served} == {"exact"}
 
     async def booked():
@@ -139,6 +149,7 @@ async def test_a_worker_books_what_it_serves(generations, make_worker, rows, emu
             "SELECT request::json ->> 'generation_id' AS generation_id,"
             " (request::json ->> 'saved')::bigint AS saved FROM operation WHERE kind = 'CACHE_HIT'"
         )
+        assert len({row["generation_id"] for row in found}) == len(found)
         return {row["generation_id"]: row["saved"] for row in found}
 
     wanted = {found.generation_id: made.cost for found in served}

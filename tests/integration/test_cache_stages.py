@@ -180,17 +180,17 @@ class Faulty(Broken):
 
 
 @pytest.mark.parametrize(
-    ("embedder", "reason"),
+    ("fault", "reason"),
     [
         (Broken(), "embedder_failed"),
         (Broken(seconds=60), "embedder_slow"),
         (Faulty(), "embedder_failed"),
     ],
 )
-async def test_an_embedder_that_fails_is_gone_without(look_ups, embedder, reason):
+async def test_an_embedder_that_fails_is_gone_without(look_ups, fault, reason):
     await look_ups.policy(**ALL)
     await look_ups.make(PROMPT)
-    broken = look_ups.with_embedder(embedder, seconds_max=0.05)
+    broken = look_ups.with_embedder(fault, seconds_max=0.05)
     _, _, looked = await look_ups.look(STAGES[3][1], cache=broken)
     assert looked.report.skipped == {"guarded": reason}
     assert looked.report.tried == ["exact", "normalised", "signature"]

@@ -233,7 +233,7 @@ async def test_some_hits_of_the_deeper_stages_are_made_all_the_same(look_ups):
 
 
 @pytest.mark.parametrize(
-    ("answer", "verdict"), [(b"The capital is PARIS.", "MATCH"), (b"It is Rome", None)]
+    ("answer", "verdict"), [(b"The capital is PARIS.", "MATCH"), (b"It is Rome", "MISMATCH")]
 )
 async def test_the_samples_of_chats_are_compared(look_ups, answer, verdict):
     policy = {"deepest": {"chat": "guarded"}, "sample_ppm": 1_000_000}
@@ -247,8 +247,8 @@ async def test_the_samples_of_chats_are_compared(look_ups, answer, verdict):
     (sample,) = await look_ups.execute("SELECT * FROM cache_sample")
     assert (sample["verdict"], sample["verdict_time"] is not None) == (verdict, bool(verdict))
     bins = await look_ups.execute("SELECT stage, bin, matches, mismatches FROM cache_bin")
-    seen = {"stage": sample["stage"], "bin": 0, "matches": 1, "mismatches": 0}
-    assert bins == ([seen] if verdict else [])
+    seen = {"matches": int(verdict == "MATCH"), "mismatches": int(verdict == "MISMATCH")}
+    assert bins == [{"stage": sample["stage"], "bin": 0, **seen}]
 
 
 async def test_what_is_accepted_is_served_if_all_but_the_prompt_is_the_same(look_ups):

@@ -82,7 +82,8 @@ class SimilarityCache:
     async def judge(self, claim: Claim) -> None:
         """Compare a chat that was made as a sample with what would have been served.
 
-        The same text is a match. Another text may say the same: that, and pictures, is for people.
+        Only the same text is a match. Another may say the same, but to take it for that would let
+        the gate believe what nobody has looked at. Pictures are for people.
         """
         if claim.request.kind is not Kind.CHAT or not is_repeatable(claim.request):
             return
@@ -94,8 +95,10 @@ class SimilarityCache:
                 normalise(await read_text(self._artifacts, artifacts))
                 for artifacts in (sample.made, sample.other)
             ]
-            if made and made == other:
-                await self._store.write_match(claim.tenant, claim.generation_id, sample)
+            if made or other:
+                await self._store.write_verdict(
+                    claim.tenant, claim.generation_id, sample, same=made == other
+                )
         except (ArtifactError, DatabaseAway) as error:
             # It stays without a verdict, and counts for nothing.
             log.warning("sample_not_compared", reason=type(error).__name__)

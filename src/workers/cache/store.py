@@ -140,13 +140,16 @@ class CacheStore:
             found.append(_artifacts(sources[0]) if sources else ())
         return Sample(rows[0]["score_ppm"], *found)
 
-    async def write_match(self, tenant: str, generation_id: str, sample: Sample) -> None:
-        """Write down that a sample is the same as what would have been served."""
+    async def write_verdict(
+        self, tenant: str, generation_id: str, sample: Sample, *, same: bool
+    ) -> None:
+        """Write down whether a sample is the same as what would have been served."""
         await self._write(
             "judge_sample",
             tenant=tenant,
             generation_id=generation_id,
             bin=bin_of(sample.score_ppm),
+            same=same,
         )
 
     async def forget(self, tenant: str, source_id: str) -> None:

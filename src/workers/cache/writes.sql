@@ -52,12 +52,14 @@ ON CONFLICT (generation_id) DO NOTHING;
 -- name: judge_sample
 -- Counted once: who comes later finds a verdict.
 WITH judged AS (
-    UPDATE cache_sample SET verdict = 'MATCH', verdict_time = now()
+    UPDATE cache_sample SET verdict = CASE WHEN %(same)s THEN 'MATCH' ELSE 'MISMATCH' END, verdict_time = now()
     WHERE tenant = %(tenant)s AND generation_id = %(generation_id)s AND verdict IS NULL
     RETURNING tenant, stage
 )
-INSERT INTO cache_bin (tenant, stage, bin, matches) SELECT tenant, stage, %(bin)s, 1 FROM judged
-ON CONFLICT (tenant, stage, bin) DO UPDATE SET matches = cache_bin.matches + 1;
+INSERT INTO cache_bin (tenant, stage, bin, matches, mismatches)
+SELECT tenant, stage, %(bin)s, %(same)s::int, (NOT %(same)s)::int FROM judged
+ON CONFLICT (tenant, stage, bin) DO UPDATE
+SET matches = cache_bin.matches + excluded.matches, mismatches = cache_bin.mismatches + excluded.mismatches;
 
 -- name: delete_entries_of
 -- What was made for a generation is gone.

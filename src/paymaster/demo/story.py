@@ -97,7 +97,7 @@ STEPS = (
     ),
     Step(
         "atelier",
-        "Please create an image of a brass astrolabe on a sea chart — lit by one candle!",
+        "Please create an image of a brass Astrolabe on a sea-chart, lit by one candle!",
         Expected(cached="normalised", attempt_count=0),
     ),
     Step(

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import random
+import sys
 from collections import Counter
 
 import psycopg
@@ -60,7 +63,7 @@ async def books(ledger_url):
 
 @pytest.mark.timeout(SECONDS_MAX * 3)
 async def test_what_is_saved_is_in_the_ledger_to_the_micro(
-    stubs, cache_stub, make_worker, clients, books
+    stubs, cache_stub, make_worker, authority_address, clients, books
 ):
     generations, admin = clients
     choose = random.Random(PROMPTS)
@@ -107,7 +110,7 @@ async def test_what_is_saved_is_in_the_ledger_to_the_micro(
     }
     assert len(hits) == len(served)
     assert await stubs.differences() == []
-    await _report_some(cache_stub, stubs, admin, served, choose)
+    await _report_some(cache_stub, stubs, admin, authority_address, served, choose)
     assert await stubs.differences() == []
 
 
@@ -130,7 +133,7 @@ def _check_stages(made, asked, near):
     assert all(to_the_letter[key] >= count for key, count in again.items())
 
 
-async def _report_some(cache_stub, stubs, admin, served, choose):
+async def _report_some(cache_stub, stubs, admin, address, served, choose):
     """Say of some hits that they are wrong: what these have saved is taken back, once."""
     wrong = choose.sample(served, len(served) // 10)
     for row in (*wrong, *wrong):
@@ -144,15 +147,27 @@ async def _report_some(cache_stub, stubs, admin, served, choose):
     }
     assert len(taken_back) == len(wrong)
     for tenant in (PLAIN, GUARDED):
-        stats = await cache_stub.GetCacheStats(
-            cache.GetCacheStatsRequest(tenant=tenant), metadata=stubs.metadata
-        )
+        stats = await _stats(address, tenant)
         kept = [row for row in served if row["tenant"] == tenant]
-        assert stats.saved == sum(row["saved_micros"] for row in kept)
-        assert stats.reversed == PRICE * sum(row["tenant"] == tenant for row in wrong)
+        wrong_count = sum(row["tenant"] == tenant for row in wrong)
         joined = sum(row["cached"] == "joined" for row in kept)
-        assert (stats.hit_count, stats.join_count) == (len(kept) - joined, joined)
-        assert stats.mismatch_count == sum(row["tenant"] == tenant for row in wrong)
+        assert (stats["hit_count"], stats["join_count"]) == (len(kept) - joined, joined)
+        assert stats["saved"] == sum(row["saved_micros"] for row in kept)
+        assert (stats["reversed"], stats["mismatch_count"]) == (PRICE * wrong_count, wrong_count)
+        by_stage = Counter(row["cached"] for row in kept)
+        assert {stage["stage"]: stage["hit_count"] for stage in stats["stages"]} == by_stage
+
+
+async def _stats(address, tenant):
+    """Return what the command line tells of a tenant."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "paymaster", "cache", "stats", "--tenant", tenant, "--json"),
+        env={**os.environ, "PAYMASTER_ADDRESS": address, "PAYMASTER_TOKEN": TOKEN},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(printed)["stats"]
 
 
 async def _set_policy(cache_stub, metadata, tenant):

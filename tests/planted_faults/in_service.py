@@ -200,16 +200,32 @@ SERVING = [
     Fault(
         "a tenant that floods is served first",
         "rpc/intake.py",
-        "line = self._lines.pop(tenant)",
-        "line = self._lines[tenant] if len(self._lines[tenant]) > 1 else self._lines.pop(tenant)",
+        "line = self._lines.pop(follower)",
+        "line = self._lines[follower]\n"
+        "            if len(line) == 1:\n"
+        "                del self._lines[follower]",
         ("unit/test_intake.py::test_tenants_take_turns_however_long_their_lines_are",),
     ),
     Fault(
         "a place is lost with a caller that leaves",
         "rpc/intake.py",
-        "self.leave()  # The turn",
+        "self.leave(tenant)  # The turn",
         "pass  # The turn",
         ("unit/test_intake.py::test_a_place_is_not_lost_with_a_caller_that_leaves",),
+    ),
+    Fault(
+        "a tenant beside others takes all places",
+        "rpc/intake.py",
+        "return self._share_max if together else self._at_once_max",
+        "return self._at_once_max",
+        ("unit/test_intake.py::test_a_tenant_beside_others_has_its_share_and_one_alone_has_all",),
+    ),
+    Fault(
+        "a burst whose last call hangs holds up all others",
+        "rpc/intake.py",
+        "self._close(_BURST_SECONDS_MAX)",
+        "self._gate = asyncio.Event()",
+        ("unit/test_intake.py::test_what_comes_while_a_burst_is_under_way_waits_for_its_end",),
     ),
     Fault(
         "a session reads on without an end",

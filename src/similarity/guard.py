@@ -12,12 +12,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 from similarity import words
-from similarity.language import is_english
+from similarity.language import WORD_LENGTH_MAX, is_english
 from similarity.normalise import normalise
 from similarity.vocabulary import FUNCTION_WORDS, NEGATIONS, PHRASES, QUANTITIES, SAME
 
 _TOKEN = re.compile(r'"[^"]*"|\S+')
-_CAPITAL = re.compile(r"(?<![.!?:\"'\n])[ ]+\(?([A-Z][^\W_]*(?:'[^\W_]+)*)")
+# It begins where the spaces do: at each of thousands, it would read all that follow.
+_CAPITAL = re.compile(r"(?<![.!?:\"'\n ])[ ]+\(?([A-Z][^\W_]*(?:'[^\W_]+)*)")
 _SLIPS_MAX = 2
 # How many odd words are looked at to name the rule; in long prompts there may be thousands.
 _ODD_MAX = 20
@@ -42,7 +43,9 @@ def read(prompt: str) -> Reading:
 
     """
     text = normalise(prompt)
-    return Reading(text, _units(text), _names(prompt), is_english(text))
+    units = _units(text)
+    are_words = all(len(unit) <= WORD_LENGTH_MAX or unit.startswith('"') for unit in units)
+    return Reading(text, units, _names(prompt), are_words and is_english(text))
 
 
 def objection(a: Reading, b: Reading) -> str:

@@ -14,6 +14,8 @@ _QUOTED = re.compile(r'"[^"]*"')
 _KNOWN_SHARE = 0.5
 # So many words tell the language of a text of any length.
 _WORDS_READ = 200
+# What is longer is no word, and is not asked for: answers about words are kept.
+WORD_LENGTH_MAX = 50
 
 
 def is_english(text: str) -> bool:
@@ -34,7 +36,8 @@ def is_english(text: str) -> bool:
     english = sum(word in FUNCTION_WORDS for word in words)
     if foreign and foreign >= english:
         return False
-    return sum(map(is_known, words)) >= _KNOWN_SHARE * len(words)
+    known = sum(len(word) <= WORD_LENGTH_MAX and is_known(word) for word in words)
+    return known >= _KNOWN_SHARE * len(words)
 
 
 def _is_latin(word: str) -> bool:

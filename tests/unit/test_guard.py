@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from similarity import guard
+from similarity import guard, words
 from similarity.signature import signature
 
 
@@ -196,6 +198,25 @@ def test_a_long_prompt_takes_no_long_time():
     assert objection(long, long + " more") != ""
     assert signature("a dog " * 400) != ""
     assert signature("a dog " * 401) == ""
+    # Each of so many spaces might be where a name begins.
+    begin = time.process_time()
+    assert signature("a dog" + " " * 32_000 + "z") == "n:2084071: z"
+    assert time.process_time() - begin < 1
+
+
+def test_what_is_too_long_for_a_word_is_neither_judged_nor_kept():
+    words.is_known.cache_clear()
+    words.concept.cache_clear()
+    for letter in "abcdefgh":
+        prompt = f"a photo of a dog on a table by {letter * 51}"
+        assert signature(prompt) == ""
+        assert objection(prompt, "a photo of a dog on the table by a lake") == "language"
+        assert objection(prompt, prompt.upper()) == ""
+    asked = words.is_known.cache_info().currsize + words.concept.cache_info().currsize
+    assert asked < 20
+    # What is in quotes may be as long as it likes.
+    quoted = 'a big sign that says "' + "x" * 60 + '" by a lake'
+    assert objection(quoted, quoted.replace("big", "large")) == ""
 
 
 @pytest.mark.parametrize(

@@ -169,13 +169,21 @@ WHERE generation_id = %(generation_id)s;
 UPDATE generation SET join_key = %(join_key)s, leader_id = NULL WHERE generation_id = %(generation_id)s;
 
 -- name: end_followers
--- Before the leader ends, which releases those that are left.
+-- Before the leader ends, which releases those that are left. What it has of an entry that was made for another text is
+-- for those that ask the same of the cache, under the same policy: others may allow less.
 WITH followers AS (
     UPDATE generation
     SET state = 'SUCCEEDED', provider = %(provider)s, model = %(model)s, cached = 'joined',
         saved_micros = %(saved_micros)s, end_time = now()
-    WHERE leader_id = %(generation_id)s AND state = 'QUEUED'
-    RETURNING generation_id, tenant, account
+    FROM generation AS leader
+    WHERE leader.generation_id = %(generation_id)s AND generation.leader_id = leader.generation_id
+      AND generation.state = 'QUEUED' AND (
+        %(same_text)s OR (
+            generation.account = leader.account AND generation.reuse = leader.reuse
+            AND generation.context IS NOT DISTINCT FROM leader.context
+        )
+    )
+    RETURNING generation.generation_id, generation.tenant, generation.account
 ), joined AS (
     INSERT INTO cache_hit (generation_id, tenant, account, source_generation_id, stage, saved_micros)
     SELECT generation_id, tenant, account, %(source_id)s, 'joined', %(saved_micros)s FROM followers

@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from similarity.policy import Stage
 from workers.cache.rows import Entry, Looked, Served
 from workers.cache.writes import write_entry, write_hit, write_looked_up
 from workers.database import Pool, statements, transaction
@@ -225,6 +226,7 @@ class WorkStore:
                     connection,
                     claim,
                     "end_followers",
+                    same_text=served is None or served.hit.candidate.stage == Stage.EXACT,
                     source_id=served.hit.candidate.source_id if served else claim.generation_id,
                     provider=end.provider,
                     model=end.model,

@@ -33,10 +33,14 @@ FROM cache_sample AS sample JOIN generation USING (generation_id)
 WHERE sample.tenant = %(tenant)s AND sample.generation_id = %(generation_id)s;
 
 -- name: judge_hit
--- The first verdict stands.
+-- The first verdict stands. One that joined another is told of the entry that would serve it now.
 UPDATE cache_hit SET verdict = %(verdict)s, verdict_time = now()
 WHERE tenant = %(tenant)s AND generation_id = %(generation_id)s AND verdict IS NULL
-RETURNING stage, coalesce(entry_id, '') AS entry_id;
+RETURNING stage, coalesce(entry_id, (
+    SELECT entry_id FROM cache_entry
+    WHERE cache_entry.tenant = cache_hit.tenant AND cache_entry.generation_id = cache_hit.source_generation_id
+    LIMIT 1
+), '') AS entry_id;
 
 -- name: judge_sample
 UPDATE cache_sample SET verdict = %(verdict)s, verdict_time = now()

@@ -44,6 +44,9 @@ class Cascade:
             if found is None:
                 continue
             if not reason:
+                if held_back is not None and found.entry_id == held_back.entry_id:
+                    # A surer stage is known to be wrong there, and is to learn of it.
+                    continue
                 return Looked(report, found=found)
             if held_back is None:
                 held_back = found

@@ -68,10 +68,11 @@ WHERE tenant = %(tenant)s AND entry_id = %(entry_id)s AND scope_hash = %(scope)s
 SELECT matches, mismatches FROM cache_bin WHERE tenant = %(tenant)s AND stage = %(stage)s AND bin = %(bin)s;
 
 -- name: find_source
+-- All of it or nothing: of what is being deleted, some may be left.
 SELECT provider, model, json_agg(artifact ORDER BY position) AS artifacts
 FROM generation JOIN artifact USING (generation_id)
-WHERE generation.tenant = %(tenant)s AND generation_id = %(generation_id)s AND delete_time IS NULL
-GROUP BY generation_id;
+WHERE generation.tenant = %(tenant)s AND generation_id = %(generation_id)s
+GROUP BY generation_id HAVING bool_and(delete_time IS NULL);
 
 -- name: find_unjudged_sample
 SELECT score_ppm, source_generation_id FROM cache_sample

@@ -94,6 +94,9 @@ async def test_each_wrong_field_is_named(cached, client):
         ({"accept_entry_id": entry_id, "reuse": Reuse.EXACT}, "accept_entry_id"),
         ({"accept_entry_id": entry_id, "parent_id": parent}, "accept_entry_id"),
         ({"accept_entry_id": entry_id, "kind": Kind.VIDEO}, "accept_entry_id"),
+        # It would be made, and paid for.
+        ({"accept_entry_id": entry_id, "size": "1536x1024"}, "accept_entry_id"),
+        ({"accept_entry_id": entry_id, "model": "fal-ai/flux/dev"}, "accept_entry_id"),
         ({"reuse": Reuse.GUARDED, "parent_id": parent}, "reuse"),
         ({"context": {f"name-{number}": ["x"] for number in range(17)}}, "context"),
         ({"context": {"": ["x"]}}, "context."),

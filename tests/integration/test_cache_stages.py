@@ -224,6 +224,17 @@ async def test_other_languages_are_known_by_their_letters(look_ups):
     assert (await look_ups.look("Ein kleines rotes Sofa neben dem Fenster!"))[0] == "normalised"
 
 
+async def test_a_very_long_prompt_has_no_vector(look_ups):
+    await look_ups.policy(**ALL)
+    long = "a small red sofa beside the window, " * 300
+    await look_ups.make(long)
+    (entry,) = await look_ups.execute("SELECT * FROM cache_entry")
+    assert (entry["embedding"], entry["embedder"]) == (None, "")
+    assert (await look_ups.look(long))[0] == "exact"
+    _, _, looked = await look_ups.look(f"{long} and a cat")
+    assert looked.report.skipped == {"guarded": "long_text"}
+
+
 async def test_the_nearest_and_what_objects_is_told(look_ups):
     await look_ups.policy(**ALL)
     await look_ups.make(PROMPT)

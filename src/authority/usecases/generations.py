@@ -38,7 +38,6 @@ from authority.usecases.decide import new_id
 from authority.usecases.policies import Policies
 from generations import requests
 from generations.catalogue import Catalogue, RetiredModel
-from generations.models import Kind
 from generations.pricing import Unpriced
 from generations.settings import NO_SETTINGS, Priority, Settings
 from similarity.stages import Reuse
@@ -126,7 +125,7 @@ async def submit(context: GenerationContext, submission: Submission) -> Submitte
     warning = requests.retirement_warning(context.catalogue, checked, context.today())
     if first is None:
         await context.policies.of(submission.account)
-        await _check_named(context, submission)
+        await _check_named(context, submission, checked)
         if submission.reuse is Reuse.SUGGEST:
             near = await context.near.suggest(checked, submission.context)
             if near:
@@ -196,7 +195,9 @@ async def _inherit(context: GenerationContext, submission: Submission) -> Submis
     )
 
 
-async def _check_named(context: GenerationContext, submission: Submission) -> None:
+async def _check_named(
+    context: GenerationContext, submission: Submission, checked: requests.GenerationRequest
+) -> None:
     """Check that what a submission names is there. A replay does not need it any more."""
     settings = submission.settings
     named = {
@@ -219,16 +220,18 @@ async def _check_named(context: GenerationContext, submission: Submission) -> No
     parent_id = submission.parent_id
     if parent_id and parent_id not in await context.generations.find([parent_id]):
         wrong.append(Violation("parent_id", "is no generation of the tenant; give the id of one"))
-    wrong += await _check_accepted(context, submission)
+    wrong += await _check_accepted(context, submission.accept_entry_id, checked)
     if wrong:
         raise InvalidRequest(wrong)
 
 
 async def _check_accepted(
-    context: GenerationContext, submission: Submission
+    context: GenerationContext, entry_id: str, checked: requests.GenerationRequest
 ) -> Sequence[Violation]:
-    """Check that the entry that is to serve a submission is there, and of its kind."""
-    entry_id = submission.accept_entry_id
+    """Check that the entry that is to serve a submission is there, and may be what it asks for.
+
+    Otherwise a worker would make, for its price, what its sender thinks to have for nothing.
+    """
     if not entry_id:
         return ()
     entry = await context.near.entry(entry_id)
@@ -236,8 +239,11 @@ async def _check_accepted(
         return [
             Violation("accept_entry_id", "is not in the cache any more; leave it out, or ask anew")
         ]
-    if entry.kind != (submission.kind or Kind.IMAGE):
-        return [Violation("accept_entry_id", f"is of the kind {entry.kind}; name one of the same")]
+    wanted = {"kind": checked.kind, "size": checked.size, "model": checked.model or entry.model}
+    for name, value in wanted.items():
+        if (has := getattr(entry, name)) != value:
+            text = f"is of the {name} {has or 'none'}; name one of the same"
+            return [Violation("accept_entry_id", text)]
     return ()
 
 

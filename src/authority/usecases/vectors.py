@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from similarity.embedders.base import EmbedderFailed
+from similarity.embedders.base import TEXT_LENGTH_MAX, EmbedderFailed
 from similarity.embedders.minilm import minilm
 from similarity.embedders.wordllama import wordllama
 from similarity.normalise import normalise
@@ -31,10 +31,11 @@ class Vectors:
 
         One that is to be paid for is none either: nobody has allowed the spend.
         """
-        if self._embedder is None:
+        text = normalise(prompt)
+        if self._embedder is None or len(text) > TEXT_LENGTH_MAX:
             return ()
         try:
-            embedded = await self._embedder.embed([normalise(prompt)])
+            embedded = await self._embedder.embed([text])
         except EmbedderFailed as error:
             log.warning("embedder_failed", embedder=self.name, reason=str(error))
             return ()

@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol
 
 from similarity.vectors import Vector
 
+# Longer texts take too long, hardly have a near one, and are more than some embedders take.
+TEXT_LENGTH_MAX = 8_000
+
 
 class EmbedderFailed(Exception):
     """There are no vectors. The stages that need one are skipped, and the generation goes on.

@@ -12,7 +12,7 @@ import structlog
 from clients import AuthorityClient
 from generations.catalogue import Catalogue
 from generations.pricing import price_embedding
-from similarity.embedders.base import Embedded, Embedder, EmbedderFailed
+from similarity.embedders.base import TEXT_LENGTH_MAX, Embedded, Embedder, EmbedderFailed
 from similarity.embedders.minilm import minilm
 from similarity.embedders.openai import MODEL, SECONDS_MAX, OpenAIEmbedder
 from similarity.embedders.wordllama import wordllama
@@ -87,6 +87,8 @@ class Embeddings:
         text = normalise(prompt)
         if not text:
             raise Skipped("no_text")
+        if len(text) > TEXT_LENGTH_MAX:
+            raise Skipped("long_text")
         if text in self._kept:
             self._kept.move_to_end(text)
             return self._kept[text]

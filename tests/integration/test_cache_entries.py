@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import structlog
 
 from authority.ledger.migrate import migrate
 from generations.artifacts import ArtifactMissing, ArtifactStore
@@ -344,6 +345,17 @@ async def test_it_works_for_a_user_who_may_create_neither_roles_nor_extensions(
             rows = await (await connection.execute("SELECT tenant FROM cache_entry")).fetchall()
         assert rows == [{"tenant": "acme"}]
         assert len(await world.execute("SELECT 1 FROM cache_entry")) == 2
+
+
+async def test_a_database_that_has_lost_its_role_is_told_of(look_ups):
+    await look_ups.execute("REVOKE SELECT ON cache_entry FROM paymaster_cache")
+    with structlog.testing.capture_logs() as logs:
+        await CacheStore.open(look_ups.work._pool)
+    assert [entry["event"] for entry in logs] == ["cache_without_row_security"]
+    await look_ups.execute("GRANT SELECT ON cache_entry TO paymaster_cache")
+    with structlog.testing.capture_logs() as logs:
+        await CacheStore.open(look_ups.work._pool)
+    assert logs == []
 
 
 async def test_a_look_up_that_may_not_read_is_gone_without(look_ups):

@@ -88,6 +88,14 @@ async def test_entries_are_listed_searched_and_shown(cached, cache, globex):
         await found(stage="nearly")
 
 
+async def test_an_entry_with_long_hits_is_shown_to_clients_of_any_make(cached, cache):
+    entry_id = await cached.entry()
+    hits = [await cached.hit(entry_id, prompt="猫" * 32_000) for _ in range(43)]
+    shown = (await cache.get_entry(entry_id)).hits
+    # gRPC takes 4 MiB, unless told otherwise.
+    assert [hit.generation_id for hit in shown] == hits[:10:-1]
+
+
 async def test_an_entry_that_has_expired_is_not_shown(cached, cache, stores):
     entry_id = await cached.entry()
     await stores.rows("UPDATE cache_entry SET expire_time = now() - interval '1 second'")

@@ -148,9 +148,14 @@ class CacheServicer(cache_service_pb2_grpc.CacheServiceServicer):
         entry_id = read_owned_id(reader, "entry_id", request.entry_id)
         reader.finish()
         entry, hits = await get_entry(self._context, entry_id)
-        return messages.GetCacheEntryResponse(
-            entry=entry_to_proto(entry), hits=map(hit_to_proto, hits)
-        )
+        response = messages.GetCacheEntryResponse(entry=entry_to_proto(entry))
+        room = _PAGE_BYTES_MAX
+        for hit in map(hit_to_proto, hits):
+            room -= hit.ByteSize()
+            if room < 0:
+                break
+            response.hits.append(hit)
+        return response
 
     async def SuggestReuse(
         self, request: messages.SuggestReuseRequest, context: Call

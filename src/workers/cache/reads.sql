@@ -6,6 +6,10 @@ SELECT ensure_cache_embedding() AS found;
 -- name: has_role
 SELECT has_cache_role() AND has_table_privilege('paymaster_cache', 'cache_entry', 'SELECT') AS found;
 
+-- name: has_row_security
+-- Superusers pass it, and owners too, unless it is forced.
+SELECT row_security_active('cache_entry') AS found;
+
 -- name: become
 -- For this transaction alone.
 SELECT set_config('paymaster.tenant', %(tenant)s, true), set_config('role', %(role)s, true);

@@ -49,6 +49,14 @@ class CacheStore:
         """Find out what the database has for look-ups: vectors, and a role of their own."""
         sql = statements("cache/reads.sql")
         has_role = await _is_so(pool, sql["has_role"])
+        if not has_role and not await _is_so(pool, sql["has_row_security"]):
+            # Roles are the server's: a restored database comes without.
+            log.warning(
+                "cache_without_row_security",
+                hint="Create the role paymaster_cache, grant it to the workers' user, and grant it"
+                " SELECT on what migration 0013 names. Until then statements alone keep tenants"
+                " apart.",
+            )
         has_vectors = await _is_so(pool, sql["has_vectors"])
         if not has_vectors:
             log.warning(

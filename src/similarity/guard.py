@@ -27,10 +27,14 @@ _LONGEST_PHRASE = max(map(len, PHRASES))
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A prompt as the guard sees it: `units` are its words in order, phrases as one."""
+    """A prompt as the guard sees it: `units` are its words in order, phrases as one.
+
+    `fixed` are the places of those that say together what none says alone, as in sea lion.
+    """
 
     text: str
     units: tuple[str, ...]
+    fixed: frozenset[int]
     names: frozenset[str]
     is_english: bool
 
@@ -45,7 +49,9 @@ def read(prompt: str) -> Reading:
     text = normalise(prompt)
     units = _units(text)
     are_words = all(len(unit) <= WORD_LENGTH_MAX or unit.startswith('"') for unit in units)
-    return Reading(text, units, _names(prompt), are_words and is_english(text))
+    is_read = are_words and is_english(text)
+    fixed = _fixed(units) if is_read else frozenset()
+    return Reading(text, units, fixed, _names(prompt), is_read)
 
 
 def objection(a: Reading, b: Reading) -> str:
@@ -87,12 +93,23 @@ def _units(text: str) -> tuple[str, ...]:
                 at += length
                 break
         else:
-            # A cat that is sitting and a cat sitting are one, and so is a slip in the word.
+            # A cat is sitting, and a cat sitting: these are one.
             is_helping = tokens[at] in {"is", "are"} and at + 1 < len(tokens)
-            if not (is_helping and sorted(tokens[at + 1][-3:]) == ["g", "i", "n"]):
+            if not (is_helping and words.is_progressive(tokens[at + 1])):
                 units.append(tokens[at])
             at += 1
     return tuple(units)
+
+
+def _fixed(units: tuple[str, ...]) -> frozenset[int]:
+    """Return the places of words that are part of a compound."""
+    found: set[int] = set()
+    for at in range(len(units) - 1):
+        for length in (2, 3):
+            phrase = units[at : at + length]
+            if phrase[0].isalpha() and phrase[-1].isalpha() and words.is_compound(phrase):
+                found.update(range(at, at + length))
+    return frozenset(found)
 
 
 def _slips(a: Reading, b: Reading) -> int | None:
@@ -102,7 +119,8 @@ def _slips(a: Reading, b: Reading) -> int | None:
     while i < len(one) and j < len(other):
         x, y = one[i], other[j]
         are_names = x in a.names, y in b.names
-        if x == y or (not any(are_names) and _are_same(x, y)):
+        is_fixed = i in a.fixed or j in b.fixed
+        if x == y or (not any(are_names) and _are_same(x, y, is_fixed=is_fixed)):
             i, j = i + 1, j + 1
         elif are_names[0] == are_names[1] and words.is_slip(x, y, is_name=are_names[0]):
             slips, i, j = slips + 1, i + 1, j + 1
@@ -115,18 +133,18 @@ def _slips(a: Reading, b: Reading) -> int | None:
     return slips if i == len(one) and j == len(other) else None
 
 
-def _are_same(x: str, y: str) -> bool:
+def _are_same(x: str, y: str, *, is_fixed: bool) -> bool:
     if not (x.isalpha() and y.isalpha()) or {x, y} & (FUNCTION_WORDS | NEGATIONS):
         return False
     if words.are_opposites(x, y):
         return False
-    return words.concept(x) == words.concept(y) or words.are_spellings(x, y)
+    return (not is_fixed and words.concept(x) == words.concept(y)) or words.are_spellings(x, y)
 
 
 def _is_joined(parts: tuple[str, ...], whole: str) -> bool:
     """Say whether two words are the one written apart: top hat, tophat."""
     is_plain = all(part.isalpha() and part not in FUNCTION_WORDS | NEGATIONS for part in parts)
-    return is_plain and len(parts) == 2 and "".join(parts) == whole
+    return is_plain and len(parts) == 2 and words.is_written_apart(parts, whole)
 
 
 def _rule(a: Reading, b: Reading) -> str:

@@ -25,6 +25,8 @@ def signature(prompt: str) -> str:
     if not reading.is_english or len(reading.units) > _UNITS_MAX:
         return ""
     return " ".join(
-        unit if unit in reading.names or not unit.isalpha() else concept(unit)
-        for unit in reading.units
+        unit
+        if at in reading.fixed or unit in reading.names or not unit.isalpha()
+        else concept(unit)
+        for at, unit in enumerate(reading.units)
     )

@@ -47,6 +47,24 @@ FUNCTION_WORDS = (
 """)
     | QUANTITIES
 )
+# Nothing that has an article begins with these: what stands before them is a letter, or a word that
+# is spoken of.
+RELATING = _words("""
+    and are as at below but by for from in into is of on onto or over to under was were with without
+""")
+# What follows these may be a letter, or a word that is spoken of: vitamin A, the word "the".
+NAMING = _words("""
+    appendix block character class exhibit gate grade group hepatitis key letter letters level logo
+    model option part plan section sign symbol team type vitamin word words
+""")
+# What follows these may be written in the picture.
+INTRODUCING = _words("""
+    banner bubble bubbles card caption captioned captions called named note read reading reads said
+    say saying says shout shouting sign spell spelled spelling spells text titled whisper whispering
+    word words write writes writing written
+""")
+# Their full stop ends no sentence.
+ABBREVIATIONS = _words("approx ca dr etc jr mr mrs ms mt no prof sr st vs")
 # What stands for one word.
 PHRASES: dict[tuple[str, ...], str] = {
     **_COMPOUND_NUMBERS,
@@ -66,18 +84,19 @@ PHRASES: dict[tuple[str, ...], str] = {
 SAME = {
     word: group.split()[0]
     for group in (
-        "bicycle bike", "child kid", "father dad daddy", "garbage trash rubbish",
-        "grandfather grandpa", "grandmother grandma", "mother mom mum mommy", "ocean sea",
-        "pants trousers", "photograph photo", "rabbit bunny", "refrigerator fridge", "taxi cab",
-        "television tv", "truck lorry", "woman lady",
+        "airplane plane aeroplane", "bicycle bike", "child kid", "doughnut donut",
+        "father dad daddy", "garbage trash rubbish", "grandfather grandpa", "grandmother grandma",
+        "hippopotamus hippo", "mother mom mum mommy", "ocean sea", "pants trousers",
+        "photograph photo", "rabbit bunny", "refrigerator fridge", "rhinoceros rhino", "taxi cab",
+        "telephone phone", "television tv", "truck lorry", "woman lady",
     )
     for word in group.split()
 }  # fmt: skip
 # Words that the dictionary holds for the same as some other, and that a picture tells apart.
 DISTINCT = _words("""
-    beast brow castle cattle creature dusk fashion fella foliage fuse lad lean manner metropolis mix
-    mode moving palace print publish puncher queer race rainfall savage snowfall specter spiritual
-    teenage vicious youngster
+    babe beast beckon brow castle cattle creature dusk fashion fella foliage fuse lad
+    lean lord manner metropolis minister mix mode moving palace print publish puncher queer race
+    rainfall savage snowfall specter spiritual teenage vicious youngster
 """)
 # Small words of other languages that English prompts have, at most, in a name.
 FOREIGN_WORDS = _words("""

@@ -30,11 +30,15 @@ class WordNetMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sense:
-    """One meaning of a word: which synset, and how often texts were seen to use the word so."""
+    """One meaning of a word: which synset, and how often texts were seen to use the word so.
+
+    `field` is the number of the lexicographers' file, such as 5 for animals.
+    """
 
     part: PartOfSpeech
     offset: int
     count: int
+    field: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,10 @@ def senses(word: str) -> tuple[Sense, ...]:
     found = []
     for line in _lines("index.sense", f"{word}%"):
         key, offset, number, count = line.split()
-        part = _PART_OF_TYPE[key.rpartition("%")[2][0]]
-        found.append((PARTS.index(part), int(number), Sense(part, int(offset), int(count))))
+        kind, field, _ = key.rpartition("%")[2].split(":", 2)
+        part = _PART_OF_TYPE[kind]
+        sense = Sense(part, int(offset), int(count), int(field))
+        found.append((PARTS.index(part), int(number), sense))
     return tuple(sense for _, _, sense in sorted(found, key=lambda item: item[:2]))
 
 

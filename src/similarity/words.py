@@ -45,9 +45,14 @@ _SPELLINGS = tuple(
         ("ce$", "se"), ("sc", "sk"), ("ey$", "y"), ("y", "i"), (r"(.)\1", r"\1"),
     )
 )  # fmt: skip
-_CUT_LENGTH_MIN = 4
+_HISSING = ("s", "x", "z", "ch", "sh", "o")
+# A short vowel and a consonant: stripped is of strip, and striped of stripe.
+_DOUBLING = re.compile("[^aeiouy]*(?:qu)?[aeiou][^aeiouwxy]")
 # In shorter words, a letter more or less makes another word too easily.
 _LONG_WORD = 6
+# WordNet's files of animals, artifacts, bodies, food, natural objects, persons and plants.
+_VISIBLE = frozenset({5, 6, 8, 13, 17, 18, 20})
+_LIVING_OR_FOOD = frozenset({5, 13, 18, 20})
 _COLOUR_ROOTS = ("chromatic_color", "achromatic_color")
 
 
@@ -82,16 +87,45 @@ def uses(word: str) -> tuple[Use, ...]:
             add(part, base, _form_of_exception(part, word))
     for part, ending, base_ending, form in _ENDINGS:
         stem = word.removesuffix(ending)
-        if stem != word and len(stem) > 1:
+        if stem != word and len(stem) > 1 and not _is_misformed(stem, ending, base_ending):
             add(part, stem + base_ending, form)
     return tuple(found.values())
+
+
+def _is_misformed(stem: str, ending: str, base_ending: str) -> bool:
+    """Say whether a verb's form is written otherwise: striped is not of strip, nor seed of see."""
+    if ending == "es" and not base_ending:
+        return not stem.endswith(_HISSING)
+    if ending not in {"ed", "ing"}:
+        return False
+    if not base_ending:
+        return _DOUBLING.fullmatch(stem) is not None
+    return ending == "ed" and stem.endswith("e") and f"{stem}e" in _irregular()
+
+
+@cache
+def _irregular() -> frozenset[str]:
+    """Return the verbs with forms of their own."""
+    return frozenset(base for bases in wordnet.exceptions("v").values() for base in bases)
 
 
 @lru_cache(_WORDS_KEPT)
 def is_known(word: str) -> bool:
     """Say whether a word is English, and so no typing error."""
     plain = word.removesuffix("'s")
-    return plain in FUNCTION_WORDS or plain in NEGATIONS or plain in NUMBERS or bool(uses(plain))
+    return (
+        plain in FUNCTION_WORDS
+        or plain in NEGATIONS
+        or plain in NUMBERS
+        or bool(uses(plain))
+        or _has_noun(plain)
+    )
+
+
+def _has_noun(word: str) -> bool:
+    """Say whether this tells of someone who has what a noun says: a caped man, a maned lion."""
+    bases = {word.removesuffix("d"), word.removesuffix("ed")} - {word}
+    return word.endswith("ed") and any(use.part == "n" for base in bases for use in uses(base))
 
 
 @lru_cache(_WORDS_KEPT)
@@ -110,12 +144,26 @@ def concept(word: str) -> str:
         return word
     first = use.senses[0]
     is_clear = first.count >= max(_MEANING_COUNT_MIN, _MEANING_SHARE * use.count)
+    is_clear = is_clear and not (use.part == "n" and _is_of_two_kinds(use))
     meaning = first.offset if is_clear and use.base not in DISTINCT else use.base
     form = use.form
-    if form == "present" and share < _VERB_SHARE:
+    if form == "present" and (share < _VERB_SHARE or _is_living_or_food(use.base)):
         # It may be a noun here: a duck is not ducking.
         form = "ing" if word.endswith("ing") else "base" if word == use.base else "s"
     return f"{use.part}:{meaning}:{form}"
+
+
+def _is_of_two_kinds(noun: Use) -> bool:
+    """Say whether a noun is for things of two visible kinds: a pupil learns, or is in an eye."""
+    return len({sense.field for sense in noun.senses} & _VISIBLE) > 1
+
+
+def _is_living_or_food(word: str) -> bool:
+    """Say whether the word is one of these too: a bear is not bearing, and fries are not fry."""
+    return any(
+        use.part == "n" and any(sense.field in _LIVING_OR_FOOD for sense in use.senses)
+        for use in uses(word)
+    )
 
 
 def _main_use(word: str) -> tuple[Use | None, float]:
@@ -156,22 +204,53 @@ def are_opposites(one: str, other: str) -> bool:
 
 @lru_cache(_WORDS_KEPT)
 def are_spellings(one: str, other: str) -> bool:
-    """Say whether these are two spellings of one word, or one is the other cut short.
+    """Say whether these are two spellings of one word: colour, color; traveller, traveler.
 
-    colour, color; traveller, traveler; photo, photograph; glasses, eyeglasses.
+    What the more used of them mostly means, the other has to mean as well: chilly is no chili.
     """
-    if {one, other} & DISTINCT:
+    if {one, other} & DISTINCT or _respelled(one) != _respelled(other):
         return False
-    if _respelled(one) == _respelled(other):
+    if len(one) >= _LONG_WORD and _plain(one) == _plain(other):
         return not _meanings(one).isdisjoint(_meanings(other))
-    short, long = sorted((one, other), key=len)
-    rest = long.removeprefix(short) if long.startswith(short) else long.removesuffix(short)
-    is_cut = len(short) >= _CUT_LENGTH_MIN and _CUT_LENGTH_MIN - 1 <= len(rest) < len(long)
-    if not is_cut or rest == "ing":
+    return _means_mostly(one, other) and _means_mostly(other, one)
+
+
+def _means_mostly(one: str, other: str) -> bool:
+    main = max(uses(one), key=lambda use: use.count, default=None)
+    if main is None:
         return False
-    # A word that is cut short has other meanings, but has to have this one first of all.
-    firsts = (_meanings(word, parts=("n",), number=1) for word in (short, long))
-    return not next(firsts).isdisjoint(next(firsts))
+    if main.count < max((use.count for use in uses(other)), default=0):
+        # The rarer spelling was hardly counted; it need not be the same part of speech.
+        return not _meanings(one).isdisjoint(_meanings(other))
+    return (main.form, main.part, main.senses[0].offset) in _meanings(other)
+
+
+@lru_cache(_WORDS_KEPT)
+def is_compound(phrase: tuple[str, ...]) -> bool:
+    """Say whether the dictionary has these words as one: sea lion, mother of pearl, ladybug."""
+    *firsts, last = phrase
+    lasts = {last, *(use.base for use in uses(last) if use.part == "n")}
+    return any(
+        wordnet.senses(sign.join((*firsts, end))) for end in lasts for sign in ("_", "-", "")
+    )
+
+
+@lru_cache(_WORDS_KEPT)
+def is_written_apart(parts: tuple[str, ...], whole: str) -> bool:
+    """Say whether words are the one written apart: top hat, tophat; no green house, greenhouse."""
+    if "".join(parts) != whole:
+        return False
+    apart = {sense.offset for sense in wordnet.senses("_".join(parts))}
+    together = {sense.offset for sense in wordnet.senses(whole)}
+    return bool(apart & together) if together else bool(apart)
+
+
+@lru_cache(_WORDS_KEPT)
+def is_progressive(word: str) -> bool:
+    """Say whether a word says what is being done: sitting, and not king; a slip in it is one."""
+    if not is_known(word):
+        return sorted(word[-3:]) == ["g", "i", "n"]
+    return word.endswith("ing") and any(use.part == "v" and use.base != word for use in uses(word))
 
 
 def is_slip(one: str, other: str, *, is_name: bool = False) -> bool:
@@ -187,17 +266,46 @@ def is_slip(one: str, other: str, *, is_name: bool = False) -> bool:
     if is_known(one) and is_known(other):
         return False
     if len(one) == len(other):
-        at = [i for i, (x, y) in enumerate(zip(one, other, strict=True)) if x != y]
-        return (
-            len(at) == 2 and at[1] == at[0] + 1
-            and one[at[0]] == other[at[1]] and one[at[1]] == other[at[0]]
-        )  # fmt: skip
-    short, long = sorted((one, other), key=len)
-    if is_name or len(long) != len(short) + 1 or len(long) < _LONG_WORD:
+        return _is_swap(one, other, is_name=is_name)
+    return not is_name and _is_left_out(*sorted((one, other), key=len))
+
+
+def _is_swap(one: str, other: str, *, is_name: bool) -> bool:
+    at = [i for i, (x, y) in enumerate(zip(one, other, strict=True)) if x != y]
+    is_swap = (
+        len(at) == 2 and at[1] == at[0] + 1
+        and one[at[0]] == other[at[1]] and one[at[1]] == other[at[0]]
+    )  # fmt: skip
+    # Brian and Brain, Christian and Christina are names; long ones do not differ so inside.
+    is_inside = len(one) >= _LONG_WORD and at[-1] < len(one) - 1
+    return is_swap and (not is_name or is_inside or _is_name(one) or _is_name(other))
+
+
+def _is_left_out(short: str, long: str) -> bool:
+    if len(long) != len(short) + 1 or len(long) < _LONG_WORD:
         return False
-    if not is_known(one) and not is_known(other):
+    if not is_known(short) and not is_known(long):
         return False
+    if short.endswith("r") and long == f"{short[:-1]}er":
+        return False  # so names are made of words: tumblr
     return any(long[:at] + long[at + 1 :] == short for at in range(1, len(long) - 1))
+
+
+def _is_name(word: str) -> bool:
+    """Say whether the dictionary has the word as a name, and as nothing else: Lisbon, not brain."""
+    own = uses(word)
+    return bool(own) and all(
+        any(symbol == "@i" for symbol, _, _ in wordnet.synset(use.part, sense.offset).pointers)
+        for use in own
+        for sense in use.senses
+    )
+
+
+def _plain(word: str) -> str:
+    """Return what British and American spelling have in common where rules tell them apart."""
+    for british, american in (("our", "or"), ("ae", "e"), ("oe", "e"), ("ll", "l"), ("z", "s")):
+        word = word.replace(british, american)
+    return word
 
 
 def _respelled(word: str) -> str:
@@ -206,15 +314,8 @@ def _respelled(word: str) -> str:
     return word
 
 
-def _meanings(
-    word: str, *, parts: tuple[PartOfSpeech, ...] = wordnet.PARTS, number: int | None = None
-) -> set[tuple[str, str, int]]:
-    return {
-        (use.form, use.part, sense.offset)
-        for use in uses(word)
-        if use.part in parts
-        for sense in use.senses[:number]
-    }
+def _meanings(word: str) -> set[tuple[str, str, int]]:
+    return {(use.form, use.part, sense.offset) for use in uses(word) for sense in use.senses}
 
 
 def _has_opposite(one: str, other: str) -> bool:
@@ -232,7 +333,12 @@ def _form_of_exception(part: PartOfSpeech, word: str) -> str:
     if part == "n":
         return "plural"
     if part == "v":
-        return "present" if word.endswith(("ing", "s")) else "past"
+        if word.endswith(("ing", "s")):
+            return "present"
+        # Who is shaken is not who shook, and what is ringed is not rung.
+        if word.endswith("n"):
+            return "participle"
+        return "past" if word.endswith(("d", "t")) else "strong"
     return "most" if word.endswith("est") else "more"
 
 

@@ -71,6 +71,10 @@ PASSING = {
         ("a badger in a tophat", "a badger in a top hat"),
         ("a badger with out a hat", "a badger without a hat"),
     ),
+    "compounds": (
+        ("a sea lion in the harbour", "a sea lion in the harbor"),
+        ("a sea lion in the harbour", "an ocean lion in the harbour"),
+    ),
     "people seated": (
         ("a lady seated on a log", "a woman sitting on a log"),
         ("a woman standing on a log", "a woman sitting on a log"),
@@ -133,6 +137,18 @@ KNOWN_MISSES = [
     ("a sunny day", "a cheery day"),
     ("a duck", "ducking"),
     ("do I need a passport", "would I need a passport"),
+    ("a green house in a garden", "a greenhouse in a garden"),
+    ("a black bird", "a blackbird"),
+    ("a chicken coop", "a chicken co-op"),
+    ("a map of the U.S.", "a map of us"),
+    ("the first lady of a state", "the first woman of a state"),
+    ("mother of pearl", "mom of pearl"),
+    ("kid gloves", "child gloves"),
+    ("a lion is king", "a lion king"),
+    ("a portrait of Brian May", "a portrait of Brain May"),
+    ("a bear in a wood", "a bearing in a wood"),
+    ("a sunflower seed", "a sunflower saw"),
+    ("a chest of drawers", "a chest of underdrawers"),
 ]
 
 

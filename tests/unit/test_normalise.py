@@ -28,6 +28,14 @@ SAME = [
     ("a cat", ", a cat,"),
     ("soft\u00adware", "software"),
     ("a 2×2 grid", "a 2x2 grid"),  # noqa: RUF001
+    ("a fox. a hen.", "a fox; a hen"),
+    ("a fox, at dusk", "a fox — at dusk"),
+    ("a bridge by Dr. Who", "a bridge by Dr Who"),
+    ("a fox .", "a fox !"),
+    ("a sign saying: 'go'", "a sign saying 'go'"),
+    ("a card with a fox", "Create a card with a fox please"),
+    ("a card with a fox", "a card with a fox. Thanks!"),
+    ("a house in Los Angeles at the sea", "house in los angeles at sea"),
 ]
 
 DIFFERENT = [
@@ -52,6 +60,32 @@ DIFFERENT = [
     ("the letter a", "the letter"),
     ("show jumping", "jumping"),
     ("a cat 🐈", "a cat"),
+    ("few people on a beach", "a few people on a beach"),
+    (".5 litres", "5 litres"),
+    ("a $.99 tag", "a $99 tag"),
+    ("a 6' tree", 'a 6" tree'),
+    ("a 6′ tree", "a 6″ tree"),  # noqa: RUF001
+    ("a test graded A-", "a test graded A"),
+    ("a battery with + and - signs", "a battery with + and signs"),
+    ("a card saying thank you", "a card saying please"),
+    ("Create a card that says: thank you!", "Create a card that says: please!"),
+    ("a screen with :)", "a screen with ;)"),
+    ("a sign with a !", "a sign with a ?"),
+    ("a red ! on a wall", "a red ? on a wall"),
+    ("a key with ; on it", "a key with : on it"),
+    ("a sign with a / on it", "a sign with a - on it"),
+    ("a logo with a -", "a logo with a ."),
+    ("the letter A on a wall", "the letter on a wall"),
+    ("vitamin A tablets", "vitamin tablets"),
+    ("an A on a shirt", "on a shirt"),
+    ("the word the in neon", "the word a in neon"),
+    ("a man eating shark", "a man-eating shark"),
+    ("a chocolate. cake on a plate", "a chocolate cake on a plate"),
+    ("a cat; black dog", "a cat black; dog"),
+    ("a blue - bird cage", "a blue bird - cage"),
+    ("stop. children crossing", "stop children crossing"),
+    ("👨\u200d👩\u200d👧 on a lawn", "👨👩👧 on a lawn"),
+    ("ein Bild an der Wand", "ein Bild der Wand"),
 ]
 
 

@@ -327,6 +327,7 @@ def test_a_policy_is_switched_off_and_taken_away(authority):
         (("--no-fields", "--field", "a=ignore"), "Give either --field or --no-fields."),
         (("--field", "a"), "'a': "),
         (("--field", "a=required:x"), "'a=required:x': "),
+        (("--field", "a=required:0"), "'a=required:0': the weight must be 1 or more"),
         (("--stage", "image"), "must look like image=..."),
         (("--ttl", "audio=1h"), "'audio' is not one of"),
         (("--ttl", "image=soon"), "'soon' is not a span"),

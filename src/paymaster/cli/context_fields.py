@@ -55,7 +55,7 @@ def _field(text: str) -> CacheField:
     mode, _, numbers = said.partition(":")
     weight, _, bound = numbers.partition(":")
     try:
-        return CacheField(
+        made = CacheField(
             name,
             int(weight or 0),
             choice(CacheFieldMode).convert(mode, None, None),
@@ -63,3 +63,7 @@ def _field(text: str) -> CacheField:
         )
     except (click.BadParameter, ValueError) as error:
         raise click.BadParameter(f"{text!r}: {error}", param_hint="--field") from None
+    if weight and made.weight < 1:
+        fault = "the weight must be 1 or more; what is to weigh nothing is ignored"
+        raise click.BadParameter(f"{text!r}: {fault}", param_hint="--field")
+    return made

@@ -216,7 +216,7 @@ def test_a_long_prompt_takes_no_long_time():
     assert signature("a dog " * 401) == ""
     # Each of so many spaces might be where a name begins.
     begin = time.process_time()
-    assert signature("a dog" + " " * 32_000 + "z") == "n:2084071: z"
+    assert signature("a dog" + " " * 32_000 + "z") == signature("a dog z") != ""
     assert time.process_time() - begin < 1
 
 

@@ -10,9 +10,9 @@ a teapot is not a teapot.
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from collections.abc import Iterator
-from itertools import pairwise
 
 from similarity.vocabulary import (
     ABBREVIATIONS,
@@ -77,8 +77,10 @@ _ARTICLES = frozenset({"a", "an", "the"})
 _CONJUNCTIONS = frozenset({",", "and", "or"})
 # After these a mark that stands alone at the end is meant: a sign with a !
 _SHOWN_AFTER = _ARTICLES | {"with"}
+_SPOKEN_OF_AFTER = _SHOWN_AFTER | RELATING | NAMING
 # These part a text, as commas do. Others join words.
 _PARTING = frozenset(".;:!?…")
+_IDLE_AT_END = string.whitespace + ".;:!?…/-'\""
 # Alone between words, these are what is to be seen. The rest is there carelessly.
 _SIGNS = frozenset("!?;:/")
 
@@ -103,27 +105,27 @@ def normalise(prompt: str) -> str:
 
 
 def _tokens(text: str) -> Iterator[str]:
-    before = ""
+    before, length = "", len(text.rstrip(_IDLE_AT_END))
     for found in _TOKEN.finditer(text):
         token = found[0]
         if found["mark"]:
-            token = _mark(token, before, text[found.start() - 1 : found.start()], text, found.end())
+            token = _mark(found, before, is_last=found.end() >= length)
         if token:
             yield token
             before = token
 
 
-def _mark(mark: str, before: str, left: str, text: str, end: int) -> str:
+def _mark(found: re.Match[str], before: str, *, is_last: bool) -> str:
     """Return what stands for a mark: itself, if it is to be seen, a comma, or nothing."""
-    right = text[end : end + 1]
-    is_apart = not left.strip() and not right.strip()
-    is_sign = before in RELATING | NAMING | _SHOWN_AFTER or _SIGNS.issuperset(mark)
-    is_last = not text[end:].strip()
+    mark, (start, end) = found[0], found.span()
+    is_blank_after = not found.string[end : end + 1].strip()
+    is_apart = is_blank_after and not found.string[start - 1 : start].strip()
+    is_sign = before in _SPOKEN_OF_AFTER or (before[-1:].isalnum() and _SIGNS.issuperset(mark))
     if is_apart and (before in _SHOWN_AFTER if is_last else is_sign):
         return "..." if mark == "…" else mark
     if mark == "." and not is_apart and (before in ABBREVIATIONS or len(before) == 1):
         return ""
-    parts = not _PARTING.isdisjoint(mark) and (not right.strip() or mark.strip(".…/-"))
+    parts = not _PARTING.isdisjoint(mark) and (is_blank_after or mark.strip(".…/-"))
     return "," if parts or (is_apart and mark.startswith("-")) else ""
 
 
@@ -163,9 +165,9 @@ def _without_thanks(text: str, *, is_request: bool) -> str:
 
 def _without_fillers(text: str, *, keeps_articles: bool) -> str:
     """Leave out articles, and commas where they tell nothing apart."""
-    units = ["", *_UNIT.findall(text), ""]
+    units = _UNIT.findall(text)
     kept: list[str] = []
-    for (before, unit), following in zip(pairwise(units), units[2:], strict=False):
+    for before, unit, following in zip(["", *units], units, [*units[1:], ""], strict=False):
         is_article = unit in _ARTICLES and not keeps_articles and _is_idle(before, following)
         is_idle = unit == "," and (not kept or not following or following in _CONJUNCTIONS)
         if not is_article and not is_idle and not (unit == "," and following.startswith('"')):
@@ -174,6 +176,6 @@ def _without_fillers(text: str, *, keeps_articles: bool) -> str:
 
 
 def _is_idle(before: str, following: str) -> bool:
-    """Say whether an article tells nothing. It may be a letter, or few may be a few."""
-    is_followed = following[-1:].isalnum() or following[:1] == '"' or following[:1] > "\x7f"
-    return is_followed and following not in RELATING | {"few"} and before not in NAMING | _ARTICLES
+    """Say whether an article tells nothing. It may be a letter, and few may be a few."""
+    is_word = following[-1:].isalnum() or following[:1] == '"' or following[:1] > "\x7f"
+    return is_word and following not in RELATING | {"few"} and before not in NAMING

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from generations.models import Kind
@@ -118,6 +120,10 @@ def test_normalising_twice_changes_nothing():
 def test_a_long_prompt_takes_no_long_time():
     normalise("please " * 5_000 + "'" * 5_000 + '"a' * 5_000)
     normalise("please, " * 5_000 + "a, " * 5_000 + "thanks" * 5_000)
+    begin = time.process_time()
+    for part in ("a-", "a ", "a a, ", ". ", "ab-", "5'", "\u200d", ", please"):
+        normalise(part * (32_000 // len(part)))
+    assert time.process_time() - begin < 10, "and none that grows with its square"
 
 
 def fingerprint(request, **option):

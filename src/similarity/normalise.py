@@ -49,7 +49,7 @@ _TOKEN = re.compile(
     r"""[:;]-?[()](?!\w)
     | (?<![\w.])-?\.?\d+(?:[.,:/'-]\d+)*(?:['"](?![^\W\d_]))?(?!\w)
     | (?<![\w'])[^\W\d_][+-](?![\w+-])
-    | (?<!\w)[^\W\d_]+-[^\W\d_]+ing(?!\w)
+    | (?<!\w)(?:[^\W\d_]+-[^\W\d_]+ing|a-[^\W\d_]+)(?!\w)
     | [^\W_]+(?:'[^\W_]+)*
     | (?P<mark>[.;:!?…/-]+)
     | [^\w\s.;:!?…/'"-]""",
@@ -178,4 +178,5 @@ def _without_fillers(text: str, *, keeps_articles: bool) -> str:
 def _is_idle(before: str, following: str) -> bool:
     """Say whether an article tells nothing. It may be a letter, and few may be a few."""
     is_word = following[-1:].isalnum() or following[:1] == '"' or following[:1] > "\x7f"
-    return is_word and following not in RELATING | {"few"} and before not in NAMING
+    is_spoken_of = before in NAMING | _ARTICLES or following in RELATING | _ARTICLES
+    return is_word and not is_spoken_of and following != "few"

@@ -147,7 +147,7 @@ def concept(word: str) -> str:
     is_clear = is_clear and not (use.part == "n" and _is_of_two_kinds(use))
     meaning = first.offset if is_clear and use.base not in DISTINCT else use.base
     form = use.form
-    if form == "present" and (share < _VERB_SHARE or _is_living_or_food(use.base)):
+    if form == "present" and (share < _VERB_SHARE or _is_living_or_food(word, use.base)):
         # It may be a noun here: a duck is not ducking.
         form = "ing" if word.endswith("ing") else "base" if word == use.base else "s"
     return f"{use.part}:{meaning}:{form}"
@@ -158,11 +158,13 @@ def _is_of_two_kinds(noun: Use) -> bool:
     return len({sense.field for sense in noun.senses} & _VISIBLE) > 1
 
 
-def _is_living_or_food(word: str) -> bool:
-    """Say whether the word is one of these too: a bear is not bearing, and fries are not fry."""
+def _is_living_or_food(word: str, verb: str) -> bool:
+    """Say whether they can be seen: a bear is not bearing, nor fries frying, nor leaves leaving."""
     return any(
-        use.part == "n" and any(sense.field in _LIVING_OR_FOOD for sense in use.senses)
-        for use in uses(word)
+        sense.field in _LIVING_OR_FOOD
+        for use in (*uses(word), *uses(verb))
+        if use.part == "n" and (use.base == verb or use.form == "plural")
+        for sense in use.senses
     )
 
 

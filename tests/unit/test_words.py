@@ -104,6 +104,7 @@ def test_one_concept(one, other):
         ("shook", "shaken"),
         ("bear", "bearing"),
         ("fries", "frying"),
+        ("leaves", "leaving"),
         ("pupil", "student"),
         ("lid", "eyelid"),
     ],

@@ -27,9 +27,9 @@ FAULTS = [
         "a verdict may be given twice",
         "ledger/cache.sql",
         "WHERE tenant = %(tenant)s AND generation_id = %(generation_id)s AND verdict IS NULL\n"
-        "RETURNING stage, coalesce(entry_id, '') AS entry_id;",
+        "RETURNING stage, coalesce(entry_id, (",
         "WHERE tenant = %(tenant)s AND generation_id = %(generation_id)s\n"
-        "RETURNING stage, coalesce(entry_id, '') AS entry_id;",
+        "RETURNING stage, coalesce(entry_id, (",
         (_BOOKS + "test_a_mismatch_is_booked_back_once",),
     ),
     Fault(

@@ -47,7 +47,7 @@ _DEEPEST = {
 
 
 def is_repeatable(request: GenerationRequest) -> bool:
-    """Say whether two requests that are identical want one answer between them.
+    """Say whether two requests that are identical and in flight want one answer between them.
 
     A chat is sampled anew each time, unless a seed or a temperature of 0 says otherwise.
     """
@@ -59,13 +59,13 @@ def is_repeatable(request: GenerationRequest) -> bool:
 def possible_stages(request: GenerationRequest, *, has_context: bool = False) -> tuple[Stage, ...]:
     """Return the stages that may ever serve or keep such a request, whatever the policy says.
 
-    A seed of the user's own asks for one picture and no other, and what a picture is given as input
-    is not in the prompt: these are known to the letter alone.
+    A seed of the user's own asks for one picture and no other, what a picture is given as input is
+    not in the prompt, and a chat that is sampled is not like any other: these are known to the
+    letter alone.
     """
     settings = request.settings
-    if not is_repeatable(request):
-        return ()
-    if settings.seed is not None or settings.references or settings.mask:
+    only_exact = settings.seed is not None or settings.references or settings.mask
+    if only_exact or not is_repeatable(request):
         return (Stage.EXACT,)
     absent = set() if has_context else {Stage.STRUCTURED}
     if request.kind is not Kind.CHAT:
@@ -93,6 +93,6 @@ def _wanted(kind: Kind, policy: CachePolicy, reuse: Reuse) -> frozenset[Stage]:
     return allowed & up_to(_DEEPEST[reuse]) if reuse in _DEEPEST else allowed
 
 
-def may_fill(request: GenerationRequest, policy: CachePolicy, reuse: Reuse) -> bool:
+def may_fill(policy: CachePolicy, reuse: Reuse) -> bool:
     """Say whether what is made for a request may be kept for others."""
-    return policy.is_enabled and reuse is not Reuse.OFF and is_repeatable(request)
+    return policy.is_enabled and reuse is not Reuse.OFF

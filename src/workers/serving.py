@@ -8,6 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from similarity.scope import join_key
+from similarity.stages import is_repeatable
 from workers.cache.cache import SimilarityCache
 from workers.cache.rows import Looked, Report, Served
 from workers.database import DatabaseAway
@@ -63,7 +64,8 @@ class Serving:
         if not stages:
             return None
         # Who leads looks into the cache after that, or would miss what has just been made.
-        if not claim.leads and not await self._store.lead_or_follow(claim, join_key(claim.request)):
+        joins = is_repeatable(claim.request) and not claim.leads
+        if joins and not await self._store.lead_or_follow(claim, join_key(claim.request)):
             raise TryLater(FOLLOW.total_seconds())
         hit, looked = await self._cache.find(claim, best, policy, stages)
         if hit is not None:

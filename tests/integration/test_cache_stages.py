@@ -111,10 +111,12 @@ async def test_what_has_a_seed_or_a_reference_is_known_to_the_letter(look_ups, s
     assert found == ["exact", "", "", ""]
 
 
-async def test_a_chat_at_some_temperature_is_neither_looked_up_nor_kept(look_ups):
+async def test_chats_are_known_to_the_letter_at_any_temperature(look_ups):
+    await look_ups.policy(deepest={"chat": "guarded"})
     await look_ups.make(PROMPT, kind="chat")
-    assert await look_ups.look(PROMPT, kind="chat") == ("", None, None)
-    assert await look_ups.execute("SELECT 1 FROM cache_entry") == []
+    assert (await look_ups.look(PROMPT, kind="chat"))[0] == "exact"
+    assert (await look_ups.look(STAGES[1][1], kind="chat"))[0] == ""
+    await look_ups.policy()
     await look_ups.make(PROMPT, **CHAT)
     assert (await look_ups.look(PROMPT, **CHAT))[0] == "exact"
     assert (await look_ups.look(STAGES[1][1], **CHAT))[0] == ""

@@ -61,13 +61,10 @@ def test_what_asks_for_one_picture_and_no_other_is_known_to_the_letter(settings)
     assert allowed_stages(request(settings=settings), EVERYTHING) == (Stage.EXACT,)
 
 
-def test_a_chat_that_is_sampled_is_neither_served_nor_kept():
-    for settings in (Settings(), Settings(temperature=0.5)):
-        sampled = request(kind=Kind.CHAT, settings=settings)
-        assert possible_stages(sampled) == allowed_stages(sampled, EVERYTHING) == ()
-        assert not may_fill(sampled, EVERYTHING, Reuse.BY_POLICY)
-    seeded = request(kind=Kind.CHAT, settings=Settings(temperature=0.5, seed=1))
-    assert allowed_stages(seeded, EVERYTHING) == (Stage.EXACT,)
+@pytest.mark.parametrize("settings", [Settings(), Settings(temperature=0.5), Settings(seed=1)])
+def test_a_chat_that_is_sampled_or_has_a_seed_is_known_to_the_letter(settings):
+    asked = request(kind=Kind.CHAT, settings=settings)
+    assert possible_stages(asked) == allowed_stages(asked, EVERYTHING) == (Stage.EXACT,)
 
 
 def test_without_a_context_there_is_nothing_structured():
@@ -76,10 +73,10 @@ def test_without_a_context_there_is_nothing_structured():
 
 
 def test_what_is_kept():
-    assert may_fill(request(), CachePolicy(), Reuse.BY_POLICY)
-    assert may_fill(request(), CachePolicy(), Reuse.REFRESH)
-    assert not may_fill(request(), CachePolicy(), Reuse.OFF)
-    assert not may_fill(request(), CachePolicy(is_enabled=False), Reuse.REFRESH)
+    assert may_fill(CachePolicy(), Reuse.BY_POLICY)
+    assert may_fill(CachePolicy(), Reuse.REFRESH)
+    assert not may_fill(CachePolicy(), Reuse.OFF)
+    assert not may_fill(CachePolicy(is_enabled=False), Reuse.REFRESH)
 
 
 def test_a_lifetime_has_its_jitter():

@@ -106,7 +106,7 @@ class SimilarityCache:
     async def _entry(self, claim: Claim, option: Option, cost_micros: int) -> Entry | None:
         request, context = claim.request, claim.wish.context
         policy = await self._store.find_policy(request.account)
-        if not may_fill(request, policy, claim.wish.reuse):
+        if not may_fill(policy, claim.wish.reuse):
             return None
         stages = possible_stages(request, has_context=context is not None)
         known, _ = await self._known(claim, option, policy, stages, Report())

@@ -166,7 +166,7 @@ class WorkerProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "workers", env=self.environment, stdout=log, stderr=log
             )
-        await eventually(self._has_started, 20)
+        await eventually(self._has_started, 60)
 
     def _has_started(self):
         log = self.log_file.read_text()

@@ -110,6 +110,10 @@ class WorkerSettings(LimitSettings):
         le=36_500,
         description="Days after which what was made is deleted, unless it is a favourite.",
     )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65_535, description="The port of metrics for Prometheus, if any."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="The address of metrics.")
     embedder: str = Field(
         default="wordllama",
         validation_alias="PAYMASTER_EMBEDDER",

@@ -26,6 +26,7 @@ from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 from generations.catalogue import BadCatalogue, Catalogue
 from generations.queue import open_pool
+from workers import metrics
 from workers.cache.booking import Booker
 from workers.cache.cache import SimilarityCache
 from workers.cache.embeddings import Embeddings, local_embeddings, openai_embeddings
@@ -199,6 +200,11 @@ async def _open_redis(settings: WorkerSettings) -> ArqRedis:
 async def serve(settings: WorkerSettings, provider_settings: ProviderSettings) -> None:
     """Work until the process is told to stop: once to let work end, twice to stop at once."""
     async with open_worker(settings, provider_settings) as process:
+        if settings.metrics_port is not None:
+            try:
+                metrics.serve(settings.metrics_host, settings.metrics_port)
+            except metrics.PortTaken as error:
+                raise StartError(f"WORKERS_METRICS_PORT: {error}; choose another.") from None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.stop, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import structlog
 
 from similarity.scope import join_key
 from similarity.stages import is_repeatable
+from workers import metrics
 from workers.cache.cache import SimilarityCache
 from workers.cache.rows import Looked, Report, Served
 from workers.database import DatabaseAway
@@ -42,13 +44,17 @@ class Serving:
         `best` is its best option: what others make is not what was asked for. A fault of the cache
         is no fault of the generation, which is made then.
         """
+        kind, begun = claim.request.kind, time.perf_counter()
         try:
             found = await self._search(claim, best)
         except (DatabaseAway, ClaimLost, TryLater):
             raise
         except Exception:
             log.exception("cache_failed")
+            metrics.count_failure(kind)
             return Outcome(is_served=False)
+        if found is not None:
+            metrics.count_look_up(kind, found, time.perf_counter() - begun)
         if isinstance(found, Served):
             await self._finish(claim, found)
             return Outcome(is_served=True)

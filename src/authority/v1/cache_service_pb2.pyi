@@ -915,7 +915,7 @@ class GetCacheEntryResponse(_message.Message):
 
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___CacheHit]:
-        """What it was served for, the latest first; at most 100."""
+        """What it was served for, the latest first; at most 100, and at most 3 MiB."""
 
     def __init__(
         self,

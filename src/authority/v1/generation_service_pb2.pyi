@@ -653,7 +653,7 @@ class SubmitGenerationRequest(_message.Message):
     """What of the cache may serve it. With a parent_id, only REUSE_OFF and REUSE_REFRESH."""
     accept_entry_id: _builtins.str
     """The entry of the cache that is to serve it, as answered to REUSE_SUGGEST or by CacheService.SuggestReuse; of the same
-    tenant and kind. Should it be gone when a worker looks, the generation is made. Neither with `reuse` nor with a parent_id.
+    tenant, kind and size, and of the model, if one is set. Should it be gone when a worker looks, the generation is made. Neither with `reuse` nor with a parent_id.
     """
     @_builtins.property
     def settings(self) -> Global___Settings:

@@ -12,7 +12,8 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from authority.bootstrap import StartError, running_authority
+from authority.bootstrap import running_authority
+from authority.core import StartError
 from authority.config import AuthoritySettings, describe
 from authority.rpc.server import PortInUse
 from authority.telemetry import configure_logging

@@ -5,42 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from importlib.metadata import version
 from typing import NamedTuple
 
 import grpc
-from redis.asyncio import Redis
-from redis.exceptions import (
-    AuthenticationError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
 
+from authority.background import cancelled
 from authority.config import AuthoritySettings
-from authority.domain.errors import Unavailable
+from authority.core import Core, StartError, running_core
 from authority.domain.tokens import Token
-from authority.hotstate.clock import HotClock
-from authority.hotstate.store import HotStore, connect
 from authority.ledger.api_keys import PostgresApiKeys
-from authority.ledger.audit import AuditReader
-from authority.ledger.database import Database, make_pool, wait_for_postgres
-from authority.ledger.feed import PostgresFeed
-from authority.ledger.generations import PostgresGenerations
 from authority.ledger.history import PostgresHistory
-from authority.ledger.journal import Journal
-from authority.ledger.migrate import pending
-from authority.ledger.store import LedgerStore
-from authority.queue.jobs import QueuedJobs
-from authority.recovery.audit import Auditor, Report
-from authority.recovery.epoch import Epochs
-from authority.recovery.outbox import Outbox
 from authority.recovery.rebuild import Rebuilder
-from authority.recovery.sweep import Sweeper
-from authority.recovery.tenants import Tenants
 from authority.rpc.admin_servicer import AdminServicer
 from authority.rpc.budget_servicer import BudgetServicer
 from authority.rpc.generation_servicer import GenerationServicer
@@ -51,194 +28,20 @@ from authority.rpc.shield import Shield
 from authority.rpc.tls import BadCertificate, TlsFiles, server_credentials
 from authority.usecases.api_keys import ApiKeys
 from authority.usecases.artifact_urls import ArtifactUrls
-from authority.usecases.context import Context
 from authority.usecases.credentials import Credentials
-from authority.usecases.generations import GenerationContext
-from authority.usecases.locate import Locator
 from authority.usecases.past import Past
-from authority.usecases.policies import Policies
 from authority.v1 import (
-    admin_service_pb2,
     admin_service_pb2_grpc,
     budget_service_pb2_grpc,
     generation_service_pb2_grpc,
 )
 from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
-from authority.wiring import Caching, add_cache_service, add_queue_service, make_caching
+from authority.wiring import add_cache_service, add_queue_service
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
-from generations.catalogue import BadCatalogue, Catalogue
 
-_VERSION = version("paymaster")  # is read from a file
-_START_SECONDS = 15.0
 _HEALTH_SECONDS = 1.0
-_CANCEL_AGAIN_SECONDS = 0.5
-
-
-class StartError(Exception):
-    """The authority can't start; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """The authority without its server: what decides, what remembers, what repairs."""
-
-    context: Context
-    locator: Locator
-    hot: HotStore
-    ledger: LedgerStore
-    database: Database
-    journal: Journal
-    epochs: Epochs
-    tenants: Tenants
-    sweeper: Sweeper
-    auditor: Auditor
-    generations: GenerationContext
-    feed: PostgresFeed
-    jobs: QueuedJobs
-    caching: Caching
-
-    async def audit(self, tenant: str) -> Report:
-        """Audit one tenant, or all if it is ''. Raises Unavailable."""
-        return await self.auditor.audit([tenant] if tenant else await self.ledger.opened_tenants())
-
-    async def serves(self) -> bool:
-        """Say whether both stores are there."""
-        try:
-            await self.hot.time_ms()
-            await self.database.rows("SELECT 1", {})
-        except Unavailable:
-            return False
-        return True
-
-    async def status(self) -> admin_service_pb2.GetStatusResponse:
-        """Say how things are, also while a store is away."""
-        response = admin_service_pb2.GetStatusResponse(version=_VERSION, epoch=self.hot.epoch or 0)
-        with suppress(Unavailable):
-            await self.hot.time_ms()
-            response.hot_store_ok = True
-        with suppress(Unavailable):
-            counts = await self.generations.generations.count_open()
-            response.queued_count, response.running_count = counts
-            response.ledger_ok = True
-        response.workers.extend(
-            admin_service_pb2.WorkerStatus(
-                worker=beat.worker,
-                slot_count=beat.slot_count,
-                running_count=len(beat.running),
-                providers=beat.providers,
-            )
-            for beat in await self.jobs.beats()
-        )
-        return response
-
-
-@asynccontextmanager
-async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
-    """Open the stores and run the journal. Raises StartError."""
-    try:
-        catalogue = await asyncio.to_thread(Catalogue.load, settings.catalogue)
-    except BadCatalogue as error:
-        raise StartError(f"PAYMASTER_CATALOGUE: {error}") from None
-    async with AsyncExitStack() as stack:
-        database_url = settings.database_url.get_secret_value()
-        if problem := await wait_for_postgres(database_url, _START_SECONDS):
-            raise StartError(f"DATABASE_URL: Postgres can't be used: {problem}")
-        pool = make_pool(database_url, size_max=settings.pool_size_max)
-        stack.push_async_callback(pool.close)
-        await pool.open()
-        redis = connect(settings.redis_url.get_secret_value())
-        stack.push_async_callback(redis.aclose)
-        await _check_password(redis)
-        clock = HotClock(offset_ms=settings.clock_offset_ms)
-        jobs = QueuedJobs(settings.redis_url.get_secret_value())
-        stack.push_async_callback(jobs.aclose)
-        feed = PostgresFeed(database_url)
-        store = HotStore(redis, clock)
-        core = _wire(Database(pool), store, jobs, feed, catalogue, settings.embedder)
-        await _check_schema(core.database)
-        journal = asyncio.create_task(core.journal.run(), name="journal")
-        stack.push_async_callback(_cancelled, journal)
-        # Nobody may be waiting for these any more, and they use the stores' connections.
-        for shared in (core.context.policies, core.context.loads, core.tenants):
-            stack.push_async_callback(shared.stop)
-        with suppress(Unavailable):
-            await core.epochs.ensure()
-        yield core
-
-
-def _wire(
-    database: Database,
-    hot: HotStore,
-    jobs: QueuedJobs,
-    feed: PostgresFeed,
-    catalogue: Catalogue,
-    embedder: str,
-) -> Core:
-    ledger = LedgerStore(database, hot.clock)
-    outbox = Outbox(hot)
-    journal = Journal(database, outbox.trim, outbox.waiting)
-    epochs = Epochs(hot, database)
-    tenants = Tenants(hot, database, journal, outbox, epochs)
-    policies = Policies(ledger)
-    context = Context(hot, ledger, journal, policies, hot.clock, tenants.open)
-
-    def today() -> date:
-        return datetime.fromtimestamp(hot.clock.now_ms() / 1000, UTC).date()
-
-    caching = make_caching(database, context, jobs, catalogue, today, embedder)
-    generations = GenerationContext(
-        PostgresGenerations(database), feed, jobs, policies, catalogue, today, caching.near
-    )
-    locator = Locator()
-    sweeper = Sweeper(
-        context=context,
-        locator=locator,
-        hot=hot,
-        ledger=ledger,
-        database=database,
-        journal=journal,
-        outbox=outbox,
-        epochs=epochs,
-    )
-    auditor = Auditor(hot, AuditReader(database), outbox)
-    return Core(
-        context,
-        locator,
-        hot,
-        ledger,
-        database,
-        journal,
-        epochs,
-        tenants,
-        sweeper,
-        auditor,
-        generations,
-        feed,
-        jobs,
-        caching,
-    )
-
-
-async def _check_password(redis: Redis) -> None:
-    """Refuse to start with a wrong password; a store that is merely away may come yet."""
-    try:
-        await redis.ping()
-    except (AuthenticationError, NoPermissionError, ResponseError) as error:
-        raise StartError(f"REDIS_URL: the server refuses these credentials: {error}") from None
-    except (RedisError, OSError):
-        pass
-
-
-async def _check_schema(database: Database) -> None:
-    async with database.connection() as connection:
-        missing = await pending(connection)
-    if missing:
-        raise StartError(
-            f"The database lacks the migrations {', '.join(missing)}: "
-            "run `paymaster migrate` first."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +123,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             await server.stop(settings.drain_seconds)
             await shield.drain()
             for task in tasks:
-                await _cancelled(task)
+                await cancelled(task)
 
 
 class _Web(NamedTuple):
@@ -382,16 +185,3 @@ async def _report_health(core: Core, server: RpcServer) -> None:
     while True:
         await server.set_serving(serving=await core.serves())
         await asyncio.sleep(_HEALTH_SECONDS)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    """End a task that runs until cancelled.
-
-    A wait inside a library may end at the very moment of the cancellation and swallow it, so a task
-    that goes on is cancelled again.
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=_CANCEL_AGAIN_SECONDS)
-    with suppress(asyncio.CancelledError):
-        await task

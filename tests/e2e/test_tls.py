@@ -11,7 +11,8 @@ import structlog
 import trustme
 
 from authorities import TOKEN
-from authority.bootstrap import StartError, running_authority
+from authority.bootstrap import running_authority
+from authority.core import StartError
 from authority.config import AuthoritySettings
 from authority.rpc.tls import is_loopback
 from clients import (

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from authority.bootstrap import StartError, running_authority
+from authority.bootstrap import running_authority
+from authority.core import StartError
 from authority.usecases.artifact_urls import ArtifactUrls
 from authority.web import connections
 from authority.web.server import listen

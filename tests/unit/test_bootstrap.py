@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from authority.bootstrap import _cancelled
+from authority.background import cancelled
 
 
 async def test_a_swallowed_cancellation_is_sent_again():
@@ -22,7 +22,7 @@ async def test_a_swallowed_cancellation_is_sent_again():
     task = asyncio.create_task(swallows_one())
     await started.wait()
     async with asyncio.timeout(5):
-        await _cancelled(task)
+        await cancelled(task)
     assert task.cancelled()
 
 
@@ -33,4 +33,4 @@ async def test_what_a_task_died_of_is_not_hidden():
     task = asyncio.create_task(fails())
     await asyncio.wait([task])
     with pytest.raises(ValueError, match="broken"):
-        await _cancelled(task)
+        await cancelled(task)

@@ -13,7 +13,7 @@ import psycopg
 import uvloop
 from pydantic import ValidationError
 
-from authority.bootstrap import StartError as AuthorityStartError
+from authority.core import StartError as AuthorityStartError
 from authority.bootstrap import running_authority
 from authority.config import AuthoritySettings
 from authority.config import describe as describe_authority

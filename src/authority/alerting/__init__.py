@@ -1,0 +1,1 @@
+"""Noticing what somebody should know, and telling them."""

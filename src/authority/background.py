@@ -1,0 +1,21 @@
+"""Tasks that run beside the calls, until they are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+_CANCEL_AGAIN_SECONDS = 0.5
+
+
+async def cancelled(task: asyncio.Task[None]) -> None:
+    """End a task that runs until cancelled.
+
+    A wait inside a library may end at the very moment of the cancellation and swallow it, so a task
+    that goes on is cancelled again.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN_SECONDS)
+    with suppress(asyncio.CancelledError):
+        await task

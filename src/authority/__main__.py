@@ -13,8 +13,8 @@ import uvloop
 from pydantic import ValidationError
 
 from authority.bootstrap import running_authority
-from authority.core import StartError
 from authority.config import AuthoritySettings, describe
+from authority.core import StartError
 from authority.rpc.server import PortInUse
 from authority.telemetry import configure_logging
 

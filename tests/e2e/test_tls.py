@@ -12,8 +12,8 @@ import trustme
 
 from authorities import TOKEN
 from authority.bootstrap import running_authority
-from authority.core import StartError
 from authority.config import AuthoritySettings
+from authority.core import StartError
 from authority.rpc.tls import is_loopback
 from clients import (
     AdminClient,

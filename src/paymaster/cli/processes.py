@@ -13,10 +13,10 @@ import psycopg
 import uvloop
 from pydantic import ValidationError
 
-from authority.core import StartError as AuthorityStartError
 from authority.bootstrap import running_authority
 from authority.config import AuthoritySettings
 from authority.config import describe as describe_authority
+from authority.core import StartError as AuthorityStartError
 from authority.ledger.migrate import MigrationError
 from authority.ledger.migrate import migrate as apply_migrations
 from authority.rpc.server import PortInUse

@@ -37,7 +37,8 @@ from authority.v1 import (
 )
 from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
-from authority.wiring import add_cache_service, add_queue_service
+from authority.wiring.caching import add_cache_service
+from authority.wiring.queues import add_queue_service
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 

@@ -42,7 +42,7 @@ from authority.usecases.policies import Policies
 from authority.v1 import (
     admin_service_pb2,
 )
-from authority.wiring import Caching, make_caching
+from authority.wiring.caching import Caching, make_caching
 from generations.catalogue import BadCatalogue, Catalogue
 
 _VERSION = version("paymaster")  # is read from a file

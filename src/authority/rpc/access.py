@@ -105,6 +105,21 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "GetCachePolicy": _FOLLOW,
         "UpdateCachePolicy": _ADMIN,
     },
+    "AlertService": {
+        "ListAlerts": _READ,
+        "GetAlert": _READ,
+        "AcknowledgeAlert": _ADMIN,
+        "SilenceAlerts": _ADMIN,
+        "ListSilences": _READ,
+        "EndSilence": _ADMIN,
+        "CreateAlertRule": _ADMIN,
+        "UpdateAlertRule": _ADMIN,
+        "GetAlertRule": _READ,
+        "ListAlertRules": _READ,
+        "DeleteAlertRule": _ADMIN,
+        "TestAlertRule": _ADMIN,
+        "ListAlertDeliveries": _READ,
+    },
 }
 # The same by the path of a call.
 SCOPES = {
@@ -138,8 +153,10 @@ NAMING_FIELDS = frozenset(
     {
         "accept_entry_id",
         "account",
+        "alert_id",
         "artifact_id",
         "entry_id",
+        "delivery_id",
         "generation_id",
         "generation_ids",
         "grant_id",
@@ -148,6 +165,8 @@ NAMING_FIELDS = frozenset(
         "parent_id",
         "references",
         "reservation_id",
+        "rule_id",
+        "silence_id",
         "tenant",
     }
 )

@@ -349,7 +349,7 @@ class UpdateBudgetRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which to change: `limit`, `enforcement`."""
+        """Which to change: `limit`, `enforcement`, `alert_thresholds`."""
 
     def __init__(
         self,

@@ -198,7 +198,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateBudget(self, request, context):
-        """Changes a budget's limit or enforcement; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """Changes a budget's limit, enforcement or thresholds of alerts; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,7 @@ class AdminServiceStub:
     CreateBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateBudgetRequest, _admin_service_pb2.CreateBudgetResponse]
     """Makes a budget; it binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND (the account), RESOURCE_EXISTS, UNAVAILABLE."""
     UpdateBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateBudgetRequest, _admin_service_pb2.UpdateBudgetResponse]
-    """Changes a budget's limit or enforcement; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    """Changes a budget's limit, enforcement or thresholds of alerts; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     GetBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetBudgetRequest, _admin_service_pb2.GetBudgetResponse]
     """Reads one budget. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]
@@ -111,7 +111,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     CreateBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateBudgetRequest, _admin_service_pb2.CreateBudgetResponse]  # type: ignore[assignment]
     """Makes a budget; it binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND (the account), RESOURCE_EXISTS, UNAVAILABLE."""
     UpdateBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateBudgetRequest, _admin_service_pb2.UpdateBudgetResponse]  # type: ignore[assignment]
-    """Changes a budget's limit or enforcement; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    """Changes a budget's limit, enforcement or thresholds of alerts; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     GetBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetBudgetRequest, _admin_service_pb2.GetBudgetResponse]  # type: ignore[assignment]
     """Reads one budget. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListBudgets: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]  # type: ignore[assignment]
@@ -209,7 +209,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.UpdateBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.UpdateBudgetResponse, _abc.Awaitable[_admin_service_pb2.UpdateBudgetResponse]]:
-        """Changes a budget's limit or enforcement; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+        """Changes a budget's limit, enforcement or thresholds of alerts; the change binds the next Reserve. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
 
     @_abc_1.abstractmethod
     def GetBudget(

@@ -474,6 +474,30 @@ class PlanGrant(_message.Message):
 Global___PlanGrant: _TypeAlias = PlanGrant  # noqa: Y015
 
 @_typing.final
+class AlertThresholds(_message.Message):
+    """When a budget raises alerts: once in each window for each percentage that what is charged, less what is refunded, reaches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERCENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def percents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """1 to 1000 percent of the limit, at most 8, each once, in any order. None raises no alert."""
+
+    def __init__(
+        self,
+        *,
+        percents: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["percents", b"percents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertThresholds: _TypeAlias = AlertThresholds  # noqa: Y015
+
+@_typing.final
 class Budget(_message.Message):
     """A limit on one unit of one account over a window."""
 
@@ -487,6 +511,7 @@ class Budget(_message.Message):
     ENFORCEMENT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ALERT_THRESHOLDS_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The account that the budget limits, with everything below it."""
     budget: _builtins.str
@@ -507,6 +532,12 @@ class Budget(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the budget was last changed."""
 
+    @_builtins.property
+    def alert_thresholds(self) -> Global___AlertThresholds:
+        """When it raises alerts: 75, 80, 90 and 100 percent if not set. 100 is reached, too, when a Reserve is first denied since
+        what is charged leaves too little.
+        """
+
     def __init__(
         self,
         *,
@@ -518,10 +549,11 @@ class Budget(_message.Message):
         enforcement: Global___Enforcement.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        alert_thresholds: Global___AlertThresholds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_thresholds", b"alert_thresholds", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "budget", b"budget", "create_time", b"create_time", "enforcement", b"enforcement", "limit", b"limit", "unit", b"unit", "update_time", b"update_time", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "alert_thresholds", b"alert_thresholds", "budget", b"budget", "create_time", b"create_time", "enforcement", b"enforcement", "limit", b"limit", "unit", b"unit", "update_time", b"update_time", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

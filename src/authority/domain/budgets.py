@@ -54,6 +54,9 @@ class Account:
     per_request_limits: Mapping[Unit, int] = field(default_factory=dict)
     reserves_per_minute: int = 0  # 0 for no limit
     plan: str = ""  # '' for none
+    end_ms: int = 0  # from when on it is closed; 0 for none
+    freeze_end_ms: int = 0  # until when it is frozen; 0 for no such time
+    submissions_per_minute: int = 0  # 0 for the plan's number
 
 
 @dataclass(frozen=True, slots=True)

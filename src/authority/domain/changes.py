@@ -107,6 +107,9 @@ def _account(account: Account) -> dict[str, Any]:
         "per_request_limits": _limits(account.per_request_limits),
         "reserves_per_minute": account.reserves_per_minute,
         "plan": account.plan,
+        "end_time": _moment(account.end_ms),
+        "freeze_end_time": _moment(account.freeze_end_ms),
+        "submissions_per_minute": account.submissions_per_minute,
     }
 
 
@@ -117,6 +120,9 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "grants": [grant._asdict() for grant in plan.grants],
         "per_request_limits": _limits(plan.per_request_limits),
         "reserves_per_minute": plan.reserves_per_minute,
+        "tier": plan.tier,
+        "submissions_per_minute": plan.submissions_per_minute,
+        "abuse": plan.abuse._asdict(),
         "version": plan.version,
         "create_time": _text(plan.create_time),
         "update_time": _text(plan.update_time),

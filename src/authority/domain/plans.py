@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from authority.domain.alerts import DEFAULT_THRESHOLDS
 from authority.domain.budgets import Enforcement
+from authority.domain.callers import Cause
 from authority.domain.grants import Grant
 from authority.domain.money import Unit
 from authority.domain.windows import Window
 
 PLAN_BUDGETS_MAX = 16
 PLAN_GRANTS_MAX = 8
+SUBMISSIONS_PER_MINUTE = 10  # of a plan that does not say
 # What begins with these is made by plans alone.
 BUDGET_PREFIX = "plan-"
 KEY_PREFIXES = ("plan/", "plan-end/")
@@ -27,6 +30,7 @@ class PlanBudget(NamedTuple):
     window: Window
     limit: int
     enforcement: Enforcement
+    alert_thresholds: tuple[int, ...] = DEFAULT_THRESHOLDS  # percent; () raises no alert
 
     @property
     def budget(self) -> str:
@@ -48,9 +52,27 @@ class PlanGrant(NamedTuple):
         return cls(grant.unit, grant.amount, grant.priority, grant.recurrence)
 
 
+class AbusePolicy(NamedTuple):
+    """What looks like abuse within a time, and how long it freezes the account.
+
+    `refusals` and `bursts` are 0 where they are not watched; `freeze_ms` is 0 for an alert alone.
+    """
+
+    refusals: int = 0
+    bursts: int = 0
+    within_ms: int = 0
+    freeze_ms: int = 0
+
+
+NOT_WATCHED = AbusePolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan. `version` counts its changes; `reserves_per_minute` is 0 for no limit."""
+    """A plan. `version` counts its changes; a number a minute is 0 for no limit.
+
+    `tier` is the highest quality class of models that is made, '' for no limit.
+    """
 
     plan: str
     budgets: tuple[PlanBudget, ...]
@@ -60,6 +82,9 @@ class Plan:
     version: int
     create_time: datetime
     update_time: datetime
+    tier: str = ""
+    submissions_per_minute: int = SUBMISSIONS_PER_MINUTE
+    abuse: AbusePolicy = NOT_WATCHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +95,28 @@ class PlanChange:
     grants: tuple[PlanGrant, ...] | None = None
     per_request_limits: Mapping[Unit, int] | None = None
     reserves_per_minute: int | None = None
+    tier: str | None = None
+    submissions_per_minute: int | None = None
+    abuse: AbusePolicy | None = None
 
     def apply(self, plan: Plan, change_time: datetime) -> Plan:
         """Return the plan as it is to be; the same one if nothing changes."""
         given = {
-            name: value
-            for name in ("budgets", "grants", "per_request_limits", "reserves_per_minute")
-            if (value := getattr(self, name)) is not None
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
         }
         wanted = replace(plan, **given)
         if wanted == plan:
             return plan
         return replace(wanted, version=plan.version + 1, update_time=change_time)
+
+
+class PlanVersion(NamedTuple):
+    """A plan as it was from one change to the next, with who made it so and why."""
+
+    plan: Plan
+    cause: Cause
 
 
 class PlanWork(NamedTuple):

@@ -19,8 +19,10 @@ from authority.domain.budgets import (
 from authority.domain.grants import Grant, Lot
 from authority.domain.money import MONEY_UNITS, Option, Unit
 from authority.domain.operations import DenialReason
-from authority.domain.plans import Plan
+from authority.domain.own_budgets import held_to_own
+from authority.domain.plans import NOT_WATCHED, AbusePolicy, Plan
 from authority.domain.windows import QUARTER_MS, window_at
+from generations.models import Quality
 
 _TERMS_MAX = 20_000
 
@@ -113,7 +115,9 @@ class TenantPolicy:
     def window_of(self, budget: Budget, moment_ms: int) -> BudgetWindow:
         """Return the window of a budget that was or is in force at a moment."""
         time_zone = self.accounts[budget.account].time_zone
-        return BudgetWindow(budget, window_at(budget.window, time_zone, moment_ms))
+        span = window_at(budget.window, time_zone, moment_ms)
+        others = self.budgets.get(budget.account, ())
+        return BudgetWindow(held_to_own(budget, others, span), span)
 
     @cached_property
     def budget_by_key(self) -> Mapping[int, Budget]:
@@ -138,6 +142,23 @@ class TenantPolicy:
         """Return an account's own rate or else its plan's; 0 for no limit."""
         plan = self.plans.get(account.plan)
         return account.reserves_per_minute or (plan.reserves_per_minute if plan else 0)
+
+    def submissions_per_minute(self, account: Account) -> int:
+        """Return an account's own rate of submissions or else its plan's; 0 for no limit."""
+        plan = self.plans.get(account.plan)
+        return account.submissions_per_minute or (plan.submissions_per_minute if plan else 0)
+
+    def tier(self, account: str) -> str:
+        """Return the highest quality class that is made for `account`; '' for no limit."""
+        plans = (self.plans.get(node.plan) for node in self.chain(account))
+        tiers = {plan.tier for plan in plans if plan and plan.tier}
+        return Quality.STANDARD if Quality.STANDARD in tiers else "".join(tiers)
+
+    def abuse(self, account: str) -> AbusePolicy:
+        """Return what is watched of `account`: by its plan, or the nearest above that watches."""
+        plans = (self.plans.get(node.plan) for node in self.chain(account))
+        watching = (plan.abuse for plan in plans if plan and plan.abuse.within_ms)
+        return next(watching, NOT_WATCHED)
 
     def prepaid_units(self, account: str) -> frozenset[Unit]:
         """Return the units that must be covered by grants when `account` spends."""

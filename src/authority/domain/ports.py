@@ -14,7 +14,7 @@ from authority.domain.changes import Change, ChangeFilter
 from authority.domain.grants import Grant
 from authority.domain.money import Leg, Option, Unit
 from authority.domain.operations import DenialReason, Operation
-from authority.domain.plans import Plan, PlanChange, PlanWork
+from authority.domain.plans import Plan, PlanChange, PlanVersion, PlanWork
 from authority.domain.policies import Money, TenantPolicy, Terms
 from authority.domain.reservations import Reservation, ReserveMode
 
@@ -292,6 +292,15 @@ class Ledger(Protocol):
         """Change a budget; return it and the policy version. Raises NotFound, InvalidRequest."""
         ...
 
+    async def set_own_budget(
+        self, account: str, limit: int | None, cause: Cause, change_time: datetime
+    ) -> tuple[Budget, int]:
+        """Make or change a user's own monthly budget; None is for the default limit.
+
+        Return it and the policy version. Raises NotFound and InvalidRequest.
+        """
+        ...
+
     async def list_accounts(
         self, wanted: AccountFilter, after: str, limit: int, *, descending: bool
     ) -> list[Account]:
@@ -320,6 +329,14 @@ class Ledger(Protocol):
 
     async def plan(self, name: str) -> Plan:
         """Return a plan. Raises NotFound."""
+        ...
+
+    async def plan_version(self, name: str, version: int) -> Plan:
+        """Return a plan as one of its versions was. Raises NotFound."""
+        ...
+
+    async def list_plan_versions(self, name: str, before: int, limit: int) -> list[PlanVersion]:
+        """Return a page of a plan's versions, the latest first: those before one; all for 0."""
         ...
 
     async def list_plans(self, after: str, limit: int) -> list[Plan]:

@@ -26,10 +26,12 @@ from authority.domain.changes import Change, make_change
 from authority.domain.errors import AlreadyExists, InvalidRequest, NotFound
 from authority.domain.ids import PLATFORM, tenant_of
 from authority.domain.money import Unit
+from authority.domain.own_budgets import own_budget
+from authority.domain.plans import Plan
 from authority.domain.windows import Window
 from authority.ledger.changes import write_change
 from authority.ledger.database import Database
-from authority.ledger.plans import assign, lock_plans
+from authority.ledger.plans import assign, find_plan, lock_plans
 from authority.ledger.queries import statements
 
 _FILE = "accounts.sql"
@@ -68,6 +70,25 @@ class _Changing:
         """Write the record of a change, unless it changes nothing."""
         if change.before != change.after:
             await write_change(self._connection, change)
+
+    async def add_budget(self, budget: Budget, cause: Cause, method: str) -> Budget:
+        """Add a budget, and record it. Raises AlreadyExists, InvalidRequest (too many)."""
+        made = await self.rows("insert_budget", _budget_row(budget))
+        if not made:
+            raise AlreadyExists("budget", f"{budget.account} {budget.budget}")
+        (counted,) = await self.rows("count_budgets", {"account": budget.account})
+        if counted["count"] > BUDGETS_PER_ACCOUNT_MAX:
+            raise InvalidRequest.of(
+                "budget.account", f"an account may have at most {BUDGETS_PER_ACCOUNT_MAX} budgets"
+            )
+        after = budget_of(made[0])
+        await self.record(make_change(method, cause, None, after, after.create_time))
+        return after
+
+    async def plan(self, account: str) -> Plan | None:
+        """Return an account's plan. Raises NotFound (the account)."""
+        name = (await self.account(account)).plan
+        return await find_plan(self._connection, name) if name else None
 
     async def assign_plan(self, account: Account, change_time: datetime) -> None:
         """Give an account what its plan says. Raises NotFound and InvalidRequest."""
@@ -141,18 +162,7 @@ class AccountStore:
         """
         async with self._changing(budget.account) as changing:
             await changing.account(budget.account)
-            made = await changing.rows("insert_budget", _budget_row(budget))
-            if not made:
-                raise AlreadyExists("budget", f"{budget.account} {budget.budget}")
-            (counted,) = await changing.rows("count_budgets", {"account": budget.account})
-            if counted["count"] > BUDGETS_PER_ACCOUNT_MAX:
-                raise InvalidRequest.of(
-                    "budget.account",
-                    f"an account may have at most {BUDGETS_PER_ACCOUNT_MAX} budgets",
-                )
-            after = budget_of(made[0])
-            change = make_change("CreateBudget", cause, None, after, after.create_time)
-            await changing.record(change)
+            after = await changing.add_budget(budget, cause, "CreateBudget")
         return after, changing.version
 
     async def update_budget(
@@ -167,6 +177,26 @@ class AccountStore:
             after = change.apply(before, change_time)
             await changing.rows("update_budget", _budget_row(after))
             await changing.record(make_change("UpdateBudget", cause, before, after, change_time))
+        return after, changing.version
+
+    async def set_own_budget(
+        self, account: str, limit: int | None, cause: Cause, change_time: datetime
+    ) -> tuple[Budget, int]:
+        """Make or change a user's own monthly budget; None is for the default limit.
+
+        Return it and the policy version. Raises NotFound and InvalidRequest.
+        """
+        # The plan stays as it is, and the account's as well, until the limit is kept to it.
+        async with self._changing(account, plans=True) as changing:
+            wanted = own_budget(account, await changing.plan(account), limit, change_time)
+            named = {"account": account, "budget": wanted.budget}
+            found = await changing.rows("find_budget", named)
+            if not found:
+                return await changing.add_budget(wanted, cause, "SetOwnBudget"), changing.version
+            before = budget_of(found[0])
+            after = BudgetChange(limit=wanted.limit).apply(before, change_time)
+            await changing.rows("update_budget", _budget_row(after))
+            await changing.record(make_change("SetOwnBudget", cause, before, after, change_time))
         return after, changing.version
 
     async def list_accounts(
@@ -207,6 +237,9 @@ def account_of(row: DictRow) -> Account:
         {Unit(unit): int(amount) for unit, amount in row["per_request_limits"].items()},
         row["reserves_per_minute"],
         row["plan"],
+        row["end_ms"],
+        row["freeze_end_ms"],
+        row["submissions_per_minute"],
     )
 
 
@@ -238,6 +271,8 @@ def _account_row(account: Account) -> dict[str, Any]:
         "per_request_limits": json.dumps(dict(account.per_request_limits)),
         "reserves_per_minute": account.reserves_per_minute,
         "plan": account.plan,
+        "end_ms": account.end_ms,
+        "submissions_per_minute": account.submissions_per_minute,
     }
 
 

@@ -23,15 +23,17 @@ SELECT array(SELECT account FROM above) AS above, coalesce((SELECT max(level) FR
 
 -- name: insert_account
 INSERT INTO account (account, tenant, parent, display_name, time_zone, state, overage_policy, create_time,
-                     per_request_limits, reserves_per_minute, plan)
+                     per_request_limits, reserves_per_minute, plan, end_ms, submissions_per_minute)
 VALUES (%(account)s, %(tenant)s, %(parent)s, %(display_name)s, %(time_zone)s, %(state)s,
-        %(overage_policy)s, %(create_time)s, %(per_request_limits)s, %(reserves_per_minute)s, %(plan)s)
+        %(overage_policy)s, %(create_time)s, %(per_request_limits)s, %(reserves_per_minute)s, %(plan)s,
+        %(end_ms)s, %(submissions_per_minute)s)
 ON CONFLICT DO NOTHING RETURNING account;
 
 -- name: update_account
 UPDATE account SET parent = %(parent)s, display_name = %(display_name)s, state = %(state)s,
     overage_policy = %(overage_policy)s, per_request_limits = %(per_request_limits)s,
-    reserves_per_minute = %(reserves_per_minute)s, plan = %(plan)s
+    reserves_per_minute = %(reserves_per_minute)s, plan = %(plan)s, end_ms = %(end_ms)s,
+    submissions_per_minute = %(submissions_per_minute)s
 WHERE account = %(account)s RETURNING account;
 
 -- name: list_accounts

@@ -15,12 +15,20 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
+from authority.domain.alerts import DEFAULT_THRESHOLDS
 from authority.domain.budgets import BUDGETS_PER_ACCOUNT_MAX, Enforcement
 from authority.domain.callers import Cause
 from authority.domain.changes import make_change
 from authority.domain.errors import AlreadyExists, InvalidRequest, NotFound
 from authority.domain.money import Unit
-from authority.domain.plans import Plan, PlanBudget, PlanChange, PlanGrant
+from authority.domain.plans import (
+    AbusePolicy,
+    Plan,
+    PlanBudget,
+    PlanChange,
+    PlanGrant,
+    PlanVersion,
+)
 from authority.domain.windows import Window
 from authority.ledger.changes import write_change
 from authority.ledger.database import Database
@@ -39,6 +47,7 @@ class PlanStore:
         async with self.database.transaction() as connection:
             if not await _rows(connection, "insert_plan", _plan_row(plan)):
                 raise AlreadyExists("plan", plan.plan)
+            await connection.execute(_SQL["keep_version"], {"plan": plan.plan})
             change = make_change("CreatePlan", cause, None, plan, plan.create_time)
             await write_change(connection, change)
 
@@ -61,6 +70,7 @@ class PlanStore:
             tenants = {"tenants": sorted({row["tenant"] for row in having})}
             raised = await _rows(connection, "raise_versions_of", tenants)
             await connection.execute(_SQL["update_plan"], _plan_row(after))
+            await connection.execute(_SQL["keep_version"], {"plan": name})
             await put_budgets(connection, accounts, after, change_time, "plan.budgets")
             if after.grants != before.grants:
                 await connection.execute(_SQL["set_pending"], {"accounts": accounts})
@@ -72,6 +82,19 @@ class PlanStore:
         """Return a plan. Raises NotFound."""
         async with self.database.connection() as connection:
             return await find_plan(connection, name)
+
+    async def plan_version(self, name: str, version: int) -> Plan:
+        """Return a plan as one of its versions was. Raises NotFound."""
+        rows = await self.database.rows(_SQL["find_version"], {"plan": name, "version": version})
+        if not rows:
+            raise NotFound("plan", f"{name} version {version}")
+        return plan_of(rows[0])
+
+    async def list_plan_versions(self, name: str, before: int, limit: int) -> list[PlanVersion]:
+        """Return a page of a plan's versions, the latest first: those before one; all for 0."""
+        parameters = {"plan": name, "before": before, "limit": limit}
+        rows = await self.database.rows(_SQL["list_versions"], parameters)
+        return [PlanVersion(plan_of(row), Cause(row["actor"], row["reason"])) for row in rows]
 
     async def list_plans(self, after: str, limit: int) -> list[Plan]:
         """Return a page in the order of the ids."""
@@ -128,6 +151,10 @@ async def put_budgets(
         "window": [budget.window for budget in budgets],
         "limit": [budget.limit for budget in budgets],
         "enforcement": [budget.enforcement for budget in budgets],
+        # An array of arrays has to be rectangular: each list is a text.
+        "alert_thresholds": [
+            "{" + ",".join(map(str, budget.alert_thresholds)) + "}" for budget in budgets
+        ],
     }
     await connection.execute(_SQL["end_budgets"], parameters)
     await connection.execute(_SQL["put_budgets"], parameters)
@@ -159,6 +186,7 @@ def plan_of(row: DictRow) -> Plan:
                 Window(item["window"]),
                 item["limit"],
                 Enforcement(item["enforcement"]),
+                tuple(item.get("alert_thresholds", DEFAULT_THRESHOLDS)),
             )
             for item in row["budgets"]
         ),
@@ -170,6 +198,9 @@ def plan_of(row: DictRow) -> Plan:
         version=row["version"],
         create_time=row["create_time"],
         update_time=row["update_time"],
+        tier=row["tier"],
+        submissions_per_minute=row["submissions_per_minute"],
+        abuse=AbusePolicy(**row["abuse"]),
     )
 
 
@@ -188,6 +219,9 @@ def _plan_row(plan: Plan) -> dict[str, Any]:
         "grants": json.dumps([grant._asdict() for grant in plan.grants]),
         "per_request_limits": json.dumps(dict(plan.per_request_limits)),
         "reserves_per_minute": plan.reserves_per_minute,
+        "tier": plan.tier,
+        "submissions_per_minute": plan.submissions_per_minute,
+        "abuse": json.dumps(plan.abuse._asdict()),
         "version": plan.version,
         "create_time": plan.create_time,
         "update_time": plan.update_time,

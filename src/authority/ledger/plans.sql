@@ -17,15 +17,39 @@ SELECT * FROM plan WHERE plan > %(after)s ORDER BY plan LIMIT %(limit)s;
 SELECT * FROM plan WHERE plan IN (SELECT plan FROM account WHERE tenant = %(tenant)s AND plan <> '');
 
 -- name: insert_plan
-INSERT INTO plan (plan, budgets, grants, per_request_limits, reserves_per_minute, version, create_time, update_time)
-VALUES (%(plan)s, %(budgets)s, %(grants)s, %(per_request_limits)s, %(reserves_per_minute)s, %(version)s,
-        %(create_time)s, %(update_time)s)
+INSERT INTO plan (plan, budgets, grants, per_request_limits, reserves_per_minute, tier, submissions_per_minute, abuse,
+                  version, create_time, update_time)
+VALUES (%(plan)s, %(budgets)s, %(grants)s, %(per_request_limits)s, %(reserves_per_minute)s, %(tier)s,
+        %(submissions_per_minute)s, %(abuse)s, %(version)s, %(create_time)s, %(update_time)s)
 ON CONFLICT DO NOTHING RETURNING plan;
 
 -- name: update_plan
 UPDATE plan SET budgets = %(budgets)s, grants = %(grants)s, per_request_limits = %(per_request_limits)s,
-    reserves_per_minute = %(reserves_per_minute)s, version = %(version)s, update_time = %(update_time)s
+    reserves_per_minute = %(reserves_per_minute)s, tier = %(tier)s, submissions_per_minute = %(submissions_per_minute)s,
+    abuse = %(abuse)s, version = %(version)s, update_time = %(update_time)s
 WHERE plan = %(plan)s;
+
+-- name: keep_version
+-- Keeps the plan as it is now, for when it is another.
+INSERT INTO plan_version (plan, version, budgets, grants, per_request_limits, reserves_per_minute, tier,
+                          submissions_per_minute, abuse, create_time, update_time)
+SELECT plan, version, budgets, grants, per_request_limits, reserves_per_minute, tier, submissions_per_minute, abuse,
+       create_time, update_time
+FROM plan WHERE plan = %(plan)s;
+
+-- name: find_version
+SELECT * FROM plan_version WHERE plan = %(plan)s AND version = %(version)s;
+
+-- name: list_versions
+-- With who made each and why, as the record of changes has it.
+SELECT plan_version.*, coalesce(change.actor, '') AS actor, coalesce(change.reason, '') AS reason
+FROM plan_version LEFT JOIN LATERAL (
+    SELECT actor, reason FROM admin_audit
+    WHERE resource = plan_version.plan AND resource_type = 'plan' AND (after ->> 'version')::bigint = plan_version.version
+    ORDER BY change_number LIMIT 1
+) AS change ON true
+WHERE plan_version.plan = %(plan)s AND (%(before)s = 0 OR version < %(before)s)
+ORDER BY version DESC LIMIT %(limit)s;
 
 -- name: accounts_of_plan
 SELECT account, tenant FROM account WHERE plan = %(plan)s ORDER BY account;
@@ -45,16 +69,19 @@ WHERE account = ANY(%(accounts)s::text[]) AND starts_with(budget, 'plan-') AND e
 
 -- name: put_budgets
 -- One that had ended goes on with what was counted on it.
-INSERT INTO budget (account, budget, unit, "window", limit_amount, enforcement, create_time, update_time)
-SELECT account, wanted.*, %(change_time)s, %(change_time)s
+INSERT INTO budget (account, budget, unit, "window", limit_amount, enforcement, alert_thresholds, create_time,
+                    update_time)
+SELECT account, budget, unit, "window", limit_amount, enforcement, alert_thresholds::smallint[], %(change_time)s,
+       %(change_time)s
 FROM unnest(%(accounts)s::text[]) AS account
 CROSS JOIN unnest(%(budget)s::text[], %(unit)s::text[], %(window)s::text[], %(limit)s::bigint[],
-                  %(enforcement)s::text[])
-     AS wanted (budget, unit, "window", limit_amount, enforcement)
+                  %(enforcement)s::text[], %(alert_thresholds)s::text[])
+     AS wanted (budget, unit, "window", limit_amount, enforcement, alert_thresholds)
 ON CONFLICT (account, budget) DO UPDATE SET
     limit_amount = excluded.limit_amount, enforcement = excluded.enforcement,
-    update_time = excluded.update_time, end_time = NULL
-WHERE (budget.limit_amount, budget.enforcement) <> (excluded.limit_amount, excluded.enforcement)
+    alert_thresholds = excluded.alert_thresholds, update_time = excluded.update_time, end_time = NULL
+WHERE (budget.limit_amount, budget.enforcement, budget.alert_thresholds)
+      <> (excluded.limit_amount, excluded.enforcement, excluded.alert_thresholds)
    OR budget.end_time IS NOT NULL;
 
 -- name: too_many_budgets

@@ -131,7 +131,7 @@ SELECT policy_version, loaded_epoch, hot_store.epoch FROM tenant, hot_store WHER
 
 -- name: read_accounts
 SELECT account, parent, display_name, time_zone, state, overage_policy, create_time,
-       per_request_limits, reserves_per_minute, plan
+       per_request_limits, reserves_per_minute, plan, end_ms, freeze_end_ms, submissions_per_minute
 FROM account WHERE tenant = %(tenant)s;
 
 -- name: read_budgets

@@ -45,10 +45,12 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "UpdateBudget": _ADMIN,
         "GetBudget": _READ,
         "ListBudgets": _READ,
+        "SetOwnBudget": (Scope.SPEND, Scope.SUBMIT, Scope.ADMIN),
         "CreatePlan": _ADMIN,
         "UpdatePlan": _ADMIN,
         "GetPlan": _READ,
         "ListPlans": _READ,
+        "ListPlanVersions": _READ,
         "CreateGrant": _ADMIN,
         "VoidGrant": _ADMIN,
         "GetGrant": _READ,
@@ -120,6 +122,9 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "TestAlertRule": _ADMIN,
         "ListAlertDeliveries": _READ,
     },
+    "HealthService": {
+        "GetHealth": _READ,
+    },
 }
 # The same by the path of a call.
 SCOPES = {
@@ -140,6 +145,7 @@ _PLATFORM_METHODS = {
         *("ListQueues", "PromoteJobs", "PauseQueue", "ResumeQueue", "ListLimits", "SetLimit"),
         *("UnsetLimit", "ListWorkers", "Diagnose"),
     ),
+    "HealthService": ("GetHealth",),
 }
 PLATFORM_ONLY = frozenset(
     f"/authority.v1.{service}/{method}"

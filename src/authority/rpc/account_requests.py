@@ -15,6 +15,7 @@ from authority.domain.accounts import (
 from authority.domain.budgets import Account, AccountState, Budget, Enforcement, OveragePolicy
 from authority.domain.ids import PLATFORM, is_account, tenant_of
 from authority.domain.money import Unit
+from authority.domain.own_budgets import OWN_BUDGET, OWN_LIMITS
 from authority.domain.plans import BUDGET_PREFIX
 from authority.domain.windows import Window
 from authority.rpc.plan_requests import read_plan_id
@@ -26,12 +27,14 @@ _DISPLAY_NAME_LENGTH_MAX = 128
 _NOT_YET = datetime.fromtimestamp(0, UTC)
 _ACCOUNT_MASK = (
     "display_name",
+    "end_time",
     "overage_policy",
     "parent",
     "per_request_limits",
     "plan",
     "reserves_per_minute",
     "state",
+    "submissions_per_minute",
 )
 
 _Value = TypeVar("_Value")
@@ -49,8 +52,10 @@ def read_account(reader: Reader, message: resources_pb2.Account) -> Account:
         overage_policy=_read_overage(reader, message, OveragePolicy.AVAILABLE),
         create_time=_NOT_YET,
         per_request_limits=_read_limits(reader, message),
-        reserves_per_minute=_read_rate(reader, message),
+        reserves_per_minute=_read_rate(reader, message, "reserves_per_minute"),
         plan=_read_plan(reader, message),
+        end_ms=reader.time("account.end_time", message),
+        submissions_per_minute=_read_rate(reader, message, "submissions_per_minute"),
     )
 
 
@@ -68,8 +73,14 @@ def read_account_change(reader: Reader, request: messages.UpdateAccountRequest) 
         state=masked("state", lambda: _read_state(reader, wanted, None)),
         overage_policy=masked("overage_policy", lambda: _read_overage(reader, wanted, None)),
         per_request_limits=masked("per_request_limits", lambda: _read_limits(reader, wanted)),
-        reserves_per_minute=masked("reserves_per_minute", lambda: _read_rate(reader, wanted)),
+        reserves_per_minute=masked(
+            "reserves_per_minute", lambda: _read_rate(reader, wanted, "reserves_per_minute")
+        ),
         plan=masked("plan", lambda: _read_plan(reader, wanted)),
+        end_ms=masked("end_time", lambda: reader.time("account.end_time", wanted)),
+        submissions_per_minute=masked(
+            "submissions_per_minute", lambda: _read_rate(reader, wanted, "submissions_per_minute")
+        ),
     )
 
 
@@ -119,7 +130,27 @@ def read_budget_change(reader: Reader, request: messages.UpdateBudgetRequest) ->
     return BudgetChange(limit, enforcement)
 
 
+def read_own_budget(reader: Reader, request: messages.SetOwnBudgetRequest) -> int | None:
+    """Read the limit of a user's own monthly budget; None for the default one."""
+    if not request.limit:
+        return None
+    least, most = OWN_LIMITS
+    if not least <= request.limit <= most:
+        reader.wrong(
+            "limit",
+            f"must be from {least} to {most} micros of USD, which are 1 to 1000 USD, or 0 for the "
+            f"default, not {request.limit}",
+        )
+    return request.limit
+
+
 def _check_own(reader: Reader, budget: str) -> None:
+    if budget == OWN_BUDGET:
+        reader.wrong(
+            "budget.budget",
+            f"`{OWN_BUDGET}` is the user's own monthly budget: set it by SetOwnBudget, or make a "
+            "budget with another id",
+        )
     if budget.startswith(BUDGET_PREFIX):
         reader.wrong(
             "budget.budget",
@@ -173,12 +204,13 @@ def _read_limits(reader: Reader, message: resources_pb2.Account) -> Mapping[Unit
     return {leg.unit: leg.amount for leg in legs}
 
 
-def _read_rate(reader: Reader, message: resources_pb2.Account) -> int:
-    rate = message.reserves_per_minute
+def _read_rate(reader: Reader, message: resources_pb2.Account, name: str) -> int:
+    rate: int = getattr(message, name)
     if not 0 <= rate <= RESERVES_PER_MINUTE_MAX:
         reader.wrong(
-            "account.reserves_per_minute",
-            f"must be from 1 to {RESERVES_PER_MINUTE_MAX}, or 0 for no limit, not {rate}",
+            f"account.{name}",
+            f"must be from 1 to {RESERVES_PER_MINUTE_MAX}, or 0 for no limit of its own, "
+            f"not {rate}",
         )
     return rate
 

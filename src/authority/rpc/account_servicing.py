@@ -14,6 +14,7 @@ from authority.rpc.account_requests import (
     read_account_filter,
     read_budget,
     read_budget_change,
+    read_own_budget,
     read_unit,
 )
 from authority.rpc.caller import current_caller, read_cause
@@ -108,6 +109,18 @@ class AccountServicing(admin_service_pb2_grpc.AdminServiceServicer):
         reader.finish()
         changed = await accounts.update_budget(self._context, account, budget, change, cause)
         return messages.UpdateBudgetResponse(budget=budget_to_proto(changed))
+
+    async def SetOwnBudget(
+        self, request: messages.SetOwnBudgetRequest, context: Call
+    ) -> messages.SetOwnBudgetResponse:
+        reader = Reader()
+        account = reader.account(request.account)
+        limit = read_own_budget(reader, request)
+        cause = read_cause(reader, request.reason)
+        reader.finish()
+        work = accounts.set_own_budget(self._context, account, limit, cause)
+        budget = await self._shield.run(work)
+        return messages.SetOwnBudgetResponse(budget=budget_to_proto(budget))
 
     async def GetBudget(
         self, request: messages.GetBudgetRequest, context: Call

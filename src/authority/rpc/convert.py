@@ -79,7 +79,7 @@ def _timestamp(moment: datetime) -> Timestamp:
 
 def account_to_proto(account: Account) -> resources_pb2.Account:
     """Return the proto's message."""
-    return resources_pb2.Account(
+    message = resources_pb2.Account(
         account=account.account,
         parent=account.parent,
         display_name=account.display_name,
@@ -90,7 +90,11 @@ def account_to_proto(account: Account) -> resources_pb2.Account:
         per_request_limits=_limits(account.per_request_limits),
         reserves_per_minute=account.reserves_per_minute,
         plan=account.plan,
+        submissions_per_minute=account.submissions_per_minute,
     )
+    set_time(message.end_time, account.end_ms)
+    set_time(message.freeze_end_time, account.freeze_end_ms)
+    return message
 
 
 def _limits(limits: Mapping[Unit, int]) -> list[resources_pb2.Leg]:
@@ -103,7 +107,7 @@ def _limits(limits: Mapping[Unit, int]) -> list[resources_pb2.Leg]:
 
 def plan_to_proto(plan: Plan) -> resources_pb2.Plan:
     """Return the proto's message."""
-    return resources_pb2.Plan(
+    message = resources_pb2.Plan(
         plan=plan.plan,
         budgets=[
             resources_pb2.PlanBudget(
@@ -111,6 +115,7 @@ def plan_to_proto(plan: Plan) -> resources_pb2.Plan:
                 window=window_to_proto(budget.window),
                 limit=budget.limit,
                 enforcement=_enforcement(budget.enforcement),
+                alert_thresholds=resources_pb2.AlertThresholds(percents=budget.alert_thresholds),
             )
             for budget in plan.budgets
         ],
@@ -132,7 +137,16 @@ def plan_to_proto(plan: Plan) -> resources_pb2.Plan:
         version=plan.version,
         create_time=_timestamp(plan.create_time),
         update_time=_timestamp(plan.update_time),
+        tier=plan.tier,
+        submissions_per_minute=plan.submissions_per_minute,
     )
+    if plan.abuse.within_ms:
+        message.abuse.refusals = plan.abuse.refusals
+        message.abuse.bursts = plan.abuse.bursts
+        message.abuse.within.FromMilliseconds(plan.abuse.within_ms)
+        if plan.abuse.freeze_ms:
+            message.abuse.freeze.FromMilliseconds(plan.abuse.freeze_ms)
+    return message
 
 
 def budget_to_proto(budget: Budget) -> resources_pb2.Budget:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime
+from typing import TypeVar
+
+from google.protobuf.duration_pb2 import Duration
 
 from authority.domain.accounts import RESERVES_PER_MINUTE_MAX
+from authority.domain.alerts import DEFAULT_THRESHOLDS, THRESHOLD_MAX, THRESHOLDS_MAX
 from authority.domain.budgets import Enforcement
 from authority.domain.grants import PRIORITY_MAX
 from authority.domain.ids import is_plan
@@ -13,6 +17,8 @@ from authority.domain.money import Unit
 from authority.domain.plans import (
     PLAN_BUDGETS_MAX,
     PLAN_GRANTS_MAX,
+    SUBMISSIONS_PER_MINUTE,
+    AbusePolicy,
     Plan,
     PlanBudget,
     PlanChange,
@@ -22,9 +28,22 @@ from authority.domain.windows import Window
 from authority.rpc.requests import Reader, enum_name
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
+from generations.models import Quality
 
+_Value = TypeVar("_Value")
 _NOT_YET = datetime.fromtimestamp(0, UTC)
-_MASK = ("budgets", "grants", "per_request_limits", "reserves_per_minute")
+_MASK = (
+    "abuse",
+    "budgets",
+    "grants",
+    "per_request_limits",
+    "reserves_per_minute",
+    "submissions_per_minute",
+    "tier",
+)
+_ABUSES_MAX = 10_000
+_WITHIN_MS = (60_000, 86_400_000)
+_FREEZE_MS_MAX = 31 * 86_400_000
 
 
 def read_plan_id(reader: Reader, plan: str, field: str = "plan") -> str:
@@ -43,10 +62,13 @@ def read_plan(reader: Reader, message: resources_pb2.Plan) -> Plan:
         budgets=_read_budgets(reader, message),
         grants=_read_grants(reader, message),
         per_request_limits=_read_limits(reader, message),
-        reserves_per_minute=_read_rate(reader, message),
+        reserves_per_minute=_read_rate(reader, message, "reserves_per_minute"),
         version=0,
         create_time=_NOT_YET,
         update_time=_NOT_YET,
+        tier=_read_tier(reader, message),
+        submissions_per_minute=_read_submissions(reader, message),
+        abuse=_read_abuse(reader, message),
     )
 
 
@@ -54,11 +76,22 @@ def read_plan_change(reader: Reader, request: messages.UpdatePlanRequest) -> Pla
     """Read what to change of a plan; what the mask does not name is not looked at."""
     wanted = request.plan
     mask = reader.mask(request.update_mask, _MASK)
+
+    def masked(name: str, read: Callable[[], _Value]) -> _Value | None:
+        return read() if name in mask else None
+
     return PlanChange(
-        budgets=_read_budgets(reader, wanted) if "budgets" in mask else None,
-        grants=_read_grants(reader, wanted) if "grants" in mask else None,
-        per_request_limits=(_read_limits(reader, wanted) if "per_request_limits" in mask else None),
-        reserves_per_minute=_read_rate(reader, wanted) if "reserves_per_minute" in mask else None,
+        budgets=masked("budgets", lambda: _read_budgets(reader, wanted)),
+        grants=masked("grants", lambda: _read_grants(reader, wanted)),
+        per_request_limits=masked("per_request_limits", lambda: _read_limits(reader, wanted)),
+        reserves_per_minute=masked(
+            "reserves_per_minute", lambda: _read_rate(reader, wanted, "reserves_per_minute")
+        ),
+        tier=masked("tier", lambda: _read_tier(reader, wanted)),
+        submissions_per_minute=masked(
+            "submissions_per_minute", lambda: _read_submissions(reader, wanted)
+        ),
+        abuse=masked("abuse", lambda: _read_abuse(reader, wanted)),
     )
 
 
@@ -84,6 +117,7 @@ def _read_budgets(reader: Reader, message: resources_pb2.Plan) -> tuple[PlanBudg
                     Enforcement,
                     Enforcement.BLOCK,
                 ),
+                alert_thresholds=_read_thresholds(reader, field, budget),
             )
         )
         _check_cap(reader, field, read[-1])
@@ -144,11 +178,63 @@ def _read_limits(reader: Reader, message: resources_pb2.Plan) -> dict[Unit, int]
     return {leg.unit: leg.amount for leg in legs}
 
 
-def _read_rate(reader: Reader, message: resources_pb2.Plan) -> int:
-    rate = message.reserves_per_minute
+def _read_thresholds(
+    reader: Reader, field: str, budget: resources_pb2.PlanBudget
+) -> tuple[int, ...]:
+    if not budget.HasField("alert_thresholds"):
+        return DEFAULT_THRESHOLDS
+    percents = budget.alert_thresholds.percents
+    is_known = all(1 <= percent <= THRESHOLD_MAX for percent in percents)
+    if not is_known or len(percents) > THRESHOLDS_MAX or len(set(percents)) < len(percents):
+        reader.wrong(
+            f"{field}.alert_thresholds",
+            f"must be at most {THRESHOLDS_MAX} percentages from 1 to {THRESHOLD_MAX}, each once",
+        )
+    return tuple(sorted(percents))
+
+
+def _read_tier(reader: Reader, message: resources_pb2.Plan) -> str:
+    words = [str(quality) for quality in Quality]
+    if message.tier not in {"", *words}:
+        reader.wrong("plan.tier", f"must be {' or '.join(words)}, or empty for no limit")
+    return message.tier
+
+
+def _read_submissions(reader: Reader, message: resources_pb2.Plan) -> int:
+    if not message.HasField("submissions_per_minute"):
+        return SUBMISSIONS_PER_MINUTE
+    return _read_rate(reader, message, "submissions_per_minute")
+
+
+def _read_abuse(reader: Reader, message: resources_pb2.Plan) -> AbusePolicy:
+    """Read what is watched for abuse; what watches nothing is none."""
+    given = message.abuse
+    abuse = AbusePolicy(
+        given.refusals, given.bursts, _milliseconds(given.within), _milliseconds(given.freeze)
+    )
+    for name in ("refusals", "bursts"):
+        if not 0 <= getattr(abuse, name) <= _ABUSES_MAX:
+            reader.wrong(f"plan.abuse.{name}", f"must be from 1 to {_ABUSES_MAX}, or 0 for none")
+    watches = bool(abuse.refusals or abuse.bursts)
+    least, most = _WITHIN_MS
+    if watches and not least <= abuse.within_ms <= most:
+        reader.wrong("plan.abuse.within", "must be from 1 minute to 1 day")
+    if not 0 <= abuse.freeze_ms <= _FREEZE_MS_MAX:
+        reader.wrong("plan.abuse.freeze", "must be from 0 to 31 days")
+    if not watches and (abuse.within_ms or abuse.freeze_ms):
+        reader.wrong("plan.abuse", "watches nothing: set `refusals` or `bursts`")
+    return abuse
+
+
+def _milliseconds(duration: Duration) -> int:
+    return duration.seconds * 1000 + duration.nanos // 1_000_000
+
+
+def _read_rate(reader: Reader, message: resources_pb2.Plan, name: str) -> int:
+    rate: int = getattr(message, name)
     if not 0 <= rate <= RESERVES_PER_MINUTE_MAX:
         reader.wrong(
-            "plan.reserves_per_minute",
+            f"plan.{name}",
             f"must be from 1 to {RESERVES_PER_MINUTE_MAX}, or 0 for no limit, not {rate}",
         )
     return rate

@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 
-from authority.rpc.caller import read_cause
+from authority.rpc.caller import current_caller, read_cause
 from authority.rpc.convert import plan_to_proto
-from authority.rpc.pages import make_page_token, read_page_token
+from authority.rpc.pages import make_page_token, page_number, read_page_token
 from authority.rpc.plan_requests import read_plan, read_plan_change, read_plan_id
 from authority.rpc.requests import Reader
 from authority.rpc.shield import Shield
@@ -52,8 +52,40 @@ class PlanServicing(admin_service_pb2_grpc.AdminServiceServicer):
     ) -> messages.GetPlanResponse:
         reader = Reader()
         plan = read_plan_id(reader, request.plan)
+        if request.version < 0:
+            reader.wrong("version", "must be one of the plan's versions, or 0 for the present one")
         reader.finish()
-        return messages.GetPlanResponse(plan=plan_to_proto(await self._context.ledger.plan(plan)))
+        ledger = self._context.ledger
+        if request.version:
+            found = await ledger.plan_version(plan, request.version)
+        else:
+            found = await ledger.plan(plan)
+        return messages.GetPlanResponse(plan=plan_to_proto(found))
+
+    async def ListPlanVersions(
+        self, request: messages.ListPlanVersionsRequest, context: Call
+    ) -> messages.ListPlanVersionsResponse:
+        reader = Reader()
+        plan = read_plan_id(reader, request.plan)
+        size = reader.page_size(request.page_size)
+        reader.finish()
+        scope = ["plan_versions", plan]
+        (before,) = read_page_token(request.page_token, scope, [""])
+        await self._context.ledger.plan(plan)
+        rows = await self._context.ledger.list_plan_versions(plan, page_number(before), size + 1)
+        page = rows[:size]
+        more = make_page_token(scope, [str(page[-1].plan.version)]) if len(rows) > size else ""
+        # Who works for the platform, and why, is not for its tenants.
+        shows_cause = not current_caller().bound_to
+        versions = [
+            messages.PlanVersion(
+                plan=plan_to_proto(row.plan),
+                actor=row.cause.actor if shows_cause else "",
+                reason=row.cause.reason if shows_cause else "",
+            )
+            for row in page
+        ]
+        return messages.ListPlanVersionsResponse(versions=versions, next_page_token=more)
 
     async def ListPlans(
         self, request: messages.ListPlansRequest, context: Call

@@ -63,6 +63,16 @@ async def update_budget(
     return after
 
 
+async def set_own_budget(context: Context, account: str, limit: int | None, cause: Cause) -> Budget:
+    """Make or change a user's own monthly budget; None is for the default limit.
+
+    Raises NotFound (the account), InvalidRequest (above the plan's), Unavailable.
+    """
+    budget, version = await context.ledger.set_own_budget(account, limit, cause, now(context))
+    await bind(context, account, version)
+    return budget
+
+
 async def get_budget(context: Context, account: str, budget: str) -> Budget:
     """Return a budget. Raises NotFound and Unavailable."""
     policy = await context.policies.of(account)

@@ -256,10 +256,12 @@ def _raise_state(reservation_id: str, decision: Decision, verb: str) -> NoReturn
 def _limits(policy: TenantPolicy, refs: Sequence[WindowRef]) -> list[int | None]:
     """Return the limits of budgets that block."""
     budgets = policy.budget_by_key
-    found = (budgets.get(ref.budget_key) for ref in refs)
+    found = ((budgets.get(ref.budget_key), ref) for ref in refs)
     return [
-        budget.limit if budget is not None and budget.enforcement is Enforcement.BLOCK else None
-        for budget in found
+        policy.window_of(budget, ref.start_ms).budget.limit
+        if budget is not None and budget.enforcement is Enforcement.BLOCK
+        else None
+        for budget, ref in found
     ]
 
 

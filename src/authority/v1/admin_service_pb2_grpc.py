@@ -75,6 +75,11 @@ class AdminServiceStub(object):
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsResponse.FromString,
                 _registered_method=True)
+        self.SetOwnBudget = channel.unary_unary(
+                '/authority.v1.AdminService/SetOwnBudget',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.SetOwnBudgetRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.SetOwnBudgetResponse.FromString,
+                _registered_method=True)
         self.CreatePlan = channel.unary_unary(
                 '/authority.v1.AdminService/CreatePlan',
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.CreatePlanRequest.SerializeToString,
@@ -89,6 +94,11 @@ class AdminServiceStub(object):
                 '/authority.v1.AdminService/GetPlan',
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.GetPlanRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_admin__service__pb2.GetPlanResponse.FromString,
+                _registered_method=True)
+        self.ListPlanVersions = channel.unary_unary(
+                '/authority.v1.AdminService/ListPlanVersions',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.ListPlanVersionsRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListPlanVersionsResponse.FromString,
                 _registered_method=True)
         self.ListPlans = channel.unary_unary(
                 '/authority.v1.AdminService/ListPlans',
@@ -218,6 +228,15 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetOwnBudget(self, request, context):
+        """Sets the monthly budget that a user wants for itself: the budget `own-usd-month` of the account, made or changed. It is
+        within 1 and 1,000 USD and not above the plan's own monthly budget; where that is lowered later, the lower one binds. It binds
+        the next Reserve. For keys that spend or submit for the user. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreatePlan(self, request, context):
         """Makes a plan. For keys of the platform. Reasons: INVALID_FIELD, RESOURCE_EXISTS, UNAVAILABLE.
         """
@@ -234,7 +253,15 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetPlan(self, request, context):
-        """Reads one plan. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """Reads one plan, as it is or as one of its versions was. Reasons: INVALID_FIELD, NOT_FOUND (the plan or the version),
+        UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPlanVersions(self, request, context):
+        """Lists the versions of a plan, the latest first, with who made each and why. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -378,6 +405,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsRequest.FromString,
                     response_serializer=authority_dot_v1_dot_admin__service__pb2.ListBudgetsResponse.SerializeToString,
             ),
+            'SetOwnBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetOwnBudget,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.SetOwnBudgetRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.SetOwnBudgetResponse.SerializeToString,
+            ),
             'CreatePlan': grpc.unary_unary_rpc_method_handler(
                     servicer.CreatePlan,
                     request_deserializer=authority_dot_v1_dot_admin__service__pb2.CreatePlanRequest.FromString,
@@ -392,6 +424,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetPlan,
                     request_deserializer=authority_dot_v1_dot_admin__service__pb2.GetPlanRequest.FromString,
                     response_serializer=authority_dot_v1_dot_admin__service__pb2.GetPlanResponse.SerializeToString,
+            ),
+            'ListPlanVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlanVersions,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListPlanVersionsRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.ListPlanVersionsResponse.SerializeToString,
             ),
             'ListPlans': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPlans,
@@ -687,6 +724,33 @@ class AdminService(object):
             _registered_method=True)
 
     @staticmethod
+    def SetOwnBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/SetOwnBudget',
+            authority_dot_v1_dot_admin__service__pb2.SetOwnBudgetRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.SetOwnBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreatePlan(request,
             target,
             options=(),
@@ -757,6 +821,33 @@ class AdminService(object):
             '/authority.v1.AdminService/GetPlan',
             authority_dot_v1_dot_admin__service__pb2.GetPlanRequest.SerializeToString,
             authority_dot_v1_dot_admin__service__pb2.GetPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlanVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/ListPlanVersions',
+            authority_dot_v1_dot_admin__service__pb2.ListPlanVersionsRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.ListPlanVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

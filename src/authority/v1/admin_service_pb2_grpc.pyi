@@ -51,6 +51,11 @@ class AdminServiceStub:
     """Reads one budget. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]
     """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    SetOwnBudget: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.SetOwnBudgetRequest, _admin_service_pb2.SetOwnBudgetResponse]
+    """Sets the monthly budget that a user wants for itself: the budget `own-usd-month` of the account, made or changed. It is
+    within 1 and 1,000 USD and not above the plan's own monthly budget; where that is lowered later, the lower one binds. It binds
+    the next Reserve. For keys that spend or submit for the user. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     CreatePlan: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreatePlanRequest, _admin_service_pb2.CreatePlanResponse]
     """Makes a plan. For keys of the platform. Reasons: INVALID_FIELD, RESOURCE_EXISTS, UNAVAILABLE."""
     UpdatePlan: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdatePlanRequest, _admin_service_pb2.UpdatePlanResponse]
@@ -58,7 +63,11 @@ class AdminServiceStub:
     follow within seconds. For keys of the platform. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
     """
     GetPlan: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetPlanRequest, _admin_service_pb2.GetPlanResponse]
-    """Reads one plan. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    """Reads one plan, as it is or as one of its versions was. Reasons: INVALID_FIELD, NOT_FOUND (the plan or the version),
+    UNAVAILABLE.
+    """
+    ListPlanVersions: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListPlanVersionsRequest, _admin_service_pb2.ListPlanVersionsResponse]
+    """Lists the versions of a plan, the latest first, with who made each and why. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListPlans: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListPlansRequest, _admin_service_pb2.ListPlansResponse]
     """Lists plans in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
     CreateGrant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateGrantRequest, _admin_service_pb2.CreateGrantResponse]
@@ -116,6 +125,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Reads one budget. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListBudgets: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListBudgetsRequest, _admin_service_pb2.ListBudgetsResponse]  # type: ignore[assignment]
     """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    SetOwnBudget: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.SetOwnBudgetRequest, _admin_service_pb2.SetOwnBudgetResponse]  # type: ignore[assignment]
+    """Sets the monthly budget that a user wants for itself: the budget `own-usd-month` of the account, made or changed. It is
+    within 1 and 1,000 USD and not above the plan's own monthly budget; where that is lowered later, the lower one binds. It binds
+    the next Reserve. For keys that spend or submit for the user. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     CreatePlan: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreatePlanRequest, _admin_service_pb2.CreatePlanResponse]  # type: ignore[assignment]
     """Makes a plan. For keys of the platform. Reasons: INVALID_FIELD, RESOURCE_EXISTS, UNAVAILABLE."""
     UpdatePlan: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdatePlanRequest, _admin_service_pb2.UpdatePlanResponse]  # type: ignore[assignment]
@@ -123,7 +137,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     follow within seconds. For keys of the platform. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
     """
     GetPlan: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetPlanRequest, _admin_service_pb2.GetPlanResponse]  # type: ignore[assignment]
-    """Reads one plan. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    """Reads one plan, as it is or as one of its versions was. Reasons: INVALID_FIELD, NOT_FOUND (the plan or the version),
+    UNAVAILABLE.
+    """
+    ListPlanVersions: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListPlanVersionsRequest, _admin_service_pb2.ListPlanVersionsResponse]  # type: ignore[assignment]
+    """Lists the versions of a plan, the latest first, with who made each and why. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListPlans: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListPlansRequest, _admin_service_pb2.ListPlansResponse]  # type: ignore[assignment]
     """Lists plans in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
     CreateGrant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateGrantRequest, _admin_service_pb2.CreateGrantResponse]  # type: ignore[assignment]
@@ -228,6 +246,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the budgets of one account, or of all. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
 
     @_abc_1.abstractmethod
+    def SetOwnBudget(
+        self,
+        request: _admin_service_pb2.SetOwnBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.SetOwnBudgetResponse, _abc.Awaitable[_admin_service_pb2.SetOwnBudgetResponse]]:
+        """Sets the monthly budget that a user wants for itself: the budget `own-usd-month` of the account, made or changed. It is
+        within 1 and 1,000 USD and not above the plan's own monthly budget; where that is lowered later, the lower one binds. It binds
+        the next Reserve. For keys that spend or submit for the user. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
     def CreatePlan(
         self,
         request: _admin_service_pb2.CreatePlanRequest,
@@ -251,7 +280,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.GetPlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.GetPlanResponse, _abc.Awaitable[_admin_service_pb2.GetPlanResponse]]:
-        """Reads one plan. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+        """Reads one plan, as it is or as one of its versions was. Reasons: INVALID_FIELD, NOT_FOUND (the plan or the version),
+        UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPlanVersions(
+        self,
+        request: _admin_service_pb2.ListPlanVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListPlanVersionsResponse, _abc.Awaitable[_admin_service_pb2.ListPlanVersionsResponse]]:
+        """Lists the versions of a plan, the latest first, with who made each and why. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
 
     @_abc_1.abstractmethod
     def ListPlans(

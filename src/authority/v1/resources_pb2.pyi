@@ -295,6 +295,9 @@ class Account(_message.Message):
     PER_REQUEST_LIMITS_FIELD_NUMBER: _builtins.int
     RESERVES_PER_MINUTE_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    FREEZE_END_TIME_FIELD_NUMBER: _builtins.int
+    SUBMISSIONS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The id: `acme` for a tenant, `acme/alice` for an account below it. The part before the slash is the tenant."""
     parent: _builtins.str
@@ -311,6 +314,10 @@ class Account(_message.Message):
     """How many Reserves a minute the account and those below it may make, in bursts of up to as many; 0 for no limit."""
     plan: _builtins.str
     """The id of the plan that gives it budgets, grants and limits; empty for none."""
+    submissions_per_minute: _builtins.int
+    """How many generations a minute the account and those below it may submit, in bursts of up to as many; 0 for its plan's
+    number. An account without either has no limit of its own.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the account was made."""
@@ -318,6 +325,17 @@ class Account(_message.Message):
     @_builtins.property
     def per_request_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Leg]:
         """The most that one Reserve by the account, or by one below it, may ask, for each unit; no limit for units not named."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends, by the hot store's clock: from then on it reserves and submits nothing, as if it were closed, and it is
+        closed within seconds. What it holds is settled as usual. A session is an account with an end. Not set for none; an end
+        that has come can't be moved.
+        """
+
+    @_builtins.property
+    def freeze_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it stays frozen, where an abuse guard of its plan has frozen it; not set otherwise. Only read."""
 
     def __init__(
         self,
@@ -332,10 +350,13 @@ class Account(_message.Message):
         per_request_limits: _abc.Iterable[Global___Leg] | None = ...,
         reserves_per_minute: _builtins.int = ...,
         plan: _builtins.str = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        freeze_end_time: _timestamp_pb2.Timestamp | None = ...,
+        submissions_per_minute: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "freeze_end_time", b"freeze_end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "display_name", b"display_name", "overage_policy", b"overage_policy", "parent", b"parent", "per_request_limits", b"per_request_limits", "plan", b"plan", "reserves_per_minute", b"reserves_per_minute", "state", b"state", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "freeze_end_time", b"freeze_end_time", "overage_policy", b"overage_policy", "parent", b"parent", "per_request_limits", b"per_request_limits", "plan", b"plan", "reserves_per_minute", b"reserves_per_minute", "state", b"state", "submissions_per_minute", b"submissions_per_minute", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -357,12 +378,23 @@ class Plan(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    SUBMISSIONS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    ABUSE_FIELD_NUMBER: _builtins.int
     plan: _builtins.str
     """The id: lower-case letters, digits and hyphens, at most 40."""
     reserves_per_minute: _builtins.int
     """How many Reserves a minute; the account's own number comes before it. 0 for no limit."""
     version: _builtins.int
     """Counts its changes, from 1."""
+    tier: _builtins.str
+    """The highest quality class of models that is made for an account with the plan: `premium` or `standard`; empty for no
+    limit. The lowest of the account's plan and of those of the accounts above it counts.
+    """
+    submissions_per_minute: _builtins.int
+    """How many generations a minute an account with the plan may submit; the account's own number comes before it. 10 if not
+    set, 0 for no limit.
+    """
     @_builtins.property
     def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanBudget]:
         """The budgets that an account with the plan has, with the ids `plan-<unit>-<window>` such as `plan-usd-day`."""
@@ -383,6 +415,10 @@ class Plan(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last changed."""
 
+    @_builtins.property
+    def abuse(self) -> Global___AbusePolicy:
+        """What is watched for abuse, and what then happens; nothing if not set."""
+
     def __init__(
         self,
         *,
@@ -394,14 +430,81 @@ class Plan(_message.Message):
         version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        tier: _builtins.str = ...,
+        submissions_per_minute: _builtins.int | None = ...,
+        abuse: Global___AbusePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_submissions_per_minute", b"_submissions_per_minute", "abuse", b"abuse", "create_time", b"create_time", "submissions_per_minute", b"submissions_per_minute", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "create_time", b"create_time", "grants", b"grants", "per_request_limits", b"per_request_limits", "plan", b"plan", "reserves_per_minute", b"reserves_per_minute", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_submissions_per_minute", b"_submissions_per_minute", "abuse", b"abuse", "budgets", b"budgets", "create_time", b"create_time", "grants", b"grants", "per_request_limits", b"per_request_limits", "plan", b"plan", "reserves_per_minute", b"reserves_per_minute", "submissions_per_minute", b"submissions_per_minute", "tier", b"tier", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__submissions_per_minute: _TypeAlias = _typing.Literal["submissions_per_minute"]  # noqa: Y015
+    _WhichOneofArgType__submissions_per_minute: _TypeAlias = _typing.Literal["_submissions_per_minute", b"_submissions_per_minute"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__submissions_per_minute) -> _WhichOneofReturnType__submissions_per_minute | None: ...
+
+Global___Plan: _TypeAlias = Plan  # noqa: Y015
+
+@_typing.final
+class AbusePolicy(_message.Message):
+    """When an account of a plan raises an alert for what looks like abuse, and whether it is frozen for a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    BURSTS_FIELD_NUMBER: _builtins.int
+    WITHIN_FIELD_NUMBER: _builtins.int
+    FREEZE_FIELD_NUMBER: _builtins.int
+    refusals: _builtins.int
+    """So many generations that a provider refused for their content, within the time; 0 for not watched."""
+    bursts: _builtins.int
+    """So many submissions that were refused for their rate, within the time; 0 for not watched."""
+    @_builtins.property
+    def within(self) -> _duration_pb2.Duration:
+        """The time in which they are counted: from 1 minute to 1 day. Required where anything is watched."""
+
+    @_builtins.property
+    def freeze(self) -> _duration_pb2.Duration:
+        """How long the account is then frozen, at most 31 days; if not set there is an alert and no more."""
+
+    def __init__(
+        self,
+        *,
+        refusals: _builtins.int = ...,
+        bursts: _builtins.int = ...,
+        within: _duration_pb2.Duration | None = ...,
+        freeze: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freeze", b"freeze", "within", b"within"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bursts", b"bursts", "freeze", b"freeze", "refusals", b"refusals", "within", b"within"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Plan: _TypeAlias = Plan  # noqa: Y015
+Global___AbusePolicy: _TypeAlias = AbusePolicy  # noqa: Y015
+
+@_typing.final
+class AlertThresholds(_message.Message):
+    """When a budget raises alerts: once in each window for each percentage that what is charged, less what is refunded, reaches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERCENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def percents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """1 to 1000 percent of the limit, at most 8, each once, in any order. None raises no alert."""
+
+    def __init__(
+        self,
+        *,
+        percents: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["percents", b"percents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertThresholds: _TypeAlias = AlertThresholds  # noqa: Y015
 
 @_typing.final
 class PlanBudget(_message.Message):
@@ -413,6 +516,7 @@ class PlanBudget(_message.Message):
     WINDOW_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    ALERT_THRESHOLDS_FIELD_NUMBER: _builtins.int
     unit: Global___Unit.ValueType
     """What it counts."""
     window: Global___Window.ValueType
@@ -421,6 +525,10 @@ class PlanBudget(_message.Message):
     """The most that may be reserved and committed in one window, less what was refunded."""
     enforcement: Global___Enforcement.ValueType
     """What it does when an amount does not fit."""
+    @_builtins.property
+    def alert_thresholds(self) -> Global___AlertThresholds:
+        """When it raises alerts: 75, 80, 90 and 100 percent if not set."""
+
     def __init__(
         self,
         *,
@@ -428,10 +536,11 @@ class PlanBudget(_message.Message):
         window: Global___Window.ValueType = ...,
         limit: _builtins.int = ...,
         enforcement: Global___Enforcement.ValueType = ...,
+        alert_thresholds: Global___AlertThresholds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_thresholds", b"alert_thresholds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcement", b"enforcement", "limit", b"limit", "unit", b"unit", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_thresholds", b"alert_thresholds", "enforcement", b"enforcement", "limit", b"limit", "unit", b"unit", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -472,30 +581,6 @@ class PlanGrant(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanGrant: _TypeAlias = PlanGrant  # noqa: Y015
-
-@_typing.final
-class AlertThresholds(_message.Message):
-    """When a budget raises alerts: once in each window for each percentage that what is charged, less what is refunded, reaches."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PERCENTS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def percents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """1 to 1000 percent of the limit, at most 8, each once, in any order. None raises no alert."""
-
-    def __init__(
-        self,
-        *,
-        percents: _abc.Iterable[_builtins.int] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["percents", b"percents"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AlertThresholds: _TypeAlias = AlertThresholds  # noqa: Y015
 
 @_typing.final
 class Budget(_message.Message):

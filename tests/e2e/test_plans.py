@@ -9,7 +9,15 @@ import clients
 from authorities import TOKEN
 from authority.domain.errors import Unavailable
 from authority.v1 import admin_service_pb2 as admin
-from authority.v1.resources_pb2 import Account, Budget, Leg, Plan, PlanBudget, PlanGrant
+from authority.v1.resources_pb2 import (
+    Account,
+    AlertThresholds,
+    Budget,
+    Leg,
+    Plan,
+    PlanBudget,
+    PlanGrant,
+)
 from calls import send
 from clients import AdminClient
 from keys import with_key
@@ -22,6 +30,7 @@ def budget_of(limit, unit="USD", window="DAY", enforcement="BLOCK"):
         window=f"WINDOW_{window}",
         limit=limit,
         enforcement=f"ENFORCEMENT_{enforcement}",
+        alert_thresholds=AlertThresholds(percents=[75, 80, 90, 100]),
     )
 
 

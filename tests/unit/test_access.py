@@ -13,7 +13,7 @@ from authority.v1 import generation_service_pb2 as generation
 from calls import METHODS
 
 PATHS = {f"/{method.containing_service.full_name}/{method.name}" for method in METHODS.values()}
-READS = ("Get", "List", "BatchGet", "Watch", "Download", "Audit", "Diagnose")
+READS = ("Get", "List", "BatchGet", "Watch", "Download", "Audit", "Diagnose", "Query", "Export")
 CACHE_OF_SUBMITTERS = (
     *("ReportHit", "ListCacheEntries", "GetCacheEntry", "SuggestReuse", "GetCachePolicy"),
 )

@@ -125,6 +125,10 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
     "HealthService": {
         "GetHealth": _READ,
     },
+    "UsageService": {
+        "QueryUsage": _READ,
+        "ListUsageEvents": _READ,
+    },
 }
 # The same by the path of a call.
 SCOPES = {

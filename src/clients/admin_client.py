@@ -31,6 +31,7 @@ from clients.requests import (
     policy_to_proto,
     scopes_to_proto,
     state_to_proto,
+    thresholds_to_proto,
     time_to_proto,
     unit_to_proto,
     window_to_proto,
@@ -180,10 +181,15 @@ class AdminClient(GrantCalls, PlanCalls, LedgerCalls):
         window: Window,
         limit: int,
         enforcement: Enforcement | None = None,
+        alert_thresholds: Sequence[int] | None = None,
         budget: str = "",
         reason: str = "",
     ) -> Budget:
-        """Make a budget; it binds the next Reserve. `budget` is its id, by default as `usd-day`."""
+        """Make a budget; it binds the next Reserve. `budget` is its id, by default as `usd-day`.
+
+        `alert_thresholds` are percents of the limit that raise alerts: 75, 80, 90 and 100 if not
+        given, and none if there are none.
+        """
         wanted = message(
             resources_pb2.Budget,
             account=account,
@@ -192,6 +198,7 @@ class AdminClient(GrantCalls, PlanCalls, LedgerCalls):
             window=window_to_proto(window),
             limit=limit,
             enforcement=enforcement_to_proto(enforcement),
+            alert_thresholds=thresholds_to_proto(alert_thresholds),
         )
         request = message(messages.CreateBudgetRequest, budget=wanted, reason=reason)
         response = await self._call(self._stub.CreateBudget, request, repeatable=False)
@@ -204,6 +211,7 @@ class AdminClient(GrantCalls, PlanCalls, LedgerCalls):
         *,
         limit: int | None = None,
         enforcement: Enforcement | None = None,
+        alert_thresholds: Sequence[int] | None = None,
         reason: str = "",
     ) -> Budget:
         """Change what is given; it binds the next Reserve."""
@@ -213,8 +221,11 @@ class AdminClient(GrantCalls, PlanCalls, LedgerCalls):
             budget=budget,
             limit=limit or 0,
             enforcement=enforcement_to_proto(enforcement),
+            alert_thresholds=thresholds_to_proto(alert_thresholds),
         )
-        mask = _mask({"limit": limit, "enforcement": enforcement})
+        mask = _mask(
+            {"limit": limit, "enforcement": enforcement, "alert_thresholds": alert_thresholds}
+        )
         request = message(
             messages.UpdateBudgetRequest, budget=wanted, update_mask=mask, reason=reason
         )

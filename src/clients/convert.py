@@ -122,6 +122,7 @@ def budget_from_proto(message: resources_pb2.Budget) -> types.Budget:
         ),
         create_time=time_from_proto(message.create_time),
         update_time=time_from_proto(message.update_time),
+        alert_thresholds=tuple(message.alert_thresholds.percents),
     )
 
 

@@ -131,6 +131,13 @@ def enforcement_to_proto(enforcement: Enforcement | None) -> resources_pb2.Enfor
     return resources_pb2.Enforcement.Value(f"ENFORCEMENT_{enforcement or 'UNSPECIFIED'}")
 
 
+def thresholds_to_proto(percents: Sequence[int] | None) -> resources_pb2.AlertThresholds | None:
+    """Return the proto's message; None stays None, and means the default."""
+    if percents is None:
+        return None
+    return message(resources_pb2.AlertThresholds, percents=percents)
+
+
 def policy_to_proto(policy: OveragePolicy | None) -> resources_pb2.OveragePolicy.ValueType:
     """Return the proto's value; None is not set."""
     return resources_pb2.OveragePolicy.Value(f"OVERAGE_POLICY_{policy or 'UNSPECIFIED'}")

@@ -113,6 +113,7 @@ class Budget:
     enforcement: Enforcement
     create_time: datetime | None
     update_time: datetime | None
+    alert_thresholds: tuple[int, ...] = ()  # percents of the limit that raise alerts
 
 
 @dataclass(frozen=True, slots=True)

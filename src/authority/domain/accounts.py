@@ -78,6 +78,7 @@ class BudgetChange:
 
     limit: int | None = None
     enforcement: Enforcement | None = None
+    alert_thresholds: tuple[int, ...] | None = None
 
     def apply(self, budget: Budget, change_time: datetime) -> Budget:
         """Return the budget as it is to be. Raises InvalidRequest."""
@@ -85,6 +86,7 @@ class BudgetChange:
             budget,
             limit=_given(self.limit, budget.limit),
             enforcement=_given(self.enforcement, budget.enforcement),
+            alert_thresholds=_given(self.alert_thresholds, budget.alert_thresholds),
         )
         check_budget(wanted)
         return budget if wanted == budget else replace(wanted, update_time=change_time)

@@ -13,6 +13,18 @@ THRESHOLDS_MAX = 8
 THRESHOLD_MAX = 1000  # percent: a budget that only notifies may be passed many times over
 
 
+class Thresholds(NamedTuple):
+    """When a budget raises alerts: at which percentages of which limit."""
+
+    limit: int
+    percents: tuple[int, ...]
+
+    @property
+    def steps(self) -> list[tuple[int, int]]:
+        """Return each percentage with the net amount that reaches it, the lowest first."""
+        return [(percent, max(1, -(-self.limit * percent // 100))) for percent in self.percents]
+
+
 class AlertKind(StrEnum):
     """What an alert is about. The params of rules are by kind (docs/alerts.md)."""
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from authority.domain.alerts import DEFAULT_THRESHOLDS
 from authority.domain.money import UNITS, Unit
 from authority.domain.windows import Window, WindowSpan
 
@@ -72,6 +73,7 @@ class Budget:
     enforcement: Enforcement
     create_time: datetime
     update_time: datetime
+    alert_thresholds: tuple[int, ...] = DEFAULT_THRESHOLDS  # percents, each once, in order
 
 
 class BudgetWindow(NamedTuple):

@@ -141,6 +141,7 @@ def _budget(budget: Budget) -> dict[str, Any]:
         "window": budget.window,
         "limit": budget.limit,
         "enforcement": budget.enforcement,
+        "alert_thresholds": list(budget.alert_thresholds),
         "create_time": _text(budget.create_time),
         "update_time": _text(budget.update_time),
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from authority.domain.alerts import Thresholds
 from authority.domain.budgets import (
     Account,
     AccountState,
@@ -123,6 +124,15 @@ class TenantPolicy:
     def budget_by_key(self) -> Mapping[int, Budget]:
         """Return the budgets that bind by the ledger's number for them."""
         return {budget.key: budget for of in self.budgets.values() for budget in of}
+
+    @cached_property
+    def thresholds(self) -> Mapping[int, Thresholds]:
+        """Return when the budgets that raise alerts do, by the ledger's number for them."""
+        return {
+            key: Thresholds(budget.limit, budget.alert_thresholds)
+            for key, budget in self.budget_by_key.items()
+            if budget.alert_thresholds
+        }
 
     @cached_property
     def known_budgets(self) -> Mapping[int, Budget]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from authority.domain.accounts import AccountChange, AccountFilter, BudgetChange
+from authority.domain.alerts import Thresholds
 from authority.domain.budgets import Account, Budget, BudgetWindow, OveragePolicy, WindowRef
 from authority.domain.callers import Cause
 from authority.domain.changes import Change, ChangeFilter
@@ -100,10 +101,15 @@ class HeldOn(NamedTuple):
 
 
 class CommitCommand(NamedTuple):
-    """A Commit. `limits` has one entry for each window, None where none binds."""
+    """A Commit.
+
+    `limits` has one entry for each window, None where none binds; `thresholds` the same, None where
+    it raises no alert.
+    """
 
     held: HeldOn
     limits: Sequence[int | None]
+    thresholds: Sequence[Thresholds | None]
     money: Money
     overage: OveragePolicy
     policy_version: int
@@ -144,6 +150,7 @@ class AdjustCommand(NamedTuple):
     """An Adjust, of amounts that may be below zero."""
 
     windows: Sequence[BudgetWindow]
+    thresholds: Sequence[Thresholds | None]  # one for each window
     money: Money
     policy_version: int
     legs: Sequence[Leg]

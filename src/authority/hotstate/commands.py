@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
+from authority.domain.alerts import Thresholds
 from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.grants import Lot
-from authority.domain.money import Leg
+from authority.domain.money import AMOUNT_MAX, Leg
 from authority.domain.policies import Money, Terms
 from authority.domain.ports import (
     AdjustCommand,
@@ -45,6 +46,7 @@ class PolicyPart(NamedTuple):
     debtors: frozenset[str] = frozenset()
     money: Money = _NO_MONEY
     rates: Mapping[str, int] | None = None
+    thresholds: Sequence[Thresholds | None] = ()
 
 
 class Item(NamedTuple):
@@ -121,7 +123,8 @@ class Call:
             f"{self._other(self._keys.rate(account))}:{per_minute}"
             for account, per_minute in (part.rates or {}).items()
         )
-        return f"{part.version};{part.rule};{limits};{windows};{lots};{prepaid};{rates}"
+        marks = " ".join([_mark(item) for item in part.thresholds])
+        return f"{part.version};{part.rule};{limits};{windows};{lots};{prepaid};{rates};{marks}"
 
     def _once(self, rows: Sequence[_Row], write: Callable[[_Row], int]) -> str:
         written = self._written.get(id(rows))
@@ -202,6 +205,7 @@ def commit_item(keyed: Keyed, command: CommitCommand) -> Item:
             rule=command.overage,
             limits=command.limits,
             money=command.money,
+            thresholds=command.thresholds,
         ),
         keyed.key,
         "1" if command.final else "0",
@@ -247,7 +251,12 @@ def adjust_item(keyed: Keyed, command: AdjustCommand) -> Item:
         keyed.request,
         keyed.checked,
         key=keyed.key,
-        policy=PolicyPart(command.policy_version, windows=command.windows, money=command.money),
+        policy=PolicyPart(
+            command.policy_version,
+            windows=command.windows,
+            money=command.money,
+            thresholds=command.thresholds,
+        ),
         arguments=(_legs(command.legs),),
     )
 
@@ -290,6 +299,17 @@ def _held_item(
         policy=policy,
         arguments=arguments,
     )
+
+
+@lru_cache(maxsize=_PARTS_MAX)
+def _mark(thresholds: Thresholds | None) -> str:
+    """Return `lowest,limit,percent:amount,...`: what each percentage is, and the lowest first."""
+    # No count passes the largest amount, and Lua's numbers are not exact behind it.
+    steps = [step for step in thresholds.steps if step[1] <= AMOUNT_MAX] if thresholds else []
+    if not thresholds or not steps:
+        return "-"
+    written = ",".join(f"{percent}:{amount}" for percent, amount in steps)
+    return f"{steps[0][1]},{thresholds.limit},{written}"
 
 
 def _legs(legs: Iterable[Leg]) -> str:

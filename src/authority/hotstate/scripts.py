@@ -37,7 +37,7 @@ class Verb(StrEnum):
 
 
 # What DECIDE is made of besides the prelude.
-_SHARED = ("_call", "_outbox", "_policy", "_holds", "_lots", "_limits")
+_SHARED = ("_call", "_outbox", "_policy", "_holds", "_lots", "_limits", "_thresholds")
 
 
 class ScriptSet(NamedTuple):

@@ -255,6 +255,7 @@ def budget_of(row: DictRow) -> Budget:
         Enforcement(row["enforcement"]),
         row["create_time"],
         row["update_time"],
+        tuple(row["alert_thresholds"]),
     )
 
 
@@ -284,6 +285,7 @@ def _budget_row(budget: Budget) -> dict[str, Any]:
         "window": budget.window,
         "limit": budget.limit,
         "enforcement": budget.enforcement,
+        "alert_thresholds": list(budget.alert_thresholds),
         "create_time": budget.create_time,
         "update_time": budget.update_time,
     }

@@ -55,12 +55,14 @@ SELECT count(*) AS count FROM budget WHERE account = %(account)s AND end_time IS
 SELECT * FROM budget WHERE account = %(account)s AND budget = %(budget)s AND end_time IS NULL;
 
 -- name: insert_budget
-INSERT INTO budget (account, budget, unit, "window", limit_amount, enforcement, create_time, update_time)
-VALUES (%(account)s, %(budget)s, %(unit)s, %(window)s, %(limit)s, %(enforcement)s, %(create_time)s,
+INSERT INTO budget (account, budget, unit, "window", limit_amount, enforcement, alert_thresholds, create_time,
+                    update_time)
+VALUES (%(account)s, %(budget)s, %(unit)s, %(window)s, %(limit)s, %(enforcement)s, %(alert_thresholds)s, %(create_time)s,
         %(update_time)s) ON CONFLICT DO NOTHING RETURNING *;
 
 -- name: update_budget
-UPDATE budget SET limit_amount = %(limit)s, enforcement = %(enforcement)s, update_time = %(update_time)s
+UPDATE budget SET limit_amount = %(limit)s, enforcement = %(enforcement)s,
+    alert_thresholds = %(alert_thresholds)s, update_time = %(update_time)s
 WHERE account = %(account)s AND budget = %(budget)s RETURNING budget;
 
 -- name: list_budgets

@@ -20,6 +20,7 @@ from authority.domain.plans import BUDGET_PREFIX
 from authority.domain.windows import Window
 from authority.rpc.plan_requests import read_plan_id
 from authority.rpc.requests import Reader, enum_name
+from authority.rpc.threshold_requests import read_thresholds
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
 
@@ -114,6 +115,7 @@ def read_budget(reader: Reader, message: resources_pb2.Budget) -> Budget:
         enforcement=_read_enforcement(reader, message, Enforcement.BLOCK),
         create_time=_NOT_YET,
         update_time=_NOT_YET,
+        alert_thresholds=read_thresholds(reader, "budget.alert_thresholds", message),
     )
 
 
@@ -121,13 +123,15 @@ def read_budget_change(reader: Reader, request: messages.UpdateBudgetRequest) ->
     """Read what to change of a budget; what the mask does not name is not looked at."""
     wanted = request.budget
     _check_own(reader, wanted.budget)
-    mask = reader.mask(request.update_mask, ("enforcement", "limit"))
-    limit = enforcement = None
+    mask = reader.mask(request.update_mask, ("alert_thresholds", "enforcement", "limit"))
+    limit = enforcement = thresholds = None
     if "limit" in mask:
         limit = reader.amount("budget.limit", wanted.limit, least=0)
     if "enforcement" in mask:
         enforcement = _read_enforcement(reader, wanted, None)
-    return BudgetChange(limit, enforcement)
+    if "alert_thresholds" in mask:
+        thresholds = read_thresholds(reader, "budget.alert_thresholds", wanted)
+    return BudgetChange(limit, enforcement, thresholds)
 
 
 def read_own_budget(reader: Reader, request: messages.SetOwnBudgetRequest) -> int | None:

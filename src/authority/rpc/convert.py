@@ -160,6 +160,7 @@ def budget_to_proto(budget: Budget) -> resources_pb2.Budget:
         enforcement=_enforcement(budget.enforcement),
         create_time=_timestamp(budget.create_time),
         update_time=_timestamp(budget.update_time),
+        alert_thresholds=resources_pb2.AlertThresholds(percents=budget.alert_thresholds),
     )
 
 

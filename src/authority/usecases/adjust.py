@@ -40,7 +40,8 @@ async def adjust(
             window for window in policy.windows(account, now_ms) if window.budget.unit in units
         ]
         money = policy.money(account, units, now_ms)
-        command = AdjustCommand(windows, money, policy.version, legs)
+        thresholds = [policy.thresholds.get(window.budget.key) for window in windows]
+        command = AdjustCommand(windows, thresholds, money, policy.version, legs)
         return await context.hot.adjust(keyed, command)
 
     async def put_right(decision: Decision) -> None:

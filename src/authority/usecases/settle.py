@@ -68,6 +68,7 @@ async def commit_reservation(context: Context, locator: Locator, request: Commit
         command = CommitCommand(
             held=held,
             limits=[None] * len(held.windows) if in_debt else _limits(policy, held.windows),
+            thresholds=[policy.thresholds.get(ref.budget_key) for ref in held.windows],
             money=policy.terms(account, units, context.clock.now_ms()).money,
             overage=overage,
             policy_version=policy.version,

@@ -29,6 +29,7 @@ from clients.requests import (
     policy_to_proto,
     scopes_to_proto,
     state_to_proto,
+    thresholds_to_proto,
     time_to_proto,
     unit_to_proto,
     window_to_proto,
@@ -181,10 +182,15 @@ class SyncAdminClient(SyncGrantCalls, SyncPlanCalls, SyncLedgerCalls):
         window: Window,
         limit: int,
         enforcement: Enforcement | None = None,
+        alert_thresholds: Sequence[int] | None = None,
         budget: str = "",
         reason: str = "",
     ) -> Budget:
-        """Make a budget; it binds the next Reserve. `budget` is its id, by default as `usd-day`."""
+        """Make a budget; it binds the next Reserve. `budget` is its id, by default as `usd-day`.
+
+        `alert_thresholds` are percents of the limit that raise alerts: 75, 80, 90 and 100 if not
+        given, and none if there are none.
+        """
         wanted = message(
             resources_pb2.Budget,
             account=account,
@@ -193,6 +199,7 @@ class SyncAdminClient(SyncGrantCalls, SyncPlanCalls, SyncLedgerCalls):
             window=window_to_proto(window),
             limit=limit,
             enforcement=enforcement_to_proto(enforcement),
+            alert_thresholds=thresholds_to_proto(alert_thresholds),
         )
         request = message(messages.CreateBudgetRequest, budget=wanted, reason=reason)
         response = self._call(self._stub.CreateBudget, request, repeatable=False)
@@ -205,6 +212,7 @@ class SyncAdminClient(SyncGrantCalls, SyncPlanCalls, SyncLedgerCalls):
         *,
         limit: int | None = None,
         enforcement: Enforcement | None = None,
+        alert_thresholds: Sequence[int] | None = None,
         reason: str = "",
     ) -> Budget:
         """Change what is given; it binds the next Reserve."""
@@ -214,8 +222,11 @@ class SyncAdminClient(SyncGrantCalls, SyncPlanCalls, SyncLedgerCalls):
             budget=budget,
             limit=limit or 0,
             enforcement=enforcement_to_proto(enforcement),
+            alert_thresholds=thresholds_to_proto(alert_thresholds),
         )
-        mask = _mask({"limit": limit, "enforcement": enforcement})
+        mask = _mask(
+            {"limit": limit, "enforcement": enforcement, "alert_thresholds": alert_thresholds}
+        )
         request = message(
             messages.UpdateBudgetRequest, budget=wanted, update_mask=mask, reason=reason
         )

@@ -23,6 +23,7 @@ _COLUMNS = (
     Column("window"),
     right("limit"),
     Column("enforcement"),
+    Column("alerts at"),
 )
 _budget_argument = click.argument("budget")
 _LIMIT_HELP = "The most that may be spent in one window: 0.50 for dollars, 25 for counts."
@@ -31,6 +32,13 @@ _enforcement_option = click.option(
     type=choice(Enforcement),
     help="What happens when an amount does not fit: it is denied (block, the default), all but the"
     " last option is denied (downgrade), or it is only counted (notify).",
+)
+_alerts_option = click.option(
+    "--alerts-at",
+    "alerts_at",
+    metavar="PERCENTS",
+    help="Percents of the limit that raise alerts, such as 75,80,90,100, which is the default; or"
+    " none.",
 )
 
 
@@ -81,6 +89,7 @@ async def get_budget(*, output: Output, data_dir: Path | None, account: str, bud
 @click.option("--window", type=choice(Window), required=True, help="The span it counts over.")
 @click.option("--limit", required=True, metavar="AMOUNT", help=_LIMIT_HELP)
 @_enforcement_option
+@_alerts_option
 @click.option("--budget", default="", metavar="ID", help="Unit and window if not given: usd-day.")
 @reason_option
 async def create_budget(
@@ -92,6 +101,7 @@ async def create_budget(
     window: Window,
     limit: str,
     enforcement: Enforcement | None,
+    alerts_at: str | None,
     budget: str,
     reason: str,
 ) -> None:
@@ -104,6 +114,7 @@ async def create_budget(
             window=window,
             limit=amount,
             enforcement=enforcement,
+            alert_thresholds=_percents(alerts_at),
             budget=budget,
             reason=reason,
         )
@@ -115,6 +126,7 @@ async def create_budget(
 @_budget_argument
 @click.option("--limit", metavar="AMOUNT", help=_LIMIT_HELP)
 @_enforcement_option
+@_alerts_option
 @reason_option
 async def set_budget(
     *,
@@ -124,11 +136,12 @@ async def set_budget(
     budget: str,
     limit: str | None,
     enforcement: Enforcement | None,
+    alerts_at: str | None,
     reason: str,
 ) -> None:
     """Change a budget; the change binds the next Reserve."""
-    if limit is None and enforcement is None:
-        raise click.UsageError("Nothing to change: give --limit or --enforcement.")
+    if limit is None and enforcement is None and alerts_at is None:
+        raise click.UsageError("Nothing to change: give --limit, --enforcement or --alerts-at.")
     async with connected(data_dir) as connection:
         # How a limit is written depends on what the budget counts.
         unit = (await connection.admin.get_budget(account, budget)).unit
@@ -137,6 +150,7 @@ async def set_budget(
             budget,
             limit=None if limit is None else _limit(limit, unit),
             enforcement=enforcement,
+            alert_thresholds=_percents(alerts_at),
             reason=reason,
         )
     output.show({"budget": document_of(changed)}, _table([changed]))
@@ -147,6 +161,17 @@ def _limit(text: str, unit: Unit) -> int:
         return parse_amount(text, unit)
     except BadAmount as error:
         raise click.BadParameter(str(error), param_hint="--limit") from None
+
+
+def _percents(text: str | None) -> list[int] | None:
+    if text is None or text == "none":
+        return None if text is None else []
+    parts = [part.strip().removesuffix("%") for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise click.BadParameter(
+            f"must be percents such as 75,90,100, or none, not {text!r}", param_hint="--alerts-at"
+        )
+    return [int(part) for part in parts]
 
 
 def _table(found: Sequence[Budget]) -> Table:
@@ -160,6 +185,7 @@ def _table(found: Sequence[Budget]) -> Table:
                 item.window,
                 format_amount(item.limit, item.unit),
                 item.enforcement,
+                " ".join(f"{percent}%" for percent in item.alert_thresholds) or "none",
             ]
             for item in found
         ],

@@ -40,7 +40,7 @@ local function read_definitions(context, places_text)
   return list
 end
 
--- Reads `policy;rule;limits;windows;lots;prepaid;rates`:
+-- Reads `policy;rule;limits;windows;lots;prepaid;rates;marks`:
 --   policy   the version that it was made from
 --   rule     of Reserve: why the account may not reserve, or ''; of Commit: the overage policy
 --   limits   of a reservation's windows: an amount each, or '-' where none binds
@@ -48,15 +48,16 @@ end
 --   lots     the same of lots, in the order in which they are spent
 --   prepaid  the units that must be covered by grants
 --   rates    key:reserves a minute
+--   marks    of the windows, in their order: what is crossed at which amounts (_thresholds.lua), or '-'
 -- Gathers the lots into pools by unit; those that have expired are in `all`, and count as debt.
 local function context_of()
   local context = contexts[item.context]
   if context then
     return context
   end
-  local policy, rule, limits, windows, lots, prepaid, rates = string.match(
-    texts[item.context], '^(%d+);([^;]*);([^;]*);([^;]*);([^;]*);([^;]*);([^;]*)$')
-  context = { policy = policy, rule = rule, limits = {}, pools = {}, rates = {} }
+  local policy, rule, limits, windows, lots, prepaid, rates, marks = string.match(
+    texts[item.context], '^(%d+);([^;]*);([^;]*);([^;]*);([^;]*);([^;]*);([^;]*);(.*)$')
+  context = { policy = policy, rule = rule, limits = {}, pools = {}, rates = {}, lowest = {}, marks = {} }
   for limit in string.gmatch(limits, '%S+') do
     context.limits[#context.limits + 1] = limit ~= '-' and number_of(limit)
   end
@@ -76,6 +77,10 @@ local function context_of()
   end
   for key, per_minute in string.gmatch(rates, '(%d+):(%d+)') do
     context.rates[#context.rates + 1] = { KEYS[tonumber(key)], tonumber(per_minute) }
+  end
+  for lowest, mark in string.gmatch(marks, '([%d-]+)(%S*)') do
+    local place = #context.lowest + 1
+    context.lowest[place], context.marks[place] = lowest ~= '-' and number_of(lowest), mark
   end
   contexts[item.context] = context
   return context

@@ -26,7 +26,7 @@ verbs.adjust = function(legs)
   local function take(lot, part)
     add(lot.counts, 0, part, 0)
   end
-  local moves = {}
+  local moves, charged = {}, {}
   for i, unit in ipairs(units) do
     local amount, pool = amounts[unit], context.pools[unit]
     for _, window in ipairs(context.windows) do
@@ -42,5 +42,10 @@ verbs.adjust = function(legs)
     end
     moves[i] = string.format('%s,0,%d,0', unit, amount)
   end
-  return record({ deltas = deltas(), moves = table.concat(moves, ' ') })
+  for i, window in ipairs(context.windows) do
+    charged[i] = window.counts
+  end
+  return record({
+    deltas = deltas(), moves = table.concat(moves, ' '), more = crossed(context, charged),
+  })
 end

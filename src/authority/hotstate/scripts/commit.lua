@@ -142,5 +142,6 @@ verbs.commit = function(key, final, force, receipt, actual)
     reservation = write_reservation(held),
     deltas = deltas(),
     moves = table.concat(moves, ' '),
+    more = crossed(context, held.windows),
   })
 end

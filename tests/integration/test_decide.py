@@ -99,6 +99,7 @@ def committing(reservation_id, amount, *, final=True):
     return CommitCommand(
         held=HeldOn(reservation_id, [WINDOW.ref], []),
         limits=[LIMIT],
+        thresholds=[None],
         money=NO_MONEY,
         overage=OveragePolicy.AVAILABLE,
         policy_version=1,

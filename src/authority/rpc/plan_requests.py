@@ -9,7 +9,6 @@ from typing import TypeVar
 from google.protobuf.duration_pb2 import Duration
 
 from authority.domain.accounts import RESERVES_PER_MINUTE_MAX
-from authority.domain.alerts import DEFAULT_THRESHOLDS, THRESHOLD_MAX, THRESHOLDS_MAX
 from authority.domain.budgets import Enforcement
 from authority.domain.grants import PRIORITY_MAX
 from authority.domain.ids import is_plan
@@ -26,6 +25,7 @@ from authority.domain.plans import (
 )
 from authority.domain.windows import Window
 from authority.rpc.requests import Reader, enum_name
+from authority.rpc.threshold_requests import read_thresholds
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
 from generations.models import Quality
@@ -117,7 +117,7 @@ def _read_budgets(reader: Reader, message: resources_pb2.Plan) -> tuple[PlanBudg
                     Enforcement,
                     Enforcement.BLOCK,
                 ),
-                alert_thresholds=_read_thresholds(reader, field, budget),
+                alert_thresholds=read_thresholds(reader, f"{field}.alert_thresholds", budget),
             )
         )
         _check_cap(reader, field, read[-1])
@@ -176,21 +176,6 @@ def _check_once(reader: Reader, field: str, what: str, keys: Iterable[Hashable])
 def _read_limits(reader: Reader, message: resources_pb2.Plan) -> dict[Unit, int]:
     legs = reader.legs("plan.per_request_limits", message.per_request_limits, least=1)
     return {leg.unit: leg.amount for leg in legs}
-
-
-def _read_thresholds(
-    reader: Reader, field: str, budget: resources_pb2.PlanBudget
-) -> tuple[int, ...]:
-    if not budget.HasField("alert_thresholds"):
-        return DEFAULT_THRESHOLDS
-    percents = budget.alert_thresholds.percents
-    is_known = all(1 <= percent <= THRESHOLD_MAX for percent in percents)
-    if not is_known or len(percents) > THRESHOLDS_MAX or len(set(percents)) < len(percents):
-        reader.wrong(
-            f"{field}.alert_thresholds",
-            f"must be at most {THRESHOLDS_MAX} percentages from 1 to {THRESHOLD_MAX}, each once",
-        )
-    return tuple(sorted(percents))
 
 
 def _read_tier(reader: Reader, message: resources_pb2.Plan) -> str:

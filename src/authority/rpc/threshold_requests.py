@@ -13,7 +13,8 @@ class HasThresholds(Protocol):
     """A budget, or the budget of a plan."""
 
     @property
-    def alert_thresholds(self) -> resources_pb2.AlertThresholds: ...
+    def alert_thresholds(self) -> resources_pb2.AlertThresholds:
+        """Return the field's value."""
 
     def HasField(self, field_name: Literal["alert_thresholds"], /) -> bool: ...
 
@@ -22,9 +23,11 @@ def read_thresholds(reader: Reader, field: str, message: HasThresholds) -> tuple
     """Read `alert_thresholds` of a message, in order; the default if it is not set."""
     if not message.HasField("alert_thresholds"):
         return DEFAULT_THRESHOLDS
-    percents = tuple(sorted(message.alert_thresholds.percents))
-    if len(percents) > THRESHOLDS_MAX or len(set(percents)) < len(percents):
-        reader.wrong(f"{field}.percents", f"must be at most {THRESHOLDS_MAX}, each once")
-    elif not all(1 <= percent <= THRESHOLD_MAX for percent in percents):
-        reader.wrong(f"{field}.percents", f"must be from 1 to {THRESHOLD_MAX} percent of the limit")
-    return percents
+    percents = message.alert_thresholds.percents
+    is_known = all(1 <= percent <= THRESHOLD_MAX for percent in percents)
+    if not is_known or len(percents) > THRESHOLDS_MAX or len(set(percents)) < len(percents):
+        reader.wrong(
+            field,
+            f"must be at most {THRESHOLDS_MAX} percentages from 1 to {THRESHOLD_MAX}, each once",
+        )
+    return tuple(sorted(percents))

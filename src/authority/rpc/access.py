@@ -128,6 +128,7 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
     "UsageService": {
         "QueryUsage": _READ,
         "ListUsageEvents": _READ,
+        "GetProjection": _READ,
     },
 }
 # The same by the path of a call.

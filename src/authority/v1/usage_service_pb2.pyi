@@ -4,6 +4,7 @@ isort:skip_file
 What was used, by whom, what it cost, and what it brought in."""
 
 from authority.v1 import errors_pb2 as _errors_pb2
+from authority.v1 import resources_pb2 as _resources_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -280,6 +281,34 @@ USAGE_ORDER_LOSS: UsageOrder.ValueType  # 6
 USAGE_ORDER_NAME: UsageOrder.ValueType  # 7
 """By the names of the groups, from A to Z."""
 Global___UsageOrder: _TypeAlias = UsageOrder  # noqa: Y015
+
+class _ProjectionBasis:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProjectionBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProjectionBasis.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROJECTION_BASIS_UNSPECIFIED: _ProjectionBasis.ValueType  # 0
+    """Not set."""
+    PROJECTION_BASIS_NONE: _ProjectionBasis.ValueType  # 1
+    """There are not three days of use yet: nothing is said."""
+    PROJECTION_BASIS_DAYS: _ProjectionBasis.ValueType  # 2
+    """There is not a week of use yet: the mean of the days."""
+    PROJECTION_BASIS_WEEKDAYS: _ProjectionBasis.ValueType  # 3
+    """The mean of the same weekdays of the last weeks, four at most."""
+
+class ProjectionBasis(_ProjectionBasis, metaclass=_ProjectionBasisEnumTypeWrapper):
+    """What a projection is made of. May grow."""
+
+PROJECTION_BASIS_UNSPECIFIED: ProjectionBasis.ValueType  # 0
+"""Not set."""
+PROJECTION_BASIS_NONE: ProjectionBasis.ValueType  # 1
+"""There are not three days of use yet: nothing is said."""
+PROJECTION_BASIS_DAYS: ProjectionBasis.ValueType  # 2
+"""There is not a week of use yet: the mean of the days."""
+PROJECTION_BASIS_WEEKDAYS: ProjectionBasis.ValueType  # 3
+"""The mean of the same weekdays of the last weeks, four at most."""
+Global___ProjectionBasis: _TypeAlias = ProjectionBasis  # noqa: Y015
 
 @_typing.final
 class UsageFilter(_message.Message):
@@ -1091,3 +1120,132 @@ class UsageEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score_ppm) -> _WhichOneofReturnType__score_ppm | None: ...
 
 Global___UsageEvent: _TypeAlias = UsageEvent  # noqa: Y015
+
+@_typing.final
+class GetProjectionRequest(_message.Message):
+    """Asks what will be spent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account."""
+    budget: _builtins.str
+    """One of the account's own budgets; if empty, all that bind it, also those of the accounts above it. A budget in
+    UNIT_RESERVATIONS has no projection.
+    """
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        budget: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "budget", b"budget"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProjectionRequest: _TypeAlias = GetProjectionRequest  # noqa: Y015
+
+@_typing.final
+class Projection(_message.Message):
+    """What a budget will have been charged, less what was refunded, by the end of its window; amounts in its unit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BALANCE_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    HISTORY_DAYS_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    LOWER_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    EXHAUST_TIME_FIELD_NUMBER: _builtins.int
+    EARLIEST_EXHAUST_TIME_FIELD_NUMBER: _builtins.int
+    basis: Global___ProjectionBasis.ValueType
+    """What it is made of."""
+    history_days: _builtins.int
+    """Of how many days of use."""
+    expected: _builtins.int
+    """What it will have been charged by the end of the window; not set without a basis, nor for WINDOW_TOTAL."""
+    lower: _builtins.int
+    """Four times out of five it will lie between this and `upper`; not set where fewer than nine past forecasts can be compared
+    with what came.
+    """
+    upper: _builtins.int
+    """See `lower`."""
+    @_builtins.property
+    def balance(self) -> _resources_pb2.BudgetBalance:
+        """The budget as it is now."""
+
+    @_builtins.property
+    def exhaust_time(self) -> _timestamp_pb2.Timestamp:
+        """When the limit will be reached; now where it was reached already. Not set where that is not before the end of the window,
+        nor within ten years.
+        """
+
+    @_builtins.property
+    def earliest_exhaust_time(self) -> _timestamp_pb2.Timestamp:
+        """When it will be reached at the upper rate of the band; not set in the same cases, or without a band."""
+
+    def __init__(
+        self,
+        *,
+        balance: _resources_pb2.BudgetBalance | None = ...,
+        basis: Global___ProjectionBasis.ValueType = ...,
+        history_days: _builtins.int = ...,
+        expected: _builtins.int | None = ...,
+        lower: _builtins.int | None = ...,
+        upper: _builtins.int | None = ...,
+        exhaust_time: _timestamp_pb2.Timestamp | None = ...,
+        earliest_exhaust_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected", b"_expected", "_lower", b"_lower", "_upper", b"_upper", "balance", b"balance", "earliest_exhaust_time", b"earliest_exhaust_time", "exhaust_time", b"exhaust_time", "expected", b"expected", "lower", b"lower", "upper", b"upper"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected", b"_expected", "_lower", b"_lower", "_upper", b"_upper", "balance", b"balance", "basis", b"basis", "earliest_exhaust_time", b"earliest_exhaust_time", "exhaust_time", b"exhaust_time", "expected", b"expected", "history_days", b"history_days", "lower", b"lower", "upper", b"upper"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected: _TypeAlias = _typing.Literal["expected"]  # noqa: Y015
+    _WhichOneofArgType__expected: _TypeAlias = _typing.Literal["_expected", b"_expected"]  # noqa: Y015
+    _WhichOneofReturnType__lower: _TypeAlias = _typing.Literal["lower"]  # noqa: Y015
+    _WhichOneofArgType__lower: _TypeAlias = _typing.Literal["_lower", b"_lower"]  # noqa: Y015
+    _WhichOneofReturnType__upper: _TypeAlias = _typing.Literal["upper"]  # noqa: Y015
+    _WhichOneofArgType__upper: _TypeAlias = _typing.Literal["_upper", b"_upper"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected) -> _WhichOneofReturnType__expected | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lower) -> _WhichOneofReturnType__lower | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__upper) -> _WhichOneofReturnType__upper | None: ...
+
+Global___Projection: _TypeAlias = Projection  # noqa: Y015
+
+@_typing.final
+class GetProjectionResponse(_message.Message):
+    """What will be spent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECTIONS_FIELD_NUMBER: _builtins.int
+    READ_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def projections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Projection]:
+        """One for each budget, the account's own first."""
+
+    @_builtins.property
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """The hot store's time that windows were chosen by."""
+
+    def __init__(
+        self,
+        *,
+        projections: _abc.Iterable[Global___Projection] | None = ...,
+        read_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_time", b"read_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["projections", b"projections", "read_time", b"read_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProjectionResponse: _TypeAlias = GetProjectionResponse  # noqa: Y015

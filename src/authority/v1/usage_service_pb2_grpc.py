@@ -47,6 +47,11 @@ class UsageServiceStub(object):
                 request_serializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsResponse.FromString,
                 _registered_method=True)
+        self.GetProjection = channel.unary_unary(
+                '/authority.v1.UsageService/GetProjection',
+                request_serializer=authority_dot_v1_dot_usage__service__pb2.GetProjectionRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_usage__service__pb2.GetProjectionResponse.FromString,
+                _registered_method=True)
 
 
 class UsageServiceServicer(object):
@@ -70,6 +75,15 @@ class UsageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProjection(self, request, context):
+        """Says what budgets will have been charged by the end of their windows, if use goes on as on the same weekdays of the last
+        weeks, and when they will be exhausted; docs/detectors.md has the method. Reasons: INVALID_FIELD, NOT_FOUND (the account or the
+        budget), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UsageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -82,6 +96,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.ListUsageEvents,
                     request_deserializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsRequest.FromString,
                     response_serializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsResponse.SerializeToString,
+            ),
+            'GetProjection': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProjection,
+                    request_deserializer=authority_dot_v1_dot_usage__service__pb2.GetProjectionRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_usage__service__pb2.GetProjectionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -141,6 +160,33 @@ class UsageService(object):
             '/authority.v1.UsageService/ListUsageEvents',
             authority_dot_v1_dot_usage__service__pb2.ListUsageEventsRequest.SerializeToString,
             authority_dot_v1_dot_usage__service__pb2.ListUsageEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProjection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.UsageService/GetProjection',
+            authority_dot_v1_dot_usage__service__pb2.GetProjectionRequest.SerializeToString,
+            authority_dot_v1_dot_usage__service__pb2.GetProjectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,11 @@ class UsageServiceStub:
     """
     ListUsageEvents: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageEventsRequest, _usage_service_pb2.ListUsageEventsResponse]
     """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE."""
+    GetProjection: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetProjectionRequest, _usage_service_pb2.GetProjectionResponse]
+    """Says what budgets will have been charged by the end of their windows, if use goes on as on the same weekdays of the last
+    weeks, and when they will be exhausted; docs/detectors.md has the method. Reasons: INVALID_FIELD, NOT_FOUND (the account or the
+    budget), UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class UsageServiceAsyncStub(UsageServiceStub):
@@ -57,6 +62,11 @@ class UsageServiceAsyncStub(UsageServiceStub):
     """
     ListUsageEvents: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageEventsRequest, _usage_service_pb2.ListUsageEventsResponse]  # type: ignore[assignment]
     """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE."""
+    GetProjection: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetProjectionRequest, _usage_service_pb2.GetProjectionResponse]  # type: ignore[assignment]
+    """Says what budgets will have been charged by the end of their windows, if use goes on as on the same weekdays of the last
+    weeks, and when they will be exhausted; docs/detectors.md has the method. Reasons: INVALID_FIELD, NOT_FOUND (the account or the
+    budget), UNAVAILABLE.
+    """
 
 class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sums and lists of the usage log. The log has an event for each Commit, Release, expiry, Refund, Adjust, denied Reserve, cache
@@ -81,5 +91,16 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.ListUsageEventsResponse, _abc.Awaitable[_usage_service_pb2.ListUsageEventsResponse]]:
         """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def GetProjection(
+        self,
+        request: _usage_service_pb2.GetProjectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_service_pb2.GetProjectionResponse, _abc.Awaitable[_usage_service_pb2.GetProjectionResponse]]:
+        """Says what budgets will have been charged by the end of their windows, if use goes on as on the same weekdays of the last
+        weeks, and when they will be exhausted; docs/detectors.md has the method. Reasons: INVALID_FIELD, NOT_FOUND (the account or the
+        budget), UNAVAILABLE.
+        """
 
 def add_UsageServiceServicer_to_server(servicer: UsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,6 +25,7 @@ MODULES = (
     "authority_client",
     "grant_calls",
     "ledger_calls",
+    "key_calls",
     "plan_calls",
     "admin_client",
     "artifact_calls",

@@ -106,6 +106,7 @@ def api_key_from_proto(message: admin_service_pb2.ApiKey) -> key_types.ApiKey:
         create_time=time_from_proto(message.create_time),
         expire_time=time_from_proto(message.expire_time),
         revoke_time=time_from_proto(message.revoke_time),
+        submissions_per_minute=message.submissions_per_minute,
     )
 
 
@@ -230,6 +231,15 @@ def denial_from_proto(message: errors_pb2.Denial) -> types.Denial:
                 short_by=shortage.short_by,
             )
             for shortage in message.grant_shortages
+        ),
+        limiting_rates=tuple(
+            types.LimitingRate(
+                account=rate.account,
+                api_key_id=rate.api_key_id,
+                per_minute=rate.per_minute,
+                retry_after=rate.retry_delay.ToTimedelta(),
+            )
+            for rate in message.limiting_rates
         ),
     )
 

@@ -20,7 +20,10 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What lets a caller in, without its secret. `platform` is the tenant of those for all."""
+    """What lets a caller in, without its secret. `platform` is the tenant of those for all.
+
+    `submissions_per_minute` is how many generations it may submit, 0 for no limit of its own.
+    """
 
     api_key_id: str
     tenant: str
@@ -29,6 +32,7 @@ class ApiKey:
     create_time: datetime | None
     expire_time: datetime | None
     revoke_time: datetime | None
+    submissions_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from clients.amounts import Leg, Unit
@@ -264,10 +264,21 @@ class GrantShortage:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitingRate:
+    """A rate that did not allow a submission: an account's, or an API key's; the other is ''."""
+
+    account: str
+    api_key_id: str
+    per_minute: int
+    retry_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Denial:
     """Why a Reserve was denied: the limits that did not allow the last option, tightest first.
 
     `limiting_budget_count` is how many there were, which may be more than the 8 that are listed.
+    Of a denied submission: `limiting_rates` has the rates that did not allow it.
     """
 
     reason: DenialReason = DenialReason.UNKNOWN
@@ -275,6 +286,7 @@ class Denial:
     limiting_budgets: tuple[LimitingBudget, ...] = ()
     limiting_budget_count: int = 0
     grant_shortages: tuple[GrantShortage, ...] = ()
+    limiting_rates: tuple[LimitingRate, ...] = ()
 
     @property
     def reset_time(self) -> datetime | None:

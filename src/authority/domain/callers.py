@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from authority.domain.ids import PLATFORM
+
+SUBMISSIONS_PER_MINUTE_MAX = 1_000_000
 
 
 class Scope(StrEnum):
@@ -30,6 +32,7 @@ class Caller:
     display_name: str
     tenant: str
     scopes: frozenset[Scope]
+    submissions_per_minute: int = 0
 
     @property
     def bound_to(self) -> str:
@@ -58,7 +61,7 @@ ROOT = Caller("root", "root token", PLATFORM, frozenset(Scope))
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A credential, without its secret."""
+    """A credential, without its secret. `submissions_per_minute` is 0 for no limit of its own."""
 
     api_key_id: str
     tenant: str
@@ -67,10 +70,30 @@ class ApiKey:
     create_time: datetime
     expire_time: datetime | None = None
     revoke_time: datetime | None = None
+    submissions_per_minute: int = 0
 
     def caller(self) -> Caller:
         """Return whom the key lets in."""
-        return Caller(self.api_key_id, self.display_name, self.tenant, self.scopes)
+        return Caller(
+            self.api_key_id,
+            self.display_name,
+            self.tenant,
+            self.scopes,
+            self.submissions_per_minute,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyChange:
+    """What to change of an API key; None leaves it as it is."""
+
+    display_name: str | None = None
+    submissions_per_minute: int | None = None
+
+    def apply(self, key: ApiKey) -> ApiKey:
+        """Return the key as it is to be."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(key, **given)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,6 +117,12 @@ class ApiKeyStore(Protocol):
 
     async def list(self, tenant: str, after: str, limit: int) -> list[ApiKey]:
         """Return a page in the order of the ids; of all tenants if `tenant` is ''."""
+        ...
+
+    async def update(
+        self, api_key_id: str, change: ApiKeyChange, change_time: datetime, cause: Cause
+    ) -> ApiKey | None:
+        """Change an API key, record it, and return the key; None if there is none."""
         ...
 
     async def revoke(self, api_key_id: str, revoke_time: datetime, cause: Cause) -> ApiKey | None:

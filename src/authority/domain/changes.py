@@ -173,6 +173,7 @@ def _api_key(key: ApiKey) -> dict[str, Any]:
         "create_time": _text(key.create_time),
         "expire_time": _text(key.expire_time),
         "revoke_time": _text(key.revoke_time),
+        "submissions_per_minute": key.submissions_per_minute,
     }
 
 

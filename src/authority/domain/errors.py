@@ -11,6 +11,7 @@
     │   └── AlreadyCommitted  it was committed under another key
     ├── RefundExceedsCharge   more than what is left of the charge
     ├── ReserveDenied         the budget does not allow it
+    ├── SubmissionDenied      the account may not submit, now or any more
     ├── Unavailable           a store is away; the outcome may be unknown, the same key is safe
     ├── OutOfTime             the call took too long; the same key is safe
     ├── ModelRetired          the model has a substitute
@@ -23,11 +24,11 @@ message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from authority.domain.budgets import BudgetWindow, WindowRef
-from authority.domain.operations import Operation
+from authority.domain.operations import DenialReason, Operation
 
 
 class PaymasterError(Exception):
@@ -176,6 +177,31 @@ class ReserveDenied(PaymasterError):
         self.denied = operation.denied
         self.windows: Mapping[WindowRef, BudgetWindow] = {}
         self.now_ms = operation.decide_ms
+
+
+class LimitingRate(NamedTuple):
+    """A rate that did not allow a submission: an account's, or an API key's."""
+
+    account: str
+    api_key_id: str
+    per_minute: int
+    retry_ms: int
+
+
+class SubmissionDenied(PaymasterError):
+    """The account may not submit. Nothing is kept of it, so the same key may be used again."""
+
+    reason = "DENIED"
+
+    def __init__(
+        self, account: str, reason: DenialReason, rates: Sequence[LimitingRate] = ()
+    ) -> None:
+        super().__init__(
+            f"A submission for {account!r} was denied: {reason}.", denial_reason=reason
+        )
+        self.account = account
+        self.denial_reason = reason
+        self.rates = sorted(rates, key=lambda rate: -rate.retry_ms)
 
 
 class Unavailable(PaymasterError):

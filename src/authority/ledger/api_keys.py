@@ -9,7 +9,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
-from authority.domain.callers import ApiKey, Cause, Scope, StoredKey
+from authority.domain.callers import ApiKey, ApiKeyChange, Cause, Scope, StoredKey
 from authority.domain.changes import make_change
 from authority.domain.tokens import Token
 from authority.ledger.changes import write_change
@@ -42,6 +42,29 @@ class PostgresApiKeys:
         parameters = {"tenant": tenant, "after": after, "limit": limit}
         rows = await self._database.rows(self._sql["list_api_keys"], parameters)
         return [_key(row) for row in rows]
+
+    async def update(
+        self, api_key_id: str, change: ApiKeyChange, change_time: datetime, cause: Cause
+    ) -> ApiKey | None:
+        """Change an API key, record it, and return the key; None if there is none."""
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(self._sql["lock_api_key"], {"api_key_id": api_key_id})
+            row = await cursor.fetchone()
+            if row is None:
+                return None
+            before = _key(row)
+            after = change.apply(before)
+            if after != before:
+                parameters = {
+                    "api_key_id": api_key_id,
+                    "display_name": after.display_name,
+                    "submissions_per_minute": after.submissions_per_minute,
+                }
+                await connection.execute(self._sql["update_api_key"], parameters)
+                await write_change(
+                    connection, make_change("UpdateApiKey", cause, before, after, change_time)
+                )
+        return after
 
     async def revoke(self, api_key_id: str, revoke_time: datetime, cause: Cause) -> ApiKey | None:
         """End an API key, record it, and return the key; None if there is none.
@@ -93,6 +116,7 @@ async def _insert(
         "display_name": key.display_name,
         "create_time": key.create_time,
         "expire_time": key.expire_time,
+        "submissions_per_minute": key.submissions_per_minute,
     }
     cursor = await connection.execute(statements(_FILE)["insert_api_key"], row)
     if await cursor.fetchone() is not None:
@@ -113,4 +137,5 @@ def _key(row: DictRow) -> ApiKey:
         create_time=row["create_time"],
         expire_time=row["expire_time"],
         revoke_time=row["revoke_time"],
+        submissions_per_minute=row["submissions_per_minute"],
     )

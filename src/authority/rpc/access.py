@@ -57,6 +57,7 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "ListGrants": _READ,
         "CreateApiKey": _ADMIN,
         "ListApiKeys": _ADMIN,
+        "UpdateApiKey": _ADMIN,
         "RevokeApiKey": _ADMIN,
         "ListChanges": _READ,
         "ListLedgerEntries": _READ,

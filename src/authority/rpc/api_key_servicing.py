@@ -7,13 +7,13 @@ from typing import Any
 
 import grpc
 
-from authority.domain.callers import ApiKey, Scope
+from authority.domain.callers import SUBMISSIONS_PER_MINUTE_MAX, ApiKey, ApiKeyChange, Scope
 from authority.domain.ids import PLATFORM
 from authority.domain.tokens import is_api_key_id
 from authority.rpc.caller import current_caller, read_cause
 from authority.rpc.pages import make_page_token, read_page_token
 from authority.rpc.requests import Reader, enum_name
-from authority.usecases.api_keys import ApiKeys, create_api_key, revoke_api_key
+from authority.usecases.api_keys import ApiKeys, create_api_key, revoke_api_key, update_api_key
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import admin_service_pb2_grpc
 
@@ -53,12 +53,30 @@ class ApiKeyServicing(admin_service_pb2_grpc.AdminServiceServicer):
         more = make_page_token(scope, [page[-1].api_key_id]) if len(rows) > size else ""
         return messages.ListApiKeysResponse(api_keys=map(_to_proto, page), next_page_token=more)
 
+    async def UpdateApiKey(
+        self, request: messages.UpdateApiKeyRequest, context: Call
+    ) -> messages.UpdateApiKeyResponse:
+        reader, wanted = Reader(), request.api_key
+        _read_api_key_id(reader, wanted.api_key_id, "api_key.api_key_id")
+        mask = reader.mask(request.update_mask, ("display_name", "submissions_per_minute"))
+        change = ApiKeyChange(
+            display_name=_read_display_name(reader, wanted) if "display_name" in mask else None,
+            submissions_per_minute=(
+                _read_rate(reader, wanted) if "submissions_per_minute" in mask else None
+            ),
+        )
+        cause = read_cause(reader, request.reason)
+        reader.finish()
+        changed = await update_api_key(
+            self._api_keys, wanted.api_key_id, change, current_caller(), cause
+        )
+        return messages.UpdateApiKeyResponse(api_key=_to_proto(changed))
+
     async def RevokeApiKey(
         self, request: messages.RevokeApiKeyRequest, context: Call
     ) -> messages.RevokeApiKeyResponse:
         reader = Reader()
-        if not is_api_key_id(request.api_key_id):
-            reader.wrong("api_key_id", "must be an API key's id, which is its part behind `pm_`")
+        _read_api_key_id(reader, request.api_key_id, "api_key_id")
         cause = read_cause(reader, request.reason)
         reader.finish()
         caller = current_caller()
@@ -88,15 +106,33 @@ def _read_api_key(reader: Reader, wanted: messages.ApiKey) -> ApiKey:
             )
             for index, number in enumerate(wanted.scopes[: len(Scope)])
         ),
-        display_name=reader.text(
-            "api_key.display_name", wanted.display_name, _DISPLAY_NAME_LENGTH_MAX
-        ),
+        display_name=_read_display_name(reader, wanted),
         create_time=_NOT_YET,
         expire_time=expire_time,
+        submissions_per_minute=_read_rate(reader, wanted),
     )
     if len(wanted.scopes) > len(Scope):
         reader.wrong("api_key.scopes", f"must name at most {len(Scope)} scopes")
     return made
+
+
+def _read_api_key_id(reader: Reader, api_key_id: str, field: str) -> None:
+    if not is_api_key_id(api_key_id):
+        reader.wrong(field, "must be an API key's id, which is its part behind `pm_`")
+
+
+def _read_display_name(reader: Reader, wanted: messages.ApiKey) -> str:
+    return reader.text("api_key.display_name", wanted.display_name, _DISPLAY_NAME_LENGTH_MAX)
+
+
+def _read_rate(reader: Reader, wanted: messages.ApiKey) -> int:
+    rate = wanted.submissions_per_minute
+    if not 0 <= rate <= SUBMISSIONS_PER_MINUTE_MAX:
+        reader.wrong(
+            "api_key.submissions_per_minute",
+            f"must be from 1 to {SUBMISSIONS_PER_MINUTE_MAX}, or 0 for no limit, not {rate}",
+        )
+    return rate
 
 
 def _read_tenant(reader: Reader, tenant: str) -> None:
@@ -112,6 +148,7 @@ def _to_proto(key: ApiKey) -> messages.ApiKey:
         tenant=key.tenant,
         scopes=[messages.Scope.Value(f"SCOPE_{scope}") for scope in Scope if scope in key.scopes],
         display_name=key.display_name,
+        submissions_per_minute=key.submissions_per_minute,
     )
     made.create_time.FromDatetime(key.create_time)
     if key.expire_time is not None:

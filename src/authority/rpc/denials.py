@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from authority.domain.budgets import BudgetWindow
-from authority.domain.errors import ReserveDenied
+from authority.domain.errors import ReserveDenied, SubmissionDenied
 from authority.domain.operations import DenialReason, LimitingWindow
 from authority.rpc.convert import denial_reason_to_proto, set_time, unit_to_proto, window_to_proto
 from authority.v1 import errors_pb2
@@ -31,9 +31,7 @@ def denial_details(denial: ReserveDenied) -> Iterator[Message]:
         )
     delay_ms = _retry_delay_ms(denial, [window for _, window in rows])
     if delay_ms is not None:
-        delay = Duration()
-        delay.FromMilliseconds(delay_ms)
-        yield error_details_pb2.RetryInfo(retry_delay=delay)
+        yield error_details_pb2.RetryInfo(retry_delay=_duration(delay_ms))
     yield errors_pb2.Denial(
         reason=denial_reason_to_proto(denial.denied.reason),
         account=denial.operation.account,
@@ -50,6 +48,32 @@ def denial_details(denial: ReserveDenied) -> Iterator[Message]:
             for row in denial.denied.shortages
         ],
     )
+
+
+def submission_details(denial: SubmissionDenied) -> Iterator[Message]:
+    """Yield the details of a submission that was denied, the longest wait first."""
+    rates = denial.rates
+    if rates:
+        yield error_details_pb2.RetryInfo(retry_delay=_duration(rates[0].retry_ms))
+    yield errors_pb2.Denial(
+        reason=denial_reason_to_proto(denial.denial_reason),
+        account=denial.account,
+        limiting_rates=[
+            errors_pb2.LimitingRate(
+                account=rate.account,
+                api_key_id=rate.api_key_id,
+                per_minute=rate.per_minute,
+                retry_delay=_duration(rate.retry_ms),
+            )
+            for rate in rates[:_LISTED_MAX]
+        ],
+    )
+
+
+def _duration(milliseconds: int) -> Duration:
+    duration = Duration()
+    duration.FromMilliseconds(milliseconds)
+    return duration
 
 
 def _retry_delay_ms(denial: ReserveDenied, windows: list[BudgetWindow]) -> int | None:

@@ -17,9 +17,10 @@ from authority.domain.errors import (
     NotFound,
     PaymasterError,
     ReserveDenied,
+    SubmissionDenied,
     Unavailable,
 )
-from authority.rpc.denials import denial_details
+from authority.rpc.denials import denial_details, submission_details
 
 DOMAIN = "paymaster"
 _RETRY_MS = 200
@@ -75,6 +76,8 @@ def _details(error: PaymasterError) -> Iterator[Message]:
             yield error_details_pb2.RetryInfo(retry_delay=_duration(_RETRY_MS))
         case ReserveDenied():
             yield from denial_details(error)
+        case SubmissionDenied():
+            yield from submission_details(error)
         case _:
             pass
 

@@ -135,6 +135,11 @@ class AdminServiceStub(object):
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.ListApiKeysRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListApiKeysResponse.FromString,
                 _registered_method=True)
+        self.UpdateApiKey = channel.unary_unary(
+                '/authority.v1.AdminService/UpdateApiKey',
+                request_serializer=authority_dot_v1_dot_admin__service__pb2.UpdateApiKeyRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_admin__service__pb2.UpdateApiKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeApiKey = channel.unary_unary(
                 '/authority.v1.AdminService/RevokeApiKey',
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.RevokeApiKeyRequest.SerializeToString,
@@ -316,6 +321,14 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateApiKey(self, request, context):
+        """Changes an API key: what people call it, and how many generations a minute it may submit. It binds within seconds.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeApiKey(self, request, context):
         """Ends an API key; every process refuses it within seconds. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
         """
@@ -464,6 +477,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListApiKeys,
                     request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListApiKeysRequest.FromString,
                     response_serializer=authority_dot_v1_dot_admin__service__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'UpdateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateApiKey,
+                    request_deserializer=authority_dot_v1_dot_admin__service__pb2.UpdateApiKeyRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_admin__service__pb2.UpdateApiKeyResponse.SerializeToString,
             ),
             'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeApiKey,
@@ -1037,6 +1055,33 @@ class AdminService(object):
             '/authority.v1.AdminService/ListApiKeys',
             authority_dot_v1_dot_admin__service__pb2.ListApiKeysRequest.SerializeToString,
             authority_dot_v1_dot_admin__service__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/UpdateApiKey',
+            authority_dot_v1_dot_admin__service__pb2.UpdateApiKeyRequest.SerializeToString,
+            authority_dot_v1_dot_admin__service__pb2.UpdateApiKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

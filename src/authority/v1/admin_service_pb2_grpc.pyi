@@ -82,6 +82,10 @@ class AdminServiceStub:
     """Makes an API key and shows it, this once. Reasons: INVALID_FIELD, NOT_FOUND (the tenant), UNAVAILABLE."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]
     """Lists API keys, without their secrets, in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    UpdateApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateApiKeyRequest, _admin_service_pb2.UpdateApiKeyResponse]
+    """Changes an API key: what people call it, and how many generations a minute it may submit. It binds within seconds.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _admin_service_pb2.RevokeApiKeyResponse]
     """Ends an API key; every process refuses it within seconds. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListChanges: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListChangesRequest, _admin_service_pb2.ListChangesResponse]
@@ -156,6 +160,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Makes an API key and shows it, this once. Reasons: INVALID_FIELD, NOT_FOUND (the tenant), UNAVAILABLE."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """Lists API keys, without their secrets, in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    UpdateApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateApiKeyRequest, _admin_service_pb2.UpdateApiKeyResponse]  # type: ignore[assignment]
+    """Changes an API key: what people call it, and how many generations a minute it may submit. It binds within seconds.
+    Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _admin_service_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
     """Ends an API key; every process refuses it within seconds. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListChanges: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListChangesRequest, _admin_service_pb2.ListChangesResponse]  # type: ignore[assignment]
@@ -347,6 +355,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListApiKeysResponse, _abc.Awaitable[_admin_service_pb2.ListApiKeysResponse]]:
         """Lists API keys, without their secrets, in the order of their ids. Reasons: INVALID_FIELD, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def UpdateApiKey(
+        self,
+        request: _admin_service_pb2.UpdateApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.UpdateApiKeyResponse, _abc.Awaitable[_admin_service_pb2.UpdateApiKeyResponse]]:
+        """Changes an API key: what people call it, and how many generations a minute it may submit. It binds within seconds.
+        Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def RevokeApiKey(

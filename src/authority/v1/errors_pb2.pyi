@@ -11,6 +11,7 @@ google.rpc.QuotaFailure, google.rpc.RetryInfo and Denial.
 from authority.v1 import resources_pb2 as _resources_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -53,7 +54,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_REFUND_EXCEEDS_CHARGE: _ErrorReason.ValueType  # 8
     """FAILED_PRECONDITION. The refund is larger than what is left of the charge; metadata `refundable` has what is left."""
     ERROR_REASON_DENIED: _ErrorReason.ValueType  # 9
-    """RESOURCE_EXHAUSTED. The Reserve was denied; Denial says by which budgets. Do not retry with the same key."""
+    """RESOURCE_EXHAUSTED. The Reserve was denied; Denial says by which budgets. Do not retry with the same key. Or a
+    submission was, for its rate; then nothing was kept, and it may be sent again with the same key after RetryInfo.
+    """
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 10
     """UNAVAILABLE. A store is away or the hot state is being rebuilt. Retry with the same key."""
     ERROR_REASON_DEADLINE: _ErrorReason.ValueType  # 11
@@ -95,7 +98,9 @@ ERROR_REASON_NOT_ALLOWED: ErrorReason.ValueType  # 15
 ERROR_REASON_REFUND_EXCEEDS_CHARGE: ErrorReason.ValueType  # 8
 """FAILED_PRECONDITION. The refund is larger than what is left of the charge; metadata `refundable` has what is left."""
 ERROR_REASON_DENIED: ErrorReason.ValueType  # 9
-"""RESOURCE_EXHAUSTED. The Reserve was denied; Denial says by which budgets. Do not retry with the same key."""
+"""RESOURCE_EXHAUSTED. The Reserve was denied; Denial says by which budgets. Do not retry with the same key. Or a
+submission was, for its rate; then nothing was kept, and it may be sent again with the same key after RetryInfo.
+"""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 10
 """UNAVAILABLE. A store is away or the hot state is being rebuilt. Retry with the same key."""
 ERROR_REASON_DEADLINE: ErrorReason.ValueType  # 11
@@ -137,7 +142,7 @@ class _DenialReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DenialRe
     DENIAL_REASON_CONCURRENCY_CAP: _DenialReason.ValueType  # 7
     """As many reservations are open as may be; retry once one of them has ended."""
     DENIAL_REASON_RATE_LIMITED: _DenialReason.ValueType  # 8
-    """Too many Reserves within a minute; retry after RetryInfo."""
+    """Too many Reserves or submissions within a minute; retry after RetryInfo."""
     DENIAL_REASON_INSUFFICIENT_GRANTS: _DenialReason.ValueType  # 9
     """The grants do not cover a leg."""
     DENIAL_REASON_DEBT_OUTSTANDING: _DenialReason.ValueType  # 10
@@ -163,7 +168,7 @@ DENIAL_REASON_PER_REQUEST_CAP: DenialReason.ValueType  # 6
 DENIAL_REASON_CONCURRENCY_CAP: DenialReason.ValueType  # 7
 """As many reservations are open as may be; retry once one of them has ended."""
 DENIAL_REASON_RATE_LIMITED: DenialReason.ValueType  # 8
-"""Too many Reserves within a minute; retry after RetryInfo."""
+"""Too many Reserves or submissions within a minute; retry after RetryInfo."""
 DENIAL_REASON_INSUFFICIENT_GRANTS: DenialReason.ValueType  # 9
 """The grants do not cover a leg."""
 DENIAL_REASON_DEBT_OUTSTANDING: DenialReason.ValueType  # 10
@@ -172,7 +177,7 @@ Global___DenialReason: _TypeAlias = DenialReason  # noqa: Y015
 
 @_typing.final
 class Denial(_message.Message):
-    """The detail of a denied Reserve."""
+    """The detail of a denied Reserve or submission."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -181,6 +186,7 @@ class Denial(_message.Message):
     LIMITING_BUDGETS_FIELD_NUMBER: _builtins.int
     LIMITING_BUDGET_COUNT_FIELD_NUMBER: _builtins.int
     GRANT_SHORTAGES_FIELD_NUMBER: _builtins.int
+    LIMITING_RATES_FIELD_NUMBER: _builtins.int
     reason: Global___DenialReason.ValueType
     """The reason of the tightest limit."""
     account: _builtins.str
@@ -195,6 +201,10 @@ class Denial(_message.Message):
     def grant_shortages(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantShortage]:
         """The units that the grants do not cover; at most 8."""
 
+    @_builtins.property
+    def limiting_rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitingRate]:
+        """The rates that did not allow a submission, the longest wait first; at most 8."""
+
     def __init__(
         self,
         *,
@@ -203,14 +213,51 @@ class Denial(_message.Message):
         limiting_budgets: _abc.Iterable[Global___LimitingBudget] | None = ...,
         limiting_budget_count: _builtins.int = ...,
         grant_shortages: _abc.Iterable[Global___GrantShortage] | None = ...,
+        limiting_rates: _abc.Iterable[Global___LimitingRate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "grant_shortages", b"grant_shortages", "limiting_budget_count", b"limiting_budget_count", "limiting_budgets", b"limiting_budgets", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "grant_shortages", b"grant_shortages", "limiting_budget_count", b"limiting_budget_count", "limiting_budgets", b"limiting_budgets", "limiting_rates", b"limiting_rates", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Denial: _TypeAlias = Denial  # noqa: Y015
+
+@_typing.final
+class LimitingRate(_message.Message):
+    """A rate of submissions that did not allow another one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    API_KEY_ID_FIELD_NUMBER: _builtins.int
+    PER_MINUTE_FIELD_NUMBER: _builtins.int
+    RETRY_DELAY_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account that it is a limit of; empty where it is one of an API key."""
+    api_key_id: _builtins.str
+    """The API key that it is a limit of; empty where it is one of an account."""
+    per_minute: _builtins.int
+    """How many submissions a minute it allows."""
+    @_builtins.property
+    def retry_delay(self) -> _duration_pb2.Duration:
+        """How long until it allows another one."""
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        api_key_id: _builtins.str = ...,
+        per_minute: _builtins.int = ...,
+        retry_delay: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "api_key_id", b"api_key_id", "per_minute", b"per_minute", "retry_delay", b"retry_delay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitingRate: _TypeAlias = LimitingRate  # noqa: Y015
 
 @_typing.final
 class GrantShortage(_message.Message):

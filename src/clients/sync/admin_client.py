@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -14,27 +13,24 @@ from clients.amounts import Leg, Unit
 from clients.change_types import Change
 from clients.convert import (
     account_from_proto,
-    api_key_from_proto,
     budget_from_proto,
     change_from_proto,
     report_from_proto,
     status_from_proto,
 )
-from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.requests import (
     enforcement_to_proto,
     legs_to_proto,
     message,
     optional_unit_to_proto,
     policy_to_proto,
-    scopes_to_proto,
     state_to_proto,
     thresholds_to_proto,
-    time_to_proto,
     unit_to_proto,
     window_to_proto,
 )
 from clients.sync.grant_calls import SyncGrantCalls
+from clients.sync.key_calls import KeyCalls
 from clients.sync.ledger_calls import SyncLedgerCalls
 from clients.sync.plan_calls import SyncPlanCalls
 from clients.types import (
@@ -52,7 +48,7 @@ _PAGE_SIZE = 500
 _AUDIT_SECONDS = 600.0
 
 
-class SyncAdminClient(SyncGrantCalls, SyncPlanCalls, SyncLedgerCalls):
+class SyncAdminClient(SyncGrantCalls, KeyCalls, SyncPlanCalls, SyncLedgerCalls):
     """What the owners and the operators of budgets do. Errors are those of `clients.errors`.
 
     Making something twice is refused as AlreadyExists, so a call whose answer was lost may be
@@ -256,47 +252,6 @@ class SyncAdminClient(SyncGrantCalls, SyncPlanCalls, SyncLedgerCalls):
             token = response.next_page_token
             if not token:
                 return
-
-    def create_api_key(
-        self,
-        tenant: str,
-        scopes: Sequence[Scope],
-        *,
-        display_name: str = "",
-        expire_time: datetime | None = None,
-        reason: str = "",
-    ) -> NewApiKey:
-        """Make an API key of a tenant, or of `platform`; what it answers can't be read again."""
-        wanted = message(
-            messages.ApiKey,
-            tenant=tenant,
-            scopes=scopes_to_proto(scopes),
-            display_name=display_name,
-            expire_time=time_to_proto(expire_time),
-        )
-        request = message(messages.CreateApiKeyRequest, api_key=wanted, reason=reason)
-        response = self._call(self._stub.CreateApiKey, request, repeatable=False)
-        return NewApiKey(api_key_from_proto(response.api_key), response.token)
-
-    def list_api_keys(self, *, tenant: str = "") -> Iterator[ApiKey]:
-        """Yield all API keys, or those of one tenant, in the order of their ids."""
-        token = ""
-        while True:
-            request = message(
-                messages.ListApiKeysRequest, page_size=_PAGE_SIZE, page_token=token, tenant=tenant
-            )
-            response = self._call(self._stub.ListApiKeys, request)
-            for key in response.api_keys:
-                yield api_key_from_proto(key)
-            token = response.next_page_token
-            if not token:
-                return
-
-    def revoke_api_key(self, api_key_id: str, *, reason: str = "") -> ApiKey:
-        """End an API key; every process refuses it within seconds."""
-        request = message(messages.RevokeApiKeyRequest, api_key_id=api_key_id, reason=reason)
-        response = self._call(self._stub.RevokeApiKey, request)
-        return api_key_from_proto(response.api_key)
 
     def list_changes(self, *, tenant: str = "", account: str = "") -> Iterator[Change]:
         """Yield who changed what, the latest first: all, those of one tenant or of one account."""

@@ -22,14 +22,21 @@ _COLUMNS = (
     wide("display_name"),
     minor("create_time"),
     minor("expire_time"),
+    minor("submissions_per_minute"),
     Column("revoke_time"),
 )
 _DAYS_MAX = 3650
+_rate_option = click.option(
+    "--submissions-per-minute",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="How many generations a minute it may submit, 0 for no limit of its own.",
+)
 
 
 @group
 def keys() -> None:
-    """Make, list and revoke API keys."""
+    """Make, list, change and revoke API keys."""
 
 
 @command(keys, "list")
@@ -55,6 +62,7 @@ async def list_keys(*, output: Output, data_dir: Path | None, tenant: str) -> No
 )
 @click.option("--display-name", default="", metavar="TEXT", help="A name for people.")
 @click.option("--days", type=click.IntRange(1, _DAYS_MAX), help="When it ends; never if not given.")
+@_rate_option
 @reason_option
 async def create_key(
     *,
@@ -64,6 +72,7 @@ async def create_key(
     scopes: Sequence[Scope],
     display_name: str,
     days: int | None,
+    submissions_per_minute: int | None,
     reason: str,
 ) -> None:
     """Make an API key of a tenant, or of `platform` for all of them, and show it this once."""
@@ -73,6 +82,7 @@ async def create_key(
             scopes,
             display_name=display_name,
             expire_time=None if days is None else now() + timedelta(days=days),
+            submissions_per_minute=submissions_per_minute or 0,
             reason=reason,
         )
     output.show(
@@ -82,6 +92,33 @@ async def create_key(
     )
     if output.for_people:
         note("Keep the token: it can't be shown again.")
+
+
+@command(keys, "update")
+@click.argument("api_key_id")
+@click.option("--display-name", metavar="TEXT", help="A name for people.")
+@_rate_option
+@reason_option
+async def update_key(
+    *,
+    output: Output,
+    data_dir: Path | None,
+    api_key_id: str,
+    display_name: str | None,
+    submissions_per_minute: int | None,
+    reason: str,
+) -> None:
+    """Change an API key; it binds within seconds."""
+    if display_name is None and submissions_per_minute is None:
+        raise click.UsageError("Give --display-name or --submissions-per-minute.")
+    async with connected(data_dir) as connection:
+        changed = await connection.admin.update_api_key(
+            api_key_id,
+            display_name=display_name,
+            submissions_per_minute=submissions_per_minute,
+            reason=reason,
+        )
+    output.show({"api_key": document_of(changed)}, _table([changed]))
 
 
 @command(keys, "revoke")
@@ -107,6 +144,7 @@ def _table(found: Sequence[ApiKey]) -> Table:
                 item.display_name,
                 time_text(item.create_time),
                 time_text(item.expire_time),
+                str(item.submissions_per_minute),
                 time_text(item.revoke_time),
             ]
             for item in found

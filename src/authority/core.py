@@ -22,6 +22,7 @@ from authority.config import AuthoritySettings
 from authority.domain.errors import Unavailable
 from authority.hotstate.clock import HotClock
 from authority.hotstate.store import HotStore, connect
+from authority.hotstate.submissions import HotSubmissionRates
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool, wait_for_postgres
 from authority.ledger.feed import PostgresFeed
@@ -39,6 +40,7 @@ from authority.usecases.context import Context
 from authority.usecases.generations import GenerationContext
 from authority.usecases.locate import Locator
 from authority.usecases.policies import Policies
+from authority.usecases.submission_rates import Submitting
 from authority.v1 import (
     admin_service_pb2,
 )
@@ -162,7 +164,14 @@ def _wire(
 
     caching = make_caching(database, context, jobs, catalogue, today, embedder)
     generations = GenerationContext(
-        PostgresGenerations(database), feed, jobs, policies, catalogue, today, caching.near
+        PostgresGenerations(database),
+        feed,
+        jobs,
+        policies,
+        catalogue,
+        today,
+        caching.near,
+        Submitting(context, HotSubmissionRates(hot)),
     )
     locator = Locator()
     sweeper = Sweeper(

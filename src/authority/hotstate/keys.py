@@ -45,6 +45,18 @@ class TenantKeys(NamedTuple):
         """Return the key of the counts of a budget in one window, or of a lot."""
         return f"pm:{{{self.tenant}}}:{self.epoch}:window:{ref}"
 
+    def admitted(self, idempotency_key: str) -> str:
+        """Return the key of a submission that was let in."""
+        return f"pm:{{{self.tenant}}}:{self.epoch}:admitted:{idempotency_key}"
+
+    def bursts(self, account: str) -> str:
+        """Return the key of when an account's submissions were refused for a rate."""
+        return f"pm:{{{self.tenant}}}:{self.epoch}:bursts:{account}"
+
+    def submissions(self, subject: str) -> str:
+        """Return the key of a rate of submissions: of an account, or of an API key."""
+        return f"pm:{{{self.tenant}}}:{self.epoch}:submissions:{subject}"
+
     def rate(self, account: str) -> str:
         """Return the key of an account's rate limit."""
         return f"pm:{{{self.tenant}}}:{self.epoch}:rate:{account}"

@@ -21,6 +21,7 @@ class Script(StrEnum):
     FENCE = "fence"
     OPEN = "open"
     POLICY = "policy"
+    SUBMIT = "submit"
 
 
 class Verb(StrEnum):

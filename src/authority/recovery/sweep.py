@@ -139,6 +139,8 @@ class Sweeper:
 
     async def _raise_policy_versions(self) -> None:
         for tenant, version in await self._ledger.recent_policy_versions():
+            # Submissions ask no script that could say so.
+            self._context.policies.outdate(tenant, version)
             await self._hot.raise_policy_version(tenant, version)
 
     async def settle_plans(self) -> None:

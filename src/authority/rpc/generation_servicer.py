@@ -14,6 +14,7 @@ from google.rpc import status_pb2
 
 from authority.domain.errors import InvalidRequest, NotFound, PaymasterError, Unavailable
 from authority.domain.ids import is_owned_id
+from authority.rpc.caller import current_caller
 from authority.rpc.generation_convert import (
     KINDS,
     generation_to_proto,
@@ -263,7 +264,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
     async def _submit(
         self, request: messages.SubmitGenerationRequest
     ) -> messages.SubmitGenerationResponse:
-        made = await submit(self._context, self._read_submission(request))
+        made = await submit(self._context, self._read_submission(request), current_caller())
         return messages.SubmitGenerationResponse(
             generation=None if made.generation is None else generation_to_proto(made.generation),
             replayed=made.replayed,

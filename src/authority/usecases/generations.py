@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
+from authority.domain.callers import Caller
 from authority.domain.errors import (
     GenerationStateError,
     IdempotencyKeyReused,
@@ -36,6 +37,7 @@ from authority.domain.ids import tenant_of
 from authority.domain.reuse import Near, Suggestion, decode_context, encode_context
 from authority.usecases.decide import new_id
 from authority.usecases.policies import Policies
+from authority.usecases.submission_rates import Submitting, let_in
 from generations import requests
 from generations.catalogue import Catalogue, RetiredModel
 from generations.pricing import Unpriced
@@ -59,6 +61,7 @@ class GenerationContext:
     catalogue: Catalogue
     today: Callable[[], date]
     near: Near
+    submitting: Submitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,9 @@ class Submitted(NamedTuple):
     suggestions: Sequence[Suggestion] = ()
 
 
-async def submit(context: GenerationContext, submission: Submission) -> Submitted:
+async def submit(
+    context: GenerationContext, submission: Submission, caller: Caller
+) -> Submitted:
     """Take a generation in.
 
     Raises:
@@ -103,7 +108,8 @@ async def submit(context: GenerationContext, submission: Submission) -> Submitte
         ModelRetired, ModelUnpriced: the model can't be used.
         NotFound: there is no such account.
         IdempotencyKeyReused: the key was used for another request.
-        Unavailable: the ledger is away; the outcome may be unknown.
+        SubmissionDenied: there are too many within a minute.
+        Unavailable: a store is away; the outcome may be unknown.
 
     """
     key = submission.idempotency_key
@@ -130,6 +136,7 @@ async def submit(context: GenerationContext, submission: Submission) -> Submitte
             near = await context.near.suggest(checked, submission.context)
             if near:
                 return Submitted(None, replayed=False, warning=warning, suggestions=near)
+        await let_in(context.submitting, submission.account, key, caller)
         made = await context.generations.insert(f"{tenant}/{new_id()}", key, request)
         if made is not None:
             await context.jobs.enqueue(made)

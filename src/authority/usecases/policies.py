@@ -42,6 +42,12 @@ class Policies:
         self._cached.pop(tenant, None)
         self._reads.forget(tenant)
 
+    def outdate(self, tenant: str, version: int) -> None:
+        """Read the policy anew at the next call, if what is cached is older than a version."""
+        cached = self._cached.get(tenant)
+        if cached is not None and cached.version < version:
+            self.forget(tenant)
+
     async def stop(self) -> None:
         """End the reads under way."""
         await self._reads.stop()

@@ -62,19 +62,17 @@ local function hold(held, windows, pools, amounts)
   end
 end
 
--- Takes one from each rate limit, all or none. A key holds when its limit would be level again, in
--- microseconds; a burst of a minute's worth is allowed. Returns when to try again, in ms, or 0, and
--- what is to be written once it is decided.
+-- Takes one from each rate limit, all or none. Returns when to try again, in ms, or 0, and what is to
+-- be written once it is decided.
 local function rate(rates)
   if #rates == 0 then
     return 0, rates
   end
-  local now, retry, writes = meta.now * 1000, 0, {}
+  local retry, writes = 0, {}
   for i = 1, #rates do
-    local limit = rates[i]
-    local key, each = limit[1], math.floor(60000000 / limit[2])
-    local level = math.max(tonumber(values[key] or '0'), now) + each
-    retry = math.max(retry, math.ceil((level - 60000000 - now) / 1000))
+    local key = rates[i][1]
+    local level, wait = one_more(values[key] or nil, rates[i][2], meta.now * 1000)
+    retry = math.max(retry, wait)
     writes[i] = { key, fmt(level) }
   end
   return retry, retry == 0 and writes or {}

@@ -13,6 +13,7 @@
 --   window      string  reserved, committed, refunded of one budget in one window, or of one grant
 --                       (in one period of it, if it recurs): a lot
 --   rate        string  when an account's rate limit is free again (microseconds)
+--   submissions string  the same of a rate of submissions, of an account or of an API key
 -- A key that is absent is loaded from the ledger before a script may use it: the answer is MISSING.
 --
 -- Amounts stay below 2^53, where Lua numbers are exact; they are written with '%d' alone, since
@@ -21,6 +22,7 @@
 local AMOUNT_MAX = 9007199254740991
 local KEEP_MS = 259200000    -- three days: how long idle hot state stays; the ledger has it for ever
 local ANSWER_MS = 90000000   -- 25 hours: answers stay hot for a day and an hour of grace
+local RATE_MS = 120000       -- a rate is level again within a minute
 
 -- The texts of numbers, and the numbers of texts, that were asked for before: in a call they are
 -- mostly the same few, and to look one up costs a fifth of making it anew.
@@ -42,6 +44,13 @@ local function number_of(text)
     read[text] = number
   end
   return number
+end
+
+-- Takes one from a rate limit (GCRA). Its level is when it would be free again, in microseconds; a
+-- burst of a minute's worth is allowed. Returns the level after it, and in how many ms it is allowed.
+local function one_more(level, per_minute, now_us)
+  local after = math.max(tonumber(level or '0'), now_us) + math.floor(60000000 / per_minute)
+  return after, math.max(math.ceil((after - 60000000 - now_us) / 1000), 0)
 end
 
 -- Reads the tenant's meta and the clock. Returns nil if the tenant is not loaded in this epoch.

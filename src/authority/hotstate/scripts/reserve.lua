@@ -77,7 +77,7 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
     chosen = amounts and #options
   end
   for i = 1, is_check and 0 or #rated do
-    put(rated[i][1], rated[i][2], 120000)
+    put(rated[i][1], rated[i][2], RATE_MS)
   end
   if not chosen then
     denied.next_expiry = next_expiry()

@@ -39,7 +39,7 @@ _OPTIONAL_SHARE = 0.3
 # Of resources, which say of no field that it is required.
 _NEEDED = {
     "Account": {"account"},
-    "ApiKey": {"tenant", "scopes"},
+    "ApiKey": {"api_key_id", "tenant", "scopes"},
     "ApplyOperation": {"call_number"},
     "Budget": {"account", "unit", "window", "limit"},
     "Grant": {"account", "unit", "amount"},
@@ -55,6 +55,7 @@ _MASKS = {
         *("display_name", "state", "overage_policy", "parent"),
         *("per_request_limits", "reserves_per_minute", "plan"),
     ],
+    "UpdateApiKeyRequest": ["display_name", "submissions_per_minute"],
     "UpdateBudgetRequest": ["limit", "enforcement"],
     "UpdateGenerationRequest": ["favourite", "visibility"],
     "UpdatePlanRequest": ["budgets", "grants", "per_request_limits", "reserves_per_minute"],
@@ -167,8 +168,8 @@ class Valid:
                 made.subject, made.name = "provider:fuzzed", "concurrency"
             case generation_service_pb2.ListGenerationsRequest():
                 made.ClearField("start_time")
-            case admin_service_pb2.ApiKey():
-                made.ClearField("api_key_id")
+            case admin_service_pb2.CreateApiKeyRequest():
+                made.api_key.ClearField("api_key_id")
             case resources_pb2.PlanBudget():
                 made.unit = self._choice.choice(_LEG_UNITS)
             case resources_pb2.Grant() | resources_pb2.PlanGrant():
@@ -245,7 +246,7 @@ class Valid:
                 return self._choice.randint(10**9, 10**12)
             case "page_size" | "count":
                 return self._choice.randint(1, 10)
-            case "reserves_per_minute":
+            case "reserves_per_minute" | "submissions_per_minute":
                 return self._choice.randint(10_000, 100_000)
             case _:
                 return self._choice.randint(1, 1_000)

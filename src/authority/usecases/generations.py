@@ -98,9 +98,7 @@ class Submitted(NamedTuple):
     suggestions: Sequence[Suggestion] = ()
 
 
-async def submit(
-    context: GenerationContext, submission: Submission, caller: Caller
-) -> Submitted:
+async def submit(context: GenerationContext, submission: Submission, caller: Caller) -> Submitted:
     """Take a generation in.
 
     Raises:

@@ -69,7 +69,5 @@ def _rates_of(policy: TenantPolicy, account: str, caller: Caller) -> list[Rate]:
 
 def _limiting(rates: Sequence[Rate], waits_ms: Sequence[int]) -> list[LimitingRate]:
     return [
-        LimitingRate(*rate, wait)
-        for rate, wait in zip(rates, waits_ms, strict=True)
-        if wait > 0
+        LimitingRate(*rate, wait) for rate, wait in zip(rates, waits_ms, strict=True) if wait > 0
     ]

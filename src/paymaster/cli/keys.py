@@ -94,12 +94,12 @@ async def create_key(
         note("Keep the token: it can't be shown again.")
 
 
-@command(keys, "update")
+@command(keys, "set")
 @click.argument("api_key_id")
 @click.option("--display-name", metavar="TEXT", help="A name for people.")
 @_rate_option
 @reason_option
-async def update_key(
+async def set_key(
     *,
     output: Output,
     data_dir: Path | None,

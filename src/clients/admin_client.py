@@ -29,7 +29,6 @@ from clients.requests import (
     policy_to_proto,
     state_to_proto,
     thresholds_to_proto,
-    time_to_proto,
     unit_to_proto,
     window_to_proto,
 )

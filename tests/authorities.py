@@ -53,12 +53,18 @@ class Stubs:
         request = admin.CreateBudgetRequest(budget=message)
         return (await self.admin.CreateBudget(request, metadata=self.metadata)).budget
 
-    async def reserve(self, account, *options, key=None, ttl=None, labels=None, **fields):
-        """Reserve; each option is a dict of units and amounts."""
+    async def reserve(
+        self, account, *options, names=None, key=None, ttl=None, labels=None, **fields
+    ):
+        """Reserve; each option is a dict of units and amounts, and may have a name."""
+        names = names or [""] * len(options)
         request = budget.ReserveRequest(
             idempotency_key=key or new_key(),
             account=account,
-            options=[budget.Option(legs=legs_of(option)) for option in options],
+            options=[
+                budget.Option(legs=legs_of(option), name=name)
+                for option, name in zip(options, names, strict=True)
+            ],
             labels=labels,
             **fields,
         )

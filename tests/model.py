@@ -168,13 +168,13 @@ class Model:
         )
         return sum(max(self.left(number), 0) for number in lots) + owed
 
-    def _fits(self, account, amounts, *, is_last):
+    def _fits(self, account, amounts, *, is_lowest):
         if not all(self._metered(account, unit) for unit in amounts):
             return False
         for window in self.windows(account, amounts):
             budget = self.budgets[window[0]]
             denies = budget.enforcement == "BLOCK" or (
-                budget.enforcement == "DOWNGRADE" and not is_last
+                budget.enforcement == "DOWNGRADE" and not is_lowest
             )
             if denies and amounts[budget.unit] > self.free(window):
                 return False
@@ -206,12 +206,15 @@ class Model:
             if held.state == "HELD" and held.expires <= self.now:
                 self._settle(held, "EXPIRED")
 
-    def reserve(self, number, account, options, ttl, mode="NORMAL"):
-        """Hold the first option that fits. Return (its index, amounts)."""
-        chosen = self._choose(account, options)
+    def reserve(self, number, account, options, names, ttl, mode="NORMAL"):
+        """Hold the first option that fits. Return (its index, amounts).
+
+        A soft cap spares the options that have the last one's name.
+        """
+        chosen = self._choose(account, options, names)
         if chosen is None and any(self._may_ever(account, option) for option in options):
             self.expire()  # only what is in the way is reclaimed
-            chosen = self._choose(account, options)
+            chosen = self._choose(account, options, names)
         if chosen is None and mode == "BEST_EFFORT":
             chosen = self._best_effort(account, options[-1])
         if chosen is None:
@@ -230,10 +233,12 @@ class Model:
         for unit, amount in amounts.items():
             self._take(held, unit, amount, "held")
 
-    def _choose(self, account, options):
+    def _choose(self, account, options, names):
         for index, amounts in enumerate(options):
-            is_last = index == len(options) - 1
-            if self._may_open(account) and self._fits(account, amounts, is_last=is_last):
+            is_lowest = index == len(options) - 1 or bool(
+                names[index] and names[index] == names[-1]
+            )
+            if self._may_open(account) and self._fits(account, amounts, is_lowest=is_lowest):
                 return index, amounts
         return None
 
@@ -246,7 +251,7 @@ class Model:
     def _best_effort(self, account, amounts):
         left = {unit: self._most(account, unit, amount) for unit, amount in amounts.items()}
         fits = min(left.values()) >= 1 and self._may_open(account)
-        fits = fits and self._fits(account, left, is_last=True)
+        fits = fits and self._fits(account, left, is_lowest=True)
         return (-1, left) if fits else None
 
     def _most(self, account, unit, amount):

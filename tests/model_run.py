@@ -154,18 +154,24 @@ class Run:
 
     # The operations.
 
-    async def reserve(self, account, options, hours, mode):
-        """Reserve, or check."""
+    async def reserve(self, account, named, hours, mode):
+        """Reserve, or check; an option is its name and amounts."""
+        names, options = [name for name, _ in named], [amounts for _, amounts in named]
         number = self.count = self.count + 1
         ttl = hours * HOUR + HALF
         key, chosen = new_key(), []
 
         def work():
-            chosen.append(self.model.reserve(number, account, options, ttl, mode))
+            chosen.append(self.model.reserve(number, account, options, names, ttl, mode))
 
         def call():
             return self.stubs.reserve(
-                self.name(account), *options, key=key, ttl=ttl / 1e3, mode=f"RESERVE_MODE_{mode}"
+                self.name(account),
+                *options,
+                names=names,
+                key=key,
+                ttl=ttl / 1e3,
+                mode=f"RESERVE_MODE_{mode}",
             )
 
         answer = await self.both(work, call)
@@ -174,6 +180,9 @@ class Run:
         index, amounts = chosen[0]
         found = answer.reservation
         assert found.option_index == index % len(options)
+        better = {name or str(place) for place, name in enumerate(names[: found.option_index])}
+        chosen_name = names[found.option_index] or str(found.option_index)
+        assert answer.HasField("passed_over") == bool(better - {chosen_name})
         assert {leg.unit: leg.reserved for leg in found.legs} == {
             resources_pb2.Unit.Value(f"UNIT_{unit}"): amount for unit, amount in amounts.items()
         }

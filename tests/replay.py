@@ -80,9 +80,12 @@ class Replay(Model):
         match item.kind:
             case Kind.RESERVE:
                 options = [_amounts(legs) for _, legs in asked["options"]]
+                names = [option for option, _ in asked["options"]]
                 mode = asked.get("mode", "NORMAL")
                 try:
-                    chosen = self.reserve(name, asked["account"], options, asked["ttl_ms"], mode)
+                    chosen = self.reserve(
+                        name, asked["account"], options, names, asked["ttl_ms"], mode
+                    )
                 finally:
                     if held is None:
                         self.reservations.pop(name, None)

@@ -48,7 +48,7 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One of the ordered alternatives in a Reserve; the name is for people and logs."""
+    """One of the ordered alternatives in a Reserve; those of one name are of one tier."""
 
     legs: tuple[Leg, ...]
     name: str = ""

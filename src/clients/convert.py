@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from authority.v1 import (
     admin_service_pb2,
+    budget_service_pb2,
     errors_pb2,
     resources_pb2,
 )
@@ -141,7 +142,10 @@ def budget_balance_from_proto(message: resources_pb2.BudgetBalance) -> types.Bud
 
 
 def reservation_from_proto(
-    message: resources_pb2.Reservation, *, replayed: bool = False
+    message: resources_pb2.Reservation,
+    *,
+    replayed: bool = False,
+    passed_over: types.Denial | None = None,
 ) -> types.Reservation:
     """Return the reservation."""
     return types.Reservation(
@@ -185,6 +189,7 @@ def reservation_from_proto(
         ),
         receipt=message.receipt,
         replayed=replayed,
+        passed_over=passed_over,
     )
 
 
@@ -192,12 +197,19 @@ def reservation_from_answer(answer: Any) -> types.Reservation:
     """Return the reservation of an operation's response, of which but little is read for now."""
     message, replayed = answer.reservation, answer.replayed
     # As bytes, since a message would keep all of the frame that it came in.
-    read = partial(_read_reservation, message.SerializeToString(), replayed)
+    passed = b""
+    if isinstance(answer, budget_service_pb2.ReserveResponse) and answer.HasField("passed_over"):
+        passed = answer.passed_over.SerializeToString()
+    read = partial(_read_reservation, message.SerializeToString(), replayed, passed)
     return types.Reservation.unread(read, reservation_id=message.reservation_id, replayed=replayed)
 
 
-def _read_reservation(wire: bytes, replayed: bool) -> types.Reservation:
-    return reservation_from_proto(resources_pb2.Reservation.FromString(wire), replayed=replayed)
+def _read_reservation(wire: bytes, replayed: bool, passed: bytes) -> types.Reservation:
+    return reservation_from_proto(
+        resources_pb2.Reservation.FromString(wire),
+        replayed=replayed,
+        passed_over=denial_from_proto(errors_pb2.Denial.FromString(passed)) if passed else None,
+    )
 
 
 def denial_from_proto(message: errors_pb2.Denial) -> types.Denial:

@@ -26,7 +26,7 @@ class Window(StrEnum):
 
 
 class Enforcement(StrEnum):
-    """What a budget does when an amount does not fit. DOWNGRADE allows only the last option."""
+    """What a budget does when an amount does not fit. DOWNGRADE allows but the last tier."""
 
     BLOCK = "BLOCK"
     DOWNGRADE = "DOWNGRADE"
@@ -168,7 +168,8 @@ class Reservation(Unread):
     `option_index` is the option that was held, counted from 0. `late` says that it was committed
     after it had expired. `grants` says what was taken from which grant, in that order. `receipt` is
     what the last commit told of the provider's own record. `replayed` says that this answers an
-    earlier call with the same key.
+    earlier call with the same key. `passed_over` is only in Reserve's answer: why the last option
+    of another name, preferred to the one that was held, was not.
     """
 
     reservation_id: str
@@ -184,6 +185,7 @@ class Reservation(Unread):
     grants: tuple[GrantReceipt, ...] = ()
     receipt: str = ""
     replayed: bool = False
+    passed_over: Denial | None = None
 
     def leg(self, unit: Unit) -> ReservationLeg:
         """Return the numbers of one unit; all zero if the reservation has none of it."""

@@ -44,6 +44,45 @@ class TestOptions:
         only = await acme.reserve("acme", {"USD": 80_000})
         assert only.reservation.option_index == 0
 
+    async def test_a_soft_cap_spares_every_way_to_pay_for_the_lowest_tier(self, acme):
+        await acme.set_budget("acme", 100, enforcement="DOWNGRADE", name="soft", window="MONTH")
+        await acme.grant("acme", "IMAGES", 1)
+        await acme.grant("acme", "CREDITS", 10)
+        ways = [
+            {"USD": 80_000, "IMAGES": 1},
+            {"USD": 80_000, "CREDITS": 4},
+            {"USD": 40_000, "IMAGES": 1},
+            {"USD": 40_000, "CREDITS": 2},
+        ]
+        names = ["premium", "premium", "standard", "standard"]
+        free = await acme.reserve("acme", *ways, names=names)
+        assert free.reservation.option_index == 2
+        denial = free.passed_over
+        assert denial.account == "acme"
+        assert denial.reason == errors_pb2.DENIAL_REASON_BUDGET_EXHAUSTED
+        (limiting,) = denial.limiting_budgets
+        assert (limiting.budget, limiting.requested) == ("soft", 80_000)
+        key = new_key()
+        paid = await acme.reserve("acme", *ways, names=names, key=key)
+        assert paid.reservation.option_index == 3, "the free image is held"
+        assert paid.passed_over.limiting_budgets[0].budget == "soft"
+        again = await acme.reserve("acme", *ways, names=names, key=key)
+        assert again.replayed
+        assert again.passed_over == paid.passed_over
+        refusal = await refused(acme.reserve("acme", *ways[:3], names=names[:3]))
+        assert (
+            refusal.detail(errors_pb2.Denial).grant_shortages[0].unit == resources_pb2.UNIT_IMAGES
+        )
+
+    async def test_another_way_to_pay_is_no_lesser_tier(self, acme):
+        await acme.grant("acme", "IMAGES", 1)
+        ways = [{"USD": 1, "IMAGES": 2}, {"USD": 1}]
+        paid = await acme.reserve("acme", *ways, names=["premium", "premium"])
+        assert paid.reservation.option_index == 1
+        assert not paid.HasField("passed_over")
+        lesser = await acme.reserve("acme", *ways, names=["premium", "standard"])
+        assert lesser.passed_over.reason == errors_pb2.DENIAL_REASON_INSUFFICIENT_GRANTS
+
     async def test_a_notifying_budget_never_denies(self, acme):
         await acme.set_budget("acme", 0, enforcement="NOTIFY", name="watch")
         await hold(acme)

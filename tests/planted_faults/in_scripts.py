@@ -131,9 +131,23 @@ SHARED = [
     Fault(
         "a soft cap denies the last option too",
         _SCRIPTS + "_limits.lua",
-        "or (window.enforcement == 'DOWNGRADE' and not is_last)",
+        "or (window.enforcement == 'DOWNGRADE' and not is_lowest)",
         "or window.enforcement == 'DOWNGRADE'",
         (_OPERATIONS + "TestOptions::test_a_soft_cap_denies_all_but_the_last",),
+    ),
+    Fault(
+        "a soft cap denies all ways but one to pay for the lowest tier",
+        _SCRIPTS + "reserve.lua",
+        "option.tier == options[#options].tier",
+        "i == #options",
+        (_OPERATIONS + "TestOptions::test_a_soft_cap_spares_every_way_to_pay_for_the_lowest_tier",),
+    ),
+    Fault(
+        "another way to pay is told as a lesser tier",
+        _SCRIPTS + "reserve.lua",
+        "if option.tier ~= options[chosen].tier then",
+        "if true then",
+        (_OPERATIONS + "TestOptions::test_another_way_to_pay_is_no_lesser_tier",),
     ),
     Fault(
         "a count passes the exact numbers",

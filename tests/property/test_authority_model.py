@@ -20,6 +20,8 @@ AMOUNTS = st.integers(5, 40)
 NUMBERS = st.integers(0, 5)
 HOURS = st.sampled_from([1, 5, 20])
 LEGS = st.dictionaries(UNITS, AMOUNTS, min_size=1, max_size=2)
+# Options of one name are of one tier.
+OPTIONS = st.tuples(st.sampled_from(["", "a", "b"]), LEGS)
 MODES = st.sampled_from(["NORMAL", "NORMAL", "NORMAL", "BEST_EFFORT", "CHECK_ONLY"])
 
 BUDGET = st.fixed_dictionaries(
@@ -47,7 +49,7 @@ GRANT = st.tuples(
     st.sampled_from([0, 0, 4, 30]),
 )
 RESERVE = st.tuples(
-    st.just("reserve"), ACCOUNTS, st.lists(LEGS, min_size=1, max_size=3), HOURS, MODES
+    st.just("reserve"), ACCOUNTS, st.lists(OPTIONS, min_size=1, max_size=4), HOURS, MODES
 )
 COMMIT = st.tuples(
     st.just("commit"),

@@ -123,7 +123,7 @@ class Restored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The answer of a denied Reserve or Extend."""
+    """Why a Reserve or Extend was denied, or an option of a Reserve passed over."""
 
     reason: DenialReason
     limiting: tuple[LimitingWindow, ...]
@@ -155,6 +155,7 @@ class Operation(NamedTuple):
     grant: Grant | None  # of GRANT: what was made; of VOID: what was voided
     denied: Denied | None
     actor: str = ""  # of GRANT and VOID: who asked, for the record of changes
+    passed: Denied | None = None  # of RESERVE: why a better tier than the one held was not
 
     @property
     def cause(self) -> Cause:
@@ -176,8 +177,9 @@ class Operation(NamedTuple):
 
         The result is lines: `id sequence epoch decide_ms`; deltas, each
         `ref,reserved,committed,refunded`; moves, each `unit,actual,charged,refunded`; restored
-        grants, each `new,old,amount,expires`; JSON of `denied`, or of `grant` and `actor`; and the
-        packed reservation. Many are joined by blanks; what there is none of is an empty line.
+        grants, each `new,old,amount,expires`; JSON of `denied`, of `passed`, or of `grant` and
+        `actor`; and the packed reservation. Many are joined by blanks; what there is none of is an
+        empty line.
         """
         asked: Mapping[str, Any] = orjson.loads(request)
         head, deltas, moves, restored, text, packed = result.split("\n", 5)
@@ -207,6 +209,7 @@ class Operation(NamedTuple):
             grant=grant,
             denied=_denied(more["denied"]) if "denied" in more else None,
             actor=more.get("actor", ""),
+            passed=_denied(more["passed"]) if "passed" in more else None,
         )
 
 

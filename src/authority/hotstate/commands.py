@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from authority.domain.alerts import Thresholds
 from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.grants import Lot
-from authority.domain.money import AMOUNT_MAX, Leg
+from authority.domain.money import AMOUNT_MAX, Leg, Option
 from authority.domain.policies import Money, Terms
 from authority.domain.ports import (
     AdjustCommand,
@@ -160,7 +160,7 @@ def compact(value: object) -> str:
 def reserve_item(keyed: Keyed, command: ReserveCommand) -> Item:
     """Return what reserve.lua is told."""
     terms = command.terms
-    options = zip(command.options, command.refusals, strict=True)
+    options = zip(command.options, command.refusals, _tiers(command.options), strict=True)
     return Item(
         Verb.RESERVE,
         keyed.operation_id,
@@ -177,9 +177,20 @@ def reserve_item(keyed: Keyed, command: ReserveCommand) -> Item:
             compact(command.labels) if command.labels else "{}",
             command.mode,
             "1" if command.may_reclaim else "0",
-            ";".join(f"{refusal or '-'} {_legs(option.legs)}" for option, refusal in options),
+            ";".join(
+                f"{refusal or '-'} {tier} {_legs(option.legs)}" for option, refusal, tier in options
+            ),
         ),
     )
+
+
+def _tiers(options: Sequence[Option]) -> list[int]:
+    """Return the tier of each option, a number: those of one name are in one, others alone."""
+    names: dict[str, int] = {}
+    return [
+        names.setdefault(option.name, place) if option.name else place
+        for place, option in enumerate(options)
+    ]
 
 
 @lru_cache(maxsize=_PARTS_MAX)

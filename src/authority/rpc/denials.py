@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
-from authority.domain.budgets import BudgetWindow
+from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.errors import ReserveDenied, SubmissionDenied
-from authority.domain.operations import DenialReason, LimitingWindow
+from authority.domain.operations import DenialReason, Denied, LimitingWindow
 from authority.rpc.convert import denial_reason_to_proto, set_time, unit_to_proto, window_to_proto
 from authority.v1 import errors_pb2
 
@@ -32,11 +32,19 @@ def denial_details(denial: ReserveDenied) -> Iterator[Message]:
     delay_ms = _retry_delay_ms(denial, [window for _, window in rows])
     if delay_ms is not None:
         yield error_details_pb2.RetryInfo(retry_delay=_duration(delay_ms))
-    yield errors_pb2.Denial(
-        reason=denial_reason_to_proto(denial.denied.reason),
-        account=denial.operation.account,
+    yield denial_message(denial.operation.account, denial.denied, denial.windows)
+
+
+def denial_message(
+    account: str, denied: Denied, windows: Mapping[WindowRef, BudgetWindow]
+) -> errors_pb2.Denial:
+    """Return a denial, the tightest limit first; `windows` says which budget each one is."""
+    rows = [(row, windows[row.ref]) for row in denied.limiting if row.ref in windows]
+    return errors_pb2.Denial(
+        reason=denial_reason_to_proto(denied.reason),
+        account=account,
         limiting_budgets=[_limiting(row, window) for row, window in rows[:_LISTED_MAX]],
-        limiting_budget_count=len(denial.denied.limiting),
+        limiting_budget_count=len(denied.limiting),
         grant_shortages=[
             errors_pb2.GrantShortage(
                 unit=unit_to_proto(row.unit),
@@ -45,7 +53,7 @@ def denial_details(denial: ReserveDenied) -> Iterator[Message]:
                 reserved=row.reserved,
                 short_by=row.requested - row.available,
             )
-            for row in denial.denied.shortages
+            for row in denied.shortages
         ],
     )
 

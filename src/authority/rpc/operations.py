@@ -8,6 +8,7 @@ from typing import Any
 from authority.domain.ids import tenant_of
 from authority.domain.money import AMOUNT_MAX
 from authority.rpc.convert import reservation_fields
+from authority.rpc.denials import denial_message
 from authority.rpc.intake import Intake
 from authority.rpc.requests import (
     REASON_LENGTH_MAX,
@@ -20,9 +21,10 @@ from authority.usecases.adjust import adjust
 from authority.usecases.context import Context
 from authority.usecases.decide import Answer
 from authority.usecases.locate import Locator
-from authority.usecases.reserve import reserve
+from authority.usecases.reserve import limiting_windows, reserve
 from authority.usecases.settle import commit_reservation, extend, refund, release
 from authority.v1 import budget_service_pb2 as messages
+from authority.v1 import errors_pb2
 
 
 class Operations:
@@ -45,7 +47,9 @@ class Operations:
         if request.mode == messages.RESERVE_MODE_CHECK_ONLY:
             for field in ("reservation_id", "state", "create_time", "expire_time"):
                 del held[field]
-        return messages.ReserveResponse(reservation=held, replayed=answer.replayed)
+        return messages.ReserveResponse(
+            reservation=held, replayed=answer.replayed, passed_over=await self._passed_over(answer)
+        )
 
     async def commit(self, request: messages.CommitRequest) -> messages.CommitResponse:
         """Settle a reservation with its actual cost."""
@@ -100,6 +104,13 @@ class Operations:
         return messages.AdjustResponse(
             operation_id=answer.operation.operation_id, replayed=answer.replayed
         )
+
+    async def _passed_over(self, answer: Answer) -> errors_pb2.Denial | None:
+        operation = answer.operation
+        if operation.passed is None:
+            return None
+        windows = await limiting_windows(self._context, operation.account, operation.passed)
+        return denial_message(operation.account, operation.passed, windows)
 
     async def _run(self, name: str, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Run a use case in the turn of the tenant that the name is of."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.errors import ReserveDenied, Unavailable
 from authority.domain.ids import tenant_of
 from authority.domain.money import Option
-from authority.domain.operations import Kind, Operation
+from authority.domain.operations import Denied, Kind, Operation
 from authority.domain.policies import Terms
 from authority.domain.ports import Decision, Keyed, ReserveCommand, Verdict
 from authority.domain.reservations import ReserveMode
@@ -142,13 +143,19 @@ async def _check(context: Context, tenant: str, text: str, attempt: _Reserve) ->
 
 async def describe(context: Context, denial: ReserveDenied) -> None:
     """Add to a denial which budgets, in which windows, were in the way."""
-    refs = [row.ref for row in denial.denied.limiting]
-    account = denial.operation.account
+    denial.windows = await limiting_windows(context, denial.operation.account, denial.denied)
+    denial.now_ms = context.clock.now_ms()
+
+
+async def limiting_windows(
+    context: Context, account: str, denied: Denied
+) -> Mapping[WindowRef, BudgetWindow]:
+    """Return which budgets, in which windows, were in the way."""
+    refs = [row.ref for row in denied.limiting]
     policy = await context.policies.of(account)
     if any(ref.budget_key not in policy.known_budgets for ref in refs):
         # A replay may be of a denial that another process gave by a budget made since.
         context.policies.forget(tenant_of(account))
         policy = await context.policies.of(account)
     budgets = policy.known_budgets
-    denial.windows = {ref: policy.window_of(budgets[ref.budget_key], ref.start_ms) for ref in refs}
-    denial.now_ms = context.clock.now_ms()
+    return {ref: policy.window_of(budgets[ref.budget_key], ref.start_ms) for ref in refs}

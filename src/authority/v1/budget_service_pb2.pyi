@@ -10,6 +10,7 @@ answer with `replayed` set; the same key with another request is ALREADY_EXISTS.
 UNAVAILABLE, DEADLINE_EXCEEDED and CANCELLED mean that the outcome is unknown: retrying with the same key is always safe.
 """
 
+from authority.v1 import errors_pb2 as _errors_pb2
 from authority.v1 import resources_pb2 as _resources_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -91,7 +92,9 @@ class Option(_message.Message):
     LEGS_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """A name for people and logs, such as `premium`; at most 64 characters."""
+    """The tier that it is of, such as `premium`; at most 64 characters. Options of one name differ in how they are paid alone:
+    a soft cap spares all that have the last one's name. One without a name is a tier by itself.
+    """
     @_builtins.property
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Leg]:
         """What it needs: 1 to 8 legs, each of another unit."""
@@ -190,21 +193,27 @@ class ReserveResponse(_message.Message):
 
     RESERVATION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    PASSED_OVER_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """True if this answers an earlier call with the same key."""
     @_builtins.property
     def reservation(self) -> _resources_pb2.Reservation:
         """The reservation, HELD. For CHECK_ONLY what it would be: without id, state and times."""
 
+    @_builtins.property
+    def passed_over(self) -> _errors_pb2.Denial:
+        """Where an option of another name was preferred to the one that was held: why the last such was not, as a denial."""
+
     def __init__(
         self,
         *,
         reservation: _resources_pb2.Reservation | None = ...,
         replayed: _builtins.bool = ...,
+        passed_over: _errors_pb2.Denial | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["passed_over", b"passed_over", "reservation", b"reservation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "reservation", b"reservation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passed_over", b"passed_over", "replayed", b"replayed", "reservation", b"reservation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

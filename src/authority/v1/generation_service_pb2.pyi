@@ -389,6 +389,8 @@ class Generation(_message.Message):
     REUSE_FIELD_NUMBER: _builtins.int
     ACCEPT_ENTRY_ID_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    DOWNGRADE_REASON_FIELD_NUMBER: _builtins.int
+    DOWNGRADE_BUDGET_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """The id, such as `acme/0199a0b2-...`; the part before the slash is the tenant."""
     account: _builtins.str
@@ -412,7 +414,7 @@ class Generation(_message.Message):
     model: _builtins.str
     """The model that made it."""
     downgraded: _builtins.bool
-    """True if a later option than the first was held, such as by a soft cap."""
+    """True if it was made in a lesser tier than the one asked for; `downgrade_reason` says why."""
     cached: _builtins.str
     """How it was served without a call: empty; `exact`, `normalised`, `signature`, `guarded`, `structured` or `chat` by that
     stage of the cache; `accepted` by the entry that it named; `joined` by an identical one in flight.
@@ -445,6 +447,12 @@ class Generation(_message.Message):
     """What of the cache might serve it."""
     accept_entry_id: _builtins.str
     """The entry of the cache that was to serve it; empty if none was named."""
+    downgrade_reason: _builtins.str
+    """Why it was made in a lesser tier: `soft_cap` or `budget`, one of which denied the better one; `grants`, which did not
+    cover it; `plan_tier`, above which its plan allows nothing; `unavailable`, not for sale in credits. Empty if it was not.
+    """
+    downgrade_budget: _builtins.str
+    """The budget that denied the better tier, as `account#budget`; empty if none did."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
         """What was made."""
@@ -505,10 +513,12 @@ class Generation(_message.Message):
         reuse: Global___Reuse.ValueType = ...,
         accept_entry_id: _builtins.str = ...,
         context: _abc.Mapping[_builtins.str, Global___ContextValues] | None = ...,
+        downgrade_reason: _builtins.str = ...,
+        downgrade_budget: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "progress_percent", b"progress_percent", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "accept_entry_id", b"accept_entry_id", "account", b"account", "artifacts", b"artifacts", "attempt_count", b"attempt_count", "cached", b"cached", "context", b"context", "cost", b"cost", "count", b"count", "create_time", b"create_time", "deadline_time", b"deadline_time", "downgraded", b"downgraded", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "favourite", b"favourite", "generation_id", b"generation_id", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "progress_percent", b"progress_percent", "prompt", b"prompt", "provider", b"provider", "quality", b"quality", "requested_model", b"requested_model", "reservation_id", b"reservation_id", "reuse", b"reuse", "saved", b"saved", "settings", b"settings", "size", b"size", "stage", b"stage", "state", b"state", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "accept_entry_id", b"accept_entry_id", "account", b"account", "artifacts", b"artifacts", "attempt_count", b"attempt_count", "cached", b"cached", "context", b"context", "cost", b"cost", "count", b"count", "create_time", b"create_time", "deadline_time", b"deadline_time", "downgrade_budget", b"downgrade_budget", "downgrade_reason", b"downgrade_reason", "downgraded", b"downgraded", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "favourite", b"favourite", "generation_id", b"generation_id", "kind", b"kind", "model", b"model", "parent_id", b"parent_id", "priority", b"priority", "progress_percent", b"progress_percent", "prompt", b"prompt", "provider", b"provider", "quality", b"quality", "requested_model", b"requested_model", "reservation_id", b"reservation_id", "reuse", b"reuse", "saved", b"saved", "settings", b"settings", "size", b"size", "stage", b"stage", "state", b"state", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__progress_percent: _TypeAlias = _typing.Literal["progress_percent"]  # noqa: Y015
     _WhichOneofArgType__progress_percent: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent"]  # noqa: Y015

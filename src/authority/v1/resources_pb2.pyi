@@ -116,7 +116,9 @@ class _EnforcementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Enforceme
     ENFORCEMENT_BLOCK: _Enforcement.ValueType  # 1
     """Denies every option that does not fit."""
     ENFORCEMENT_DOWNGRADE: _Enforcement.ValueType  # 2
-    """Denies every option that does not fit but the last: a soft cap."""
+    """A soft cap: denies every option that does not fit but those of the last one's name, and the last itself. So the lowest
+    tier runs, in whichever way it is paid.
+    """
     ENFORCEMENT_NOTIFY: _Enforcement.ValueType  # 3
     """Never denies; only counts."""
 
@@ -128,7 +130,9 @@ ENFORCEMENT_UNSPECIFIED: Enforcement.ValueType  # 0
 ENFORCEMENT_BLOCK: Enforcement.ValueType  # 1
 """Denies every option that does not fit."""
 ENFORCEMENT_DOWNGRADE: Enforcement.ValueType  # 2
-"""Denies every option that does not fit but the last: a soft cap."""
+"""A soft cap: denies every option that does not fit but those of the last one's name, and the last itself. So the lowest
+tier runs, in whichever way it is paid.
+"""
 ENFORCEMENT_NOTIFY: Enforcement.ValueType  # 3
 """Never denies; only counts."""
 Global___Enforcement: _TypeAlias = Enforcement  # noqa: Y015
@@ -722,6 +726,7 @@ class Grant(_message.Message):
     REFUNDED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     EXPIRED_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     """The id that CreateGrant answered, such as `acme/0199a0b2-...`."""
     account: _builtins.str
@@ -750,6 +755,10 @@ class Grant(_message.Message):
     """What may be spent; below zero after a commit by an account that may be in debt."""
     expired: _builtins.int
     """What was left when it expired or was voided, and what has come back to it since."""
+    price: _builtins.int
+    """What was paid for it, in micros of USD; with a recurrence, for each period. 0 for one that was given. As it is used up,
+    it becomes revenue.
+    """
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
         """From when on it may be spent; the time of its creation if not set."""
@@ -791,10 +800,11 @@ class Grant(_message.Message):
         refunded: _builtins.int = ...,
         available: _builtins.int = ...,
         expired: _builtins.int = ...,
+        price: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "effective_time", b"effective_time", "expire_time", b"expire_time", "refund_grace", b"refund_grace", "void_time", b"void_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "available", b"available", "committed", b"committed", "create_time", b"create_time", "effective_time", b"effective_time", "expire_time", b"expire_time", "expired", b"expired", "grant_id", b"grant_id", "priority", b"priority", "recurrence", b"recurrence", "refund_grace", b"refund_grace", "refunded", b"refunded", "reserved", b"reserved", "source", b"source", "state", b"state", "unit", b"unit", "void_time", b"void_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "available", b"available", "committed", b"committed", "create_time", b"create_time", "effective_time", b"effective_time", "expire_time", b"expire_time", "expired", b"expired", "grant_id", b"grant_id", "price", b"price", "priority", b"priority", "recurrence", b"recurrence", "refund_grace", b"refund_grace", "refunded", b"refunded", "reserved", b"reserved", "source", b"source", "state", b"state", "unit", b"unit", "void_time", b"void_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,15 +1,16 @@
 -- limits(): what Reserve and Extend share, glued on behind the lots.
 
--- Returns the windows that do not allow the amounts, or nil. Even a budget that never denies keeps its
--- counts exact, so nothing may pass the largest amount.
-local function limiting(windows, amounts, is_last)
+-- Returns the windows that do not allow the amounts, or nil. A soft cap spares what is in the lowest
+-- tier of its request. Even a budget that never denies keeps its counts exact, so nothing may pass the
+-- largest amount.
+local function limiting(windows, amounts, is_lowest)
   local rows
   for i = 1, #windows do
     local window = windows[i]
     local amount, counts = amounts[window.unit], window.counts
     if amount then
       local denies = window.enforcement == 'BLOCK'
-        or (window.enforcement == 'DOWNGRADE' and not is_last)
+        or (window.enforcement == 'DOWNGRADE' and not is_lowest)
       local overflows = counts.r + counts.c + amount > AMOUNT_MAX
       if (denies and amount > left_of(window)) or overflows then
         local in_debt = window.may_owe and counts.c - counts.f > window.amount

@@ -1,18 +1,18 @@
 -- reserve(id, account, ttl, labels, mode, may_reclaim, options)
 --
 -- Holds the first option that fits on every window and grant, or denies with all that is in the
--- way. `options` is `refusal UNIT:amount UNIT:amount;...`, in the order of preference; a refusal is
--- the option's own reason never to be held, or '-'. The context's rule is the account's own reason
--- to be denied, or ''.
+-- way. `options` is `refusal tier UNIT:amount UNIT:amount;...`, in the order of preference; a refusal
+-- is the option's own reason never to be held, or '-', and options of one name are in one tier. The
+-- context's rule is the account's own reason to be denied, or ''.
 -- Answers DONE, CHECKED, REPLAYED, REUSED, LOOK_UP, STALE_POLICY, MOVED (a window has ended),
 -- MISSING (a window is not loaded), RECLAIM (expired reservations are in the way).
 
 -- Returns the options, and whether none of them may be asked for.
 local function read_options(text)
   local options, is_capped = {}, true
-  for refusal, legs in string.gmatch(text, '([%u_%-]+) ([^;]+)') do
+  for refusal, tier, legs in string.gmatch(text, '([%u_%-]+) (%d+) ([^;]+)') do
     local amounts, units = read_legs(legs)
-    options[#options + 1] = { refusal = refusal, amounts = amounts, units = units }
+    options[#options + 1] = { refusal = refusal, tier = tier, amounts = amounts, units = units }
     is_capped = is_capped and refusal == 'PER_REQUEST_CAP'
   end
   return options, is_capped
@@ -39,17 +39,33 @@ local function choose(context, options, is_capped)
   end
   local is_in_the_way = false
   for i, option in ipairs(options) do
-    denied.limiting = limiting(context.windows, option.amounts, i == #options)
+    denied.limiting = limiting(context.windows, option.amounts, option.tier == options[#options].tier)
     denied.shortages = shortages(context.pools, option.amounts)
     local is_free = option.refusal == '-'
     if is_free and not denied.limiting and not denied.shortages then
       return i, denied, is_in_the_way, rated
     end
+    option.limiting, option.shortages = denied.limiting, denied.shortages
     is_in_the_way = is_in_the_way or is_free
   end
   local refusal = options[#options].refusal
   denied.reason = refusal ~= '-' and refusal or ''
   return nil, denied, is_in_the_way, rated
+end
+
+-- Returns why an option of another tier than the chosen one's was passed over, the last that was, as
+-- the JSON of the result; nil if none was.
+local function passed_over(options, chosen)
+  for i = chosen - 1, 1, -1 do
+    local option = options[i]
+    if option.tier ~= options[chosen].tier then
+      local refusal = option.refusal ~= '-' and option.refusal or ''
+      return cjson.encode({ passed = {
+        reason = refusal, limiting = option.limiting, shortages = option.shortages,
+        next_expiry = '0', retry = '0',
+      } })
+    end
+  end
 end
 
 verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_text)
@@ -108,9 +124,11 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
     for unit, amount in pairs(amounts) do
       held.legs[unit].reserved = amount
     end
-    return check({ reservation = packed_reservation(held) })
+    return check({ reservation = packed_reservation(held), more = passed_over(options, chosen) })
   end
   hold(held, on, context.pools, amounts)
   set_expiry(id, held.expires)
-  return record({ reservation = write_reservation(held), deltas = deltas() })
+  return record({
+    reservation = write_reservation(held), deltas = deltas(), more = passed_over(options, chosen),
+  })
 end

@@ -26,7 +26,8 @@ class Grant:
 
     Lower priorities are spent first, then the earliest expiry. With a `recurrence` the amount is
     granted anew in every such period, and the numbers are of the present one. `expired` is what was
-    left when it expired or was voided. `replayed` answers an earlier call with the same key.
+    left when it expired or was voided. `price` is what was paid for the amount, in micros of USD; 0
+    for one that was given. `replayed` answers an earlier call with the same key.
     """
 
     grant_id: str
@@ -47,6 +48,7 @@ class Grant:
     refunded: int
     available: int
     expired: int
+    price: int = 0
     replayed: bool = False
 
 

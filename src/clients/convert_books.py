@@ -46,6 +46,7 @@ def grant_from_proto(message: resources_pb2.Grant, *, replayed: bool = False) ->
         refunded=message.refunded,
         available=message.available,
         expired=message.expired,
+        price=message.price,
         replayed=replayed,
     )
 

@@ -13,8 +13,9 @@ from authority.domain.grants import Grant
 from authority.domain.ids import PLATFORM, tenant_of
 from authority.domain.money import Unit
 from authority.domain.plans import Plan
+from authority.domain.prices import PriceList
 
-Resource = Account | Budget | Grant | ApiKey | Plan
+Resource = Account | Budget | Grant | ApiKey | Plan | PriceList
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -78,6 +79,8 @@ def _identity(resource: Resource) -> tuple[str, str, str, str]:
             return tenant, "", "api_key", api_key_id
         case Plan(plan=plan):
             return PLATFORM, "", "plan", plan
+        case PriceList(version=version):
+            return PLATFORM, "", "price_list", str(version)
 
 
 def _document(resource: Resource) -> dict[str, Any]:
@@ -93,6 +96,8 @@ def _document(resource: Resource) -> dict[str, Any]:
             return _api_key(resource)
         case Plan():
             return _plan(resource)
+        case PriceList():
+            return _price_list(resource)
 
 
 def _account(account: Account) -> dict[str, Any]:
@@ -129,6 +134,15 @@ def _plan(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _price_list(price_list: PriceList) -> dict[str, Any]:
+    return {
+        "version": price_list.version,
+        "prices": [price._asdict() for price in price_list.prices],
+        "reason": price_list.cause.reason,
+        "create_time": _text(price_list.create_time),
+    }
+
+
 def _limits(limits: Mapping[Unit, int]) -> list[dict[str, Any]]:
     return [{"unit": unit, "amount": limits[unit]} for unit in Unit if unit in limits]
 
@@ -161,6 +175,7 @@ def _grant(grant: Grant) -> dict[str, Any]:
         "source": grant.source,
         "create_time": _moment(grant.create_ms),
         "void_time": _moment(grant.void_ms),
+        "price": grant.price_micros,
     }
 
 

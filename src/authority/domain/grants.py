@@ -23,6 +23,8 @@ _NUMBERS = (
     "create_ms",
     "void_ms",
 )
+# What most grants have none of is left out of what is written of them.
+_RARE_NUMBERS = ("price_micros",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Grant:
     """A grant on an account. Times are Unix milliseconds; 0 means never, or not yet.
 
     `key` is the ledger's own number for it, from the sequence that budgets are numbered by, so that
-    one table counts both. `recurrence` is TOTAL for a grant that is made once.
+    one table counts both. `recurrence` is TOTAL for a grant that is made once. `price_micros` is
+    what was paid for its amount, in micros of USD.
     """
 
     grant_id: str
@@ -46,6 +49,7 @@ class Grant:
     source: str
     create_ms: int
     void_ms: int
+    price_micros: int = 0
 
     @classmethod
     def decode(cls, fields: Mapping[str, str]) -> Self:
@@ -58,6 +62,7 @@ class Grant:
             recurrence=Window(fields["recurrence"]),
             source=fields["source"],
             **{name: int(fields[name]) for name in _NUMBERS},
+            **{name: int(fields.get(name, "0")) for name in _RARE_NUMBERS},
         )
 
     def encode(self) -> dict[str, str]:
@@ -69,6 +74,7 @@ class Grant:
             "recurrence": self.recurrence,
             "source": self.source,
             **{name: str(getattr(self, name)) for name in _NUMBERS},
+            **{name: str(getattr(self, name)) for name in _RARE_NUMBERS if getattr(self, name)},
         }
 
     @property

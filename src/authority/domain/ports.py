@@ -17,6 +17,7 @@ from authority.domain.money import Leg, Option, Unit
 from authority.domain.operations import DenialReason, Operation
 from authority.domain.plans import Plan, PlanChange, PlanVersion, PlanWork
 from authority.domain.policies import Money, TenantPolicy, Terms
+from authority.domain.prices import PriceListStore
 from authority.domain.reservations import Reservation, ReserveMode
 
 
@@ -237,7 +238,7 @@ class HotState(Protocol):
         ...
 
 
-class Ledger(Protocol):
+class Ledger(PriceListStore, Protocol):
     """Remembers. Every method raises Unavailable if the store does not answer."""
 
     async def find_operation(self, tenant: str, key: str) -> Operation | None:

@@ -50,6 +50,7 @@ def _made(item: Operation) -> dict[str, Any]:
         "refund_grace_ms": grant.refund_grace_ms,
         "source": grant.source,
         "create_ms": grant.create_ms,
+        "price_micros": grant.price_micros,
     }
 
 

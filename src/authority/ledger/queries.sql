@@ -174,18 +174,20 @@ ORDER BY grant_id DESC LIMIT %(limit)s;
 
 -- name: insert_grants
 INSERT INTO account_grant (grant_id, tenant, account, unit, amount, priority, effective_ms, expire_ms,
-                           recurrence, refund_grace_ms, source, create_ms)
+                           recurrence, refund_grace_ms, source, create_ms, price_micros)
 SELECT * FROM unnest(
     %(grant_id)s::text[], %(tenant)s::text[], %(account)s::text[], %(unit)s::text[], %(amount)s::bigint[],
     %(priority)s::smallint[], %(effective_ms)s::bigint[], %(expire_ms)s::bigint[], %(recurrence)s::text[],
-    %(refund_grace_ms)s::bigint[], %(source)s::text[], %(create_ms)s::bigint[]);
+    %(refund_grace_ms)s::bigint[], %(source)s::text[], %(create_ms)s::bigint[],
+    %(price_micros)s::bigint[]);
 
 -- name: insert_restored_grants
--- A grant of what was refunded to one that had expired, on the same terms.
+-- A grant of what was refunded to one that had expired, on the same terms: with its part of the price.
 INSERT INTO account_grant (grant_id, tenant, account, unit, amount, priority, effective_ms, expire_ms,
-                           recurrence, refund_grace_ms, source, create_ms)
+                           recurrence, refund_grace_ms, source, create_ms, price_micros)
 SELECT restored.grant_id, old.tenant, old.account, old.unit, restored.amount, old.priority, restored.create_ms,
-       restored.expire_ms, 'TOTAL', 0, 'refund', restored.create_ms
+       restored.expire_ms, 'TOTAL', 0, 'refund', restored.create_ms,
+       earned_micros(old.price_micros, old.amount, restored.amount)
 FROM unnest(%(grant_id)s::text[], %(expired_grant_id)s::text[], %(amount)s::bigint[], %(expire_ms)s::bigint[],
             %(create_ms)s::bigint[])
      AS restored (grant_id, expired_grant_id, amount, expire_ms, create_ms)

@@ -22,6 +22,7 @@ from authority.ledger.accounts import AccountStore, account_of, budget_of
 from authority.ledger.changes import list_changes
 from authority.ledger.database import Database
 from authority.ledger.plans import PlanStore, grants_of, plan_of
+from authority.ledger.prices import PriceStore
 from authority.ledger.queries import statements
 
 ZERO = WindowCounts(0, 0, 0)
@@ -31,7 +32,7 @@ _ENDED_MS = 30 * 86_400_000
 _Item = TypeVar("_Item")
 
 
-class LedgerStore(AccountStore, PlanStore):
+class LedgerStore(AccountStore, PlanStore, PriceStore):
     """Implements `domain.ports.Ledger`."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -201,6 +202,7 @@ def grant_of(row: DictRow) -> Grant:
         source=row["source"],
         create_ms=row["create_ms"],
         void_ms=row["void_ms"],
+        price_micros=row["price_micros"],
     )
 
 

@@ -54,7 +54,9 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "CreateGrant": _ADMIN,
         "VoidGrant": _ADMIN,
         "GetGrant": _READ,
+        "GetPriceList": _ANY,
         "ListGrants": _READ,
+        "UpdatePriceList": _ADMIN,
         "CreateApiKey": _ADMIN,
         "ListApiKeys": _ADMIN,
         "UpdateApiKey": _ADMIN,
@@ -146,7 +148,7 @@ CHECKED_BY_ITEM = {"/authority.v1.BudgetService/Apply"}
 # What these answer or do is of no tenant, so that they are not for callers that are bound to one.
 # Whoever promotes a job lets those of others wait.
 _PLATFORM_METHODS = {
-    "AdminService": ("CreatePlan", "GetStatus", "Rebuild", "UpdatePlan"),
+    "AdminService": ("CreatePlan", "GetStatus", "Rebuild", "UpdatePlan", "UpdatePriceList"),
     "QueueService": (
         *("ListQueues", "PromoteJobs", "PauseQueue", "ResumeQueue", "ListLimits", "SetLimit"),
         *("UnsetLimit", "ListWorkers", "Diagnose"),

@@ -16,6 +16,7 @@ from authority.rpc.change_servicing import ChangeServicing
 from authority.rpc.grant_servicing import GrantServicing
 from authority.rpc.ledger_servicing import LedgerServicing
 from authority.rpc.plan_servicing import PlanServicing
+from authority.rpc.price_servicing import PriceServicing
 from authority.rpc.requests import Reader
 from authority.rpc.shield import Shield
 from authority.usecases.api_keys import ApiKeys
@@ -31,6 +32,7 @@ class AdminServicer(
     AccountServicing,
     PlanServicing,
     GrantServicing,
+    PriceServicing,
     ChangeServicing,
     LedgerServicing,
 ):

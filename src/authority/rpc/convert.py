@@ -197,6 +197,7 @@ def grant_to_proto(balance: GrantBalance) -> resources_pb2.Grant:
         # What is owed stays owed; what is left of a grant that has ended can't be spent.
         available=balance.left if balance.is_active else min(balance.left, 0),
         expired=max(balance.left, 0) if balance.has_ended else 0,
+        price=grant.price_micros,
     )
     set_time(message.effective_time, grant.effective_ms)
     set_time(message.expire_time, grant.expire_ms)

@@ -47,6 +47,7 @@ def read_create_grant(message: admin_service_pb2.CreateGrantRequest) -> GrantReq
         source=reader.text("grant.source", wanted.source, _SOURCE_LENGTH_MAX),
         create_ms=0,
         void_ms=0,
+        price_micros=reader.amount("grant.price", wanted.price, least=0),
     )
     reader.finish()
     return GrantRequest(key, grant, cause)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from authority.v1 import admin_service_pb2 as authority_dot_v1_dot_admin__service__pb2
+from authority.v1 import credits_pb2 as authority_dot_v1_dot_credits__pb2
 
 GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
@@ -124,6 +125,16 @@ class AdminServiceStub(object):
                 '/authority.v1.AdminService/ListGrants',
                 request_serializer=authority_dot_v1_dot_admin__service__pb2.ListGrantsRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_admin__service__pb2.ListGrantsResponse.FromString,
+                _registered_method=True)
+        self.GetPriceList = channel.unary_unary(
+                '/authority.v1.AdminService/GetPriceList',
+                request_serializer=authority_dot_v1_dot_credits__pb2.GetPriceListRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_credits__pb2.GetPriceListResponse.FromString,
+                _registered_method=True)
+        self.UpdatePriceList = channel.unary_unary(
+                '/authority.v1.AdminService/UpdatePriceList',
+                request_serializer=authority_dot_v1_dot_credits__pb2.UpdatePriceListRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_credits__pb2.UpdatePriceListResponse.FromString,
                 _registered_method=True)
         self.CreateApiKey = channel.unary_unary(
                 '/authority.v1.AdminService/CreateApiKey',
@@ -307,6 +318,21 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPriceList(self, request, context):
+        """Reads the prices in credits, of now or of a former version. Reasons: INVALID_FIELD, NOT_FOUND (the version), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePriceList(self, request, context):
+        """Gives the platform other prices in credits, as a new version; those that were stay readable. Generations that have
+        been priced keep their price. For keys of the platform. Reasons: INVALID_FIELD, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateApiKey(self, request, context):
         """Makes an API key and shows it, this once. Reasons: INVALID_FIELD, NOT_FOUND (the tenant), UNAVAILABLE.
         """
@@ -467,6 +493,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListGrants,
                     request_deserializer=authority_dot_v1_dot_admin__service__pb2.ListGrantsRequest.FromString,
                     response_serializer=authority_dot_v1_dot_admin__service__pb2.ListGrantsResponse.SerializeToString,
+            ),
+            'GetPriceList': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPriceList,
+                    request_deserializer=authority_dot_v1_dot_credits__pb2.GetPriceListRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_credits__pb2.GetPriceListResponse.SerializeToString,
+            ),
+            'UpdatePriceList': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePriceList,
+                    request_deserializer=authority_dot_v1_dot_credits__pb2.UpdatePriceListRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_credits__pb2.UpdatePriceListResponse.SerializeToString,
             ),
             'CreateApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateApiKey,
@@ -1001,6 +1037,60 @@ class AdminService(object):
             '/authority.v1.AdminService/ListGrants',
             authority_dot_v1_dot_admin__service__pb2.ListGrantsRequest.SerializeToString,
             authority_dot_v1_dot_admin__service__pb2.ListGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPriceList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/GetPriceList',
+            authority_dot_v1_dot_credits__pb2.GetPriceListRequest.SerializeToString,
+            authority_dot_v1_dot_credits__pb2.GetPriceListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePriceList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AdminService/UpdatePriceList',
+            authority_dot_v1_dot_credits__pb2.UpdatePriceListRequest.SerializeToString,
+            authority_dot_v1_dot_credits__pb2.UpdatePriceListResponse.FromString,
             options,
             channel_credentials,
             insecure,

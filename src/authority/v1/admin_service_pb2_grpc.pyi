@@ -4,6 +4,7 @@ isort:skip_file
 Accounts, budgets, and the health of the books."""
 
 from authority.v1 import admin_service_pb2 as _admin_service_pb2
+from authority.v1 import credits_pb2 as _credits_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
 import abc as _abc_1
@@ -78,6 +79,12 @@ class AdminServiceStub:
     """Reads one grant. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListGrants: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListGrantsRequest, _admin_service_pb2.ListGrantsResponse]
     """Lists the grants of one account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    GetPriceList: _grpc.UnaryUnaryMultiCallable[_credits_pb2.GetPriceListRequest, _credits_pb2.GetPriceListResponse]
+    """Reads the prices in credits, of now or of a former version. Reasons: INVALID_FIELD, NOT_FOUND (the version), UNAVAILABLE."""
+    UpdatePriceList: _grpc.UnaryUnaryMultiCallable[_credits_pb2.UpdatePriceListRequest, _credits_pb2.UpdatePriceListResponse]
+    """Gives the platform other prices in credits, as a new version; those that were stay readable. Generations that have
+    been priced keep their price. For keys of the platform. Reasons: INVALID_FIELD, UNAVAILABLE.
+    """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _admin_service_pb2.CreateApiKeyResponse]
     """Makes an API key and shows it, this once. Reasons: INVALID_FIELD, NOT_FOUND (the tenant), UNAVAILABLE."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]
@@ -156,6 +163,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Reads one grant. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
     ListGrants: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListGrantsRequest, _admin_service_pb2.ListGrantsResponse]  # type: ignore[assignment]
     """Lists the grants of one account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+    GetPriceList: _aio.UnaryUnaryMultiCallable[_credits_pb2.GetPriceListRequest, _credits_pb2.GetPriceListResponse]  # type: ignore[assignment]
+    """Reads the prices in credits, of now or of a former version. Reasons: INVALID_FIELD, NOT_FOUND (the version), UNAVAILABLE."""
+    UpdatePriceList: _aio.UnaryUnaryMultiCallable[_credits_pb2.UpdatePriceListRequest, _credits_pb2.UpdatePriceListResponse]  # type: ignore[assignment]
+    """Gives the platform other prices in credits, as a new version; those that were stay readable. Generations that have
+    been priced keep their price. For keys of the platform. Reasons: INVALID_FIELD, UNAVAILABLE.
+    """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _admin_service_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
     """Makes an API key and shows it, this once. Reasons: INVALID_FIELD, NOT_FOUND (the tenant), UNAVAILABLE."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
@@ -339,6 +352,24 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListGrantsResponse, _abc.Awaitable[_admin_service_pb2.ListGrantsResponse]]:
         """Lists the grants of one account, the latest first. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def GetPriceList(
+        self,
+        request: _credits_pb2.GetPriceListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.GetPriceListResponse, _abc.Awaitable[_credits_pb2.GetPriceListResponse]]:
+        """Reads the prices in credits, of now or of a former version. Reasons: INVALID_FIELD, NOT_FOUND (the version), UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def UpdatePriceList(
+        self,
+        request: _credits_pb2.UpdatePriceListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.UpdatePriceListResponse, _abc.Awaitable[_credits_pb2.UpdatePriceListResponse]]:
+        """Gives the platform other prices in credits, as a new version; those that were stay readable. Generations that have
+        been priced keep their price. For keys of the platform. Reasons: INVALID_FIELD, UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def CreateApiKey(

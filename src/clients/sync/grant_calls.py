@@ -45,6 +45,7 @@ class SyncGrantCalls(SyncClient):
         recurrence: Window | None = None,
         refund_grace: timedelta | None = None,
         source: str = "",
+        price: int = 0,
         reason: str = "",
         idempotency_key: str | None = None,
     ) -> Grant:
@@ -52,7 +53,8 @@ class SyncGrantCalls(SyncClient):
 
         Lower priorities are spent first. With a `recurrence` the amount is granted anew in every
         such period. `refund_grace` is how long an amount may be spent that is refunded after the
-        grant has expired. `source` is a word for reports, such as `purchase`.
+        grant has expired. `source` is a word for reports, such as `purchase`. `price` is what was
+        paid for the amount, in micros of USD: as it is used up, that becomes revenue.
         """
         key = idempotency_key or new_key()
         wanted = message(
@@ -66,6 +68,7 @@ class SyncGrantCalls(SyncClient):
             recurrence=optional_window_to_proto(recurrence),
             refund_grace=duration_to_proto(refund_grace),
             source=source,
+            price=price,
         )
         request = message(
             messages.CreateGrantRequest, idempotency_key=key, grant=wanted, reason=reason

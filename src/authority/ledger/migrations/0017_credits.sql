@@ -8,12 +8,21 @@ ADD COLUMN price_micros bigint NOT NULL DEFAULT 0 CHECK (price_micros BETWEEN 0 
 -- The prices that users pay in credits, one row for each version, for ever. The latest counts.
 CREATE TABLE price_list (
     version bigint PRIMARY KEY CHECK (version >= 1),
-    -- [{"kind", "tier", "credits_micros"}, ...]: for an image or a message one, for a video a second.
+    -- [{"kind", "tier", "credits"}, ...]: micros of a credit for an image, a message or a second of video.
     prices jsonb NOT NULL,
     actor text NOT NULL,
     reason text NOT NULL,
     create_time timestamptz NOT NULL DEFAULT now()
 );
+
+INSERT INTO price_list (version, prices, actor, reason) VALUES (1, '[
+    {"kind": "image", "tier": "premium", "credits": 2000000},
+    {"kind": "image", "tier": "standard", "credits": 1000000},
+    {"kind": "chat", "tier": "premium", "credits": 500000},
+    {"kind": "chat", "tier": "standard", "credits": 100000},
+    {"kind": "video", "tier": "premium", "credits": 2000000},
+    {"kind": "video", "tier": "standard", "credits": 1000000}
+]', 'paymaster', 'The defaults.');
 
 -- As the provider has billed, or as it was counted where that is unknown: {"input_tokens", "output_tokens", "images",
 -- "milliseconds"}; what there is none of is left out. Null for attempts that were never answered.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 
 import grpc
 import pytest
@@ -14,6 +15,7 @@ from authorities import TOKEN, new_key
 from authority.domain.errors import Unavailable
 from authority.recovery import sweep
 from authority.v1 import admin_service_pb2 as admin
+from authority.v1 import credits_pb2
 from authority.v1.resources_pb2 import Account, Budget, Grant, Leg, Plan
 from calls import METHODS, send
 from changing import change_account, changes
@@ -31,9 +33,14 @@ METHOD_NAMES = {
     "VoidGrant",
     "CreatePlan",
     "UpdatePlan",
+    "UpdatePriceList",
     "CreateApiKey",
     "RevokeApiKey",
 }
+
+
+def _words(method):
+    return set(re.findall("[A-Z][a-z]+", method))
 
 
 async def latest(stubs):
@@ -114,6 +121,10 @@ async def every_change(acme):
         "VoidGrant": lambda reason: void_grant(grant.grant_id, reason=reason),
         "CreatePlan": lambda reason: make_plan("free", reason),
         "UpdatePlan": lambda reason: change_plan("pro", 5, reason),
+        "UpdatePriceList": lambda reason: credits_pb2.UpdatePriceListRequest(
+            prices=[credits_pb2.CreditPrice(kind="KIND_IMAGE", tier="standard", credits=1)],
+            reason=reason,
+        ),
         "CreateApiKey": key_request,
         "RevokeApiKey": lambda reason: revoke_key(key.api_key_id, reason),
     }
@@ -136,7 +147,7 @@ async def test_every_change_is_recorded_once_with_who_and_why(acme, every_change
         found = await changes(acme)
         assert len(found) == before + 1
         assert found[0].method == method
-        assert found[0].tenant == ("platform" if "Plan" in method else "acme")
+        assert found[0].tenant == ("platform" if {"Plan", "Price"} & _words(method) else "acme")
         assert found[0].actor == ROOT
         assert found[0].reason == f"because of {method}: Straße, 日本"
         assert found[0].change_time.seconds > 1_500_000_000

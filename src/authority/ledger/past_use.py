@@ -1,0 +1,48 @@
+"""What was used in the past, from the sums of the usage log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from authority.domain.ids import tenant_of
+from authority.domain.money import Unit
+from authority.ledger.database import Database
+from authority.ledger.queries import statements
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class PostgresPastUse:
+    """Implements `domain.past_use.PastUse`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = statements("past_use.sql")
+
+    async def spent(
+        self, accounts: Sequence[str], unit: Unit, boundaries_ms: Sequence[int]
+    ) -> list[int]:
+        """Return what accounts of one tenant spent, less refunds, between each two boundaries."""
+        tenant = tenant_of(accounts[0])
+        # Clocks that are set back may put a boundary before the one it follows.
+        boundaries = [moment_of(moment) for moment in sorted(boundaries_ms)]
+        rows = await self._database.rows(
+            self._sql["spent"],
+            {
+                "tenant": tenant,
+                "accounts": list(accounts),
+                "whole": tenant in accounts,
+                "unit": unit,
+                "boundaries": boundaries,
+                "start": boundaries[0],
+                "end": boundaries[-1],
+            },
+        )
+        amounts = {row["span"]: row["amount"] or 0 for row in rows}
+        return [amounts.get(span, 0) for span in range(1, len(boundaries))]
+
+
+def moment_of(milliseconds: int) -> datetime:
+    """Return Unix milliseconds as what Postgres compares with."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)

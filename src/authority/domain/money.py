@@ -28,6 +28,16 @@ UNITS = {unit.value: unit for unit in Unit}
 MONEY_UNITS = frozenset({Unit.USD, Unit.CREDITS})
 
 
+def amount_text(amount: int, unit: Unit) -> str:
+    """Return an amount for people: `$0.0408`, `1.50 CREDITS`, `25 IMAGES`."""
+    if unit not in MONEY_UNITS:
+        return f"{amount} {unit}"
+    whole, micros = divmod(abs(amount), 1_000_000)
+    text = f"{whole}.{micros // 10_000:02}" + f"{micros % 10_000:04}".rstrip("0")
+    sign = "-" if amount < 0 else ""
+    return f"{sign}${text}" if unit is Unit.USD else f"{sign}{text} {unit}"
+
+
 class Leg(NamedTuple):
     """One (unit, amount) of a reservation, a commit or a refund."""
 

@@ -10,6 +10,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from authority.domain.alerts import NewAlert
+from authority.domain.budgets import WindowRef
+from authority.domain.crossings import Crossing
+from authority.domain.windows import Window
 from authority.ledger.queries import statements
 
 _FILE = "alerts.sql"
@@ -32,8 +35,24 @@ async def record_crossings(connection: Rows, tenant: str, after: int, through: i
     The operations are the tenant's from behind the sequence `after` up to `through`. It is called
     in the transaction that says that these were looked at.
     """
-    _ = connection, tenant, after, through
-    return 0
+    parameters = {"tenant": tenant, "after": after, "through": through}
+    cursor = await connection.execute(statements(_FILE)["find_crossings"], parameters)
+    crossings = [_crossing(row) for row in await cursor.fetchall()]
+    return sum([await raise_alert(connection, crossing.alert()) for crossing in crossings])
+
+
+def _crossing(row: DictRow) -> Crossing:
+    return Crossing(
+        WindowRef.parse(row["ref"]),
+        row["percent"],
+        row["net"],
+        row["limit_amount"],
+        row["requested"],
+        row["account"],
+        row["budget"],
+        Window(row["window"]),
+        row["create_time"],
+    )
 
 
 def _row(alert: NewAlert) -> dict[str, Any]:

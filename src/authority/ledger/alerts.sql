@@ -28,3 +28,41 @@ WITH RECURSIVE chain AS (
     WHERE NOT raised.silenced AND enabled AND (kinds = '{}' OR %(kind)s = ANY (kinds))
 )
 SELECT alert_id FROM raised;
+
+-- name: find_crossings
+-- Finds what operations have crossed, as the scripts wrote it down, and what was denied since what is charged leaves too
+-- little; of each budget, window and percentage the first. What was raised before is left out, which spares a storm of denials
+-- all else.
+WITH told AS (
+    SELECT sequence, create_time, split_part(result, E'\n', 5)::jsonb AS more
+    FROM operation
+    WHERE tenant = %(tenant)s AND sequence > %(after)s AND sequence <= %(through)s
+      AND kind IN ('RESERVE', 'COMMIT', 'EXTEND', 'ADJUST') AND split_part(result, E'\n', 5) <> ''
+), crossing AS (
+    SELECT item ->> 0 AS ref, (item ->> 1)::int AS percent, (item ->> 2)::bigint AS net, (item ->> 3)::bigint AS limit_amount,
+           0 AS requested, sequence, create_time
+    FROM told, jsonb_array_elements(more -> 'crossed') AS item
+    UNION ALL
+    SELECT item ->> 0, 100, (item ->> 3)::bigint - (item ->> 4)::bigint, (item ->> 1)::bigint,
+           (item ->> 5)::bigint, sequence, create_time
+    FROM told, jsonb_array_elements(more #> '{denied,limiting}') AS item
+    -- It would have fitted once, and does not fit even if all that is held is given back.
+    WHERE (item ->> 5)::bigint <= (item ->> 1)::bigint
+      AND (item ->> 3)::bigint - (item ->> 4)::bigint + (item ->> 5)::bigint > (item ->> 1)::bigint
+)
+SELECT DISTINCT ON (ref, percent) ref, percent, net, crossing.limit_amount, requested, crossing.create_time, account, budget,
+    "window"
+FROM crossing JOIN budget ON budget_key = split_part(ref, ':', 1)::bigint
+WHERE budget.unit <> 'RESERVATIONS' AND (requested = 0 OR 100 = ANY (alert_thresholds)) AND NOT EXISTS (
+    SELECT FROM alert
+    WHERE kind = 'BUDGET_THRESHOLD' AND dedup_key = split_part(ref, ':', 1) || ':' || split_part(ref, ':', 2) || ':' || percent
+)
+ORDER BY ref, percent, sequence;
+
+-- name: due_threshold_checks
+SELECT budget_key, threshold_check.tenant, change_number, policy_version
+FROM threshold_check JOIN tenant USING (tenant) ORDER BY budget_key LIMIT %(limit)s;
+
+-- name: end_threshold_check
+-- A change that was made meanwhile is looked after by itself.
+DELETE FROM threshold_check WHERE budget_key = %(budget_key)s AND change_number = %(change_number)s;

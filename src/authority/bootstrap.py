@@ -39,6 +39,7 @@ from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
 from authority.wiring.caching import add_cache_service
 from authority.wiring.queues import add_queue_service
+from authority.wiring.usage import add_usage_service
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 
@@ -101,6 +102,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
             add_queue_service(server, core.database, core.jobs, core.generations, shield)
             add_cache_service(server, core.caching, core.generations, shield)
+            add_usage_service(server, core.context)
 
         server = RpcServer(
             credentials=credentials,

@@ -16,7 +16,7 @@ PATHS = {f"/{method.containing_service.full_name}/{method.name}" for method in M
 READS = ("Get", "List", "BatchGet", "Watch", "Download", "Audit", "Diagnose", "Query", "Export")
 CACHE_OF_SUBMITTERS = (
     *("ReportHit", "ListCacheEntries", "GetCacheEntry", "SuggestReuse", "GetCachePolicy"),
-    "GetPriceList",
+    *("GetPriceList", "GetCreditStatus"),
 )
 CHANGES = ("Create", "Update", "Rev", "Retry", "Discard", "Cancel", "Promote", "Requeue", "Pause")
 
@@ -58,7 +58,7 @@ def test_who_may_only_read_or_only_spend_changes_nothing_else(method):
     spends = name in {
         *("Reserve", "Commit", "Release", "Refund", "Extend", "Apply", "GetReservation"),
         *("BatchReserve", "BatchCommit", "BatchRefund", "ListModels", "ListStyles", "BookHits"),
-        "GetPriceList",
+        *("GetPriceList", "GetCreditStatus"),
     }
     assert allowed(method, caller("platform", Scope.SPEND)) == spends
     submits = method.startswith("/authority.v1.GenerationService/") or name in CACHE_OF_SUBMITTERS

@@ -257,6 +257,10 @@ class Ledger(PriceListStore, Protocol):
         """Return the tenant's accounts, budgets and grants; None if there is no such tenant."""
         ...
 
+    async def policy_version(self, tenant: str) -> int:
+        """Return the version of the tenant's policy; 0 if there is no such tenant."""
+        ...
+
     async def raise_policy_version(self, tenant: str) -> int:
         """Make all cached policies of the tenant stale; return the new version."""
         ...

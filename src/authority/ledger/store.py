@@ -102,6 +102,11 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
             {plan.plan: plan for plan in plans},
         )
 
+    async def policy_version(self, tenant: str) -> int:
+        """Return the version of the tenant's policy; 0 if there is no such tenant."""
+        rows = await self.rows("read_tenant", tenant=tenant)
+        return int(rows[0]["policy_version"]) if rows else 0
+
     async def raise_policy_version(self, tenant: str) -> int:
         """Make all cached policies of the tenant stale; return the new version."""
         rows = await self.rows("raise_policy_version", tenant=tenant)

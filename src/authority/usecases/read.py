@@ -48,6 +48,15 @@ class AccountBalance(NamedTuple):
 
 
 async def get_balance(context: Context, account: str, *, renew: bool = True) -> AccountBalance:
+    """Return what a Reserve by an account would be checked against, without spent grants.
+
+    Takes and raises what `read_balance` does.
+    """
+    found = await read_balance(context, account, renew=renew)
+    return found._replace(grants=[grant for grant in found.grants if not grant.is_spent])
+
+
+async def read_balance(context: Context, account: str, *, renew: bool) -> AccountBalance:
     """Return what a Reserve by an account would be checked against.
 
     Unless `renew` is true, limits may be those that this process has read last.
@@ -83,7 +92,7 @@ async def get_balance(context: Context, account: str, *, renew: bool = True) -> 
             ]
             return AccountBalance(
                 list(map(Balance, windows, counts)),
-                [grant for grant in grants if not grant.is_spent],
+                grants,
                 reading.now_ms,
             )
     raise Unavailable("The hot state keeps changing; try again.")

@@ -294,9 +294,9 @@ class GetCreditStatusResponse(_message.Message):
     tier: _builtins.str
     """The best tier of models that its plan, and those of the accounts above it, allow; empty for any."""
     free_images: _builtins.int
-    """What is left today of images that cost nothing: the sum of `available` of all allowances of images."""
+    """What is left now of images that nobody has paid for, whether they are granted anew or were given once."""
     credits: _builtins.int
-    """What may be spent in CREDITS, of grants of every sort."""
+    """What may be spent in CREDITS, of grants of every sort; below zero where more is owed than there is."""
     paid_credits: _builtins.int
     """The part of `credits` from grants that do not recur: bought, or given once."""
     reserved_credits: _builtins.int

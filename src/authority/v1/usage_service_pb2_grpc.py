@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from authority.v1 import credits_pb2 as authority_dot_v1_dot_credits__pb2
 from authority.v1 import usage_service_pb2 as authority_dot_v1_dot_usage__service__pb2
 
 GRPC_GENERATED_VERSION = '1.80.0'
@@ -47,6 +48,11 @@ class UsageServiceStub(object):
                 request_serializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsResponse.FromString,
                 _registered_method=True)
+        self.GetCreditStatus = channel.unary_unary(
+                '/authority.v1.UsageService/GetCreditStatus',
+                request_serializer=authority_dot_v1_dot_credits__pb2.GetCreditStatusRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_credits__pb2.GetCreditStatusResponse.FromString,
+                _registered_method=True)
         self.GetProjection = channel.unary_unary(
                 '/authority.v1.UsageService/GetProjection',
                 request_serializer=authority_dot_v1_dot_usage__service__pb2.GetProjectionRequest.SerializeToString,
@@ -75,6 +81,14 @@ class UsageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCreditStatus(self, request, context):
+        """Says in one answer what an account has to pay with: what is left of free images and credits, the month's spend and cap,
+        the windows with the times at which they begin anew, and the prices. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetProjection(self, request, context):
         """Says what budgets will have been charged by the end of their windows, if use goes on as on the same weekdays of the last
         weeks, and when they will be exhausted; docs/detectors.md has the method. Reasons: INVALID_FIELD, NOT_FOUND (the account or the
@@ -96,6 +110,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.ListUsageEvents,
                     request_deserializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsRequest.FromString,
                     response_serializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsResponse.SerializeToString,
+            ),
+            'GetCreditStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCreditStatus,
+                    request_deserializer=authority_dot_v1_dot_credits__pb2.GetCreditStatusRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_credits__pb2.GetCreditStatusResponse.SerializeToString,
             ),
             'GetProjection': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProjection,
@@ -160,6 +179,33 @@ class UsageService(object):
             '/authority.v1.UsageService/ListUsageEvents',
             authority_dot_v1_dot_usage__service__pb2.ListUsageEventsRequest.SerializeToString,
             authority_dot_v1_dot_usage__service__pb2.ListUsageEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCreditStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.UsageService/GetCreditStatus',
+            authority_dot_v1_dot_credits__pb2.GetCreditStatusRequest.SerializeToString,
+            authority_dot_v1_dot_credits__pb2.GetCreditStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

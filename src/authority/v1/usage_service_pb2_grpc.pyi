@@ -3,6 +3,7 @@
 isort:skip_file
 What was used, by whom, what it cost, and what it brought in."""
 
+from authority.v1 import credits_pb2 as _credits_pb2
 from authority.v1 import usage_service_pb2 as _usage_service_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
@@ -42,6 +43,10 @@ class UsageServiceStub:
     """
     ListUsageEvents: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageEventsRequest, _usage_service_pb2.ListUsageEventsResponse]
     """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE."""
+    GetCreditStatus: _grpc.UnaryUnaryMultiCallable[_credits_pb2.GetCreditStatusRequest, _credits_pb2.GetCreditStatusResponse]
+    """Says in one answer what an account has to pay with: what is left of free images and credits, the month's spend and cap,
+    the windows with the times at which they begin anew, and the prices. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     GetProjection: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetProjectionRequest, _usage_service_pb2.GetProjectionResponse]
     """Says what budgets will have been charged by the end of their windows, if use goes on as on the same weekdays of the last
     weeks, and when they will be exhausted; docs/detectors.md has the method. Reasons: INVALID_FIELD, NOT_FOUND (the account or the
@@ -62,6 +67,10 @@ class UsageServiceAsyncStub(UsageServiceStub):
     """
     ListUsageEvents: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageEventsRequest, _usage_service_pb2.ListUsageEventsResponse]  # type: ignore[assignment]
     """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE."""
+    GetCreditStatus: _aio.UnaryUnaryMultiCallable[_credits_pb2.GetCreditStatusRequest, _credits_pb2.GetCreditStatusResponse]  # type: ignore[assignment]
+    """Says in one answer what an account has to pay with: what is left of free images and credits, the month's spend and cap,
+    the windows with the times at which they begin anew, and the prices. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+    """
     GetProjection: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetProjectionRequest, _usage_service_pb2.GetProjectionResponse]  # type: ignore[assignment]
     """Says what budgets will have been charged by the end of their windows, if use goes on as on the same weekdays of the last
     weeks, and when they will be exhausted; docs/detectors.md has the method. Reasons: INVALID_FIELD, NOT_FOUND (the account or the
@@ -91,6 +100,16 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.ListUsageEventsResponse, _abc.Awaitable[_usage_service_pb2.ListUsageEventsResponse]]:
         """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def GetCreditStatus(
+        self,
+        request: _credits_pb2.GetCreditStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credits_pb2.GetCreditStatusResponse, _abc.Awaitable[_credits_pb2.GetCreditStatusResponse]]:
+        """Says in one answer what an account has to pay with: what is left of free images and credits, the month's spend and cap,
+        the windows with the times at which they begin anew, and the prices. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def GetProjection(

@@ -27,11 +27,14 @@ MODULES = (
     "ledger_calls",
     "key_calls",
     "plan_calls",
+    "price_calls",
     "admin_client",
     "artifact_calls",
     "submit_calls",
     "generation_client",
     "queue_client",
+    "credit_calls",
+    "usage_client",
     "cache_client",
 )
 
@@ -56,6 +59,9 @@ NAMES = {
     "GrantCalls": "SyncGrantCalls",
     "LedgerCalls": "SyncLedgerCalls",
     "PlanCalls": "SyncPlanCalls",
+    "PriceCalls": "SyncPriceCalls",
+    "CreditCalls": "SyncCreditCalls",
+    "UsageClient": "SyncUsageClient",
     "Client": "SyncClient",
 }
 # Modules whose synchronous form is another one.

@@ -43,6 +43,7 @@ from clients.cache_types import (
     HitReport,
 )
 from clients.change_types import Change
+from clients.credit_types import Allowance, CreditPrice, CreditStatus, PriceList
 from clients.errors import (
     AlreadyCommitted,
     AlreadyExists,
@@ -134,12 +135,14 @@ from clients.types import (
     Window,
     WorkerStatus,
 )
+from clients.usage_client import UsageClient
 
 __all__ = [
     "Account",
     "AccountState",
     "Adjustment",
     "AdminClient",
+    "Allowance",
     "AlreadyCommitted",
     "AlreadyExists",
     "ApiKey",
@@ -174,6 +177,8 @@ __all__ = [
     "Change",
     "ChatMessage",
     "CommitRequest",
+    "CreditPrice",
+    "CreditStatus",
     "DeadlineExceeded",
     "Denial",
     "DenialReason",
@@ -222,6 +227,7 @@ __all__ = [
     "Plan",
     "PlanBudget",
     "PlanGrant",
+    "PriceList",
     "Priority",
     "ProviderLoad",
     "Queue",
@@ -251,6 +257,7 @@ __all__ = [
     "Unavailable",
     "Unit",
     "Unpriced",
+    "UsageClient",
     "Violation",
     "Visibility",
     "Window",

@@ -21,6 +21,7 @@ from clients.grant_calls import GrantCalls
 from clients.key_calls import KeyCalls
 from clients.ledger_calls import LedgerCalls
 from clients.plan_calls import PlanCalls
+from clients.price_calls import PriceCalls
 from clients.requests import (
     enforcement_to_proto,
     legs_to_proto,
@@ -47,7 +48,7 @@ _PAGE_SIZE = 500
 _AUDIT_SECONDS = 600.0
 
 
-class AdminClient(GrantCalls, KeyCalls, PlanCalls, LedgerCalls):
+class AdminClient(GrantCalls, KeyCalls, PlanCalls, PriceCalls, LedgerCalls):
     """What the owners and the operators of budgets do. Errors are those of `clients.errors`.
 
     Making something twice is refused as AlreadyExists, so a call whose answer was lost may be

@@ -33,6 +33,7 @@ from clients.sync.grant_calls import SyncGrantCalls
 from clients.sync.key_calls import KeyCalls
 from clients.sync.ledger_calls import SyncLedgerCalls
 from clients.sync.plan_calls import SyncPlanCalls
+from clients.sync.price_calls import SyncPriceCalls
 from clients.types import (
     Account,
     AccountState,
@@ -48,7 +49,7 @@ _PAGE_SIZE = 500
 _AUDIT_SECONDS = 600.0
 
 
-class SyncAdminClient(SyncGrantCalls, KeyCalls, SyncPlanCalls, SyncLedgerCalls):
+class SyncAdminClient(SyncGrantCalls, KeyCalls, SyncPlanCalls, SyncPriceCalls, SyncLedgerCalls):
     """What the owners and the operators of budgets do. Errors are those of `clients.errors`.
 
     Making something twice is refused as AlreadyExists, so a call whose answer was lost may be

@@ -16,6 +16,7 @@ from clients import (
     CacheClient,
     GenerationClient,
     QueueClient,
+    UsageClient,
     tls_from_environment,
 )
 from clients.errors import Unavailable
@@ -46,6 +47,7 @@ class Connection(NamedTuple):
     generations: GenerationClient
     queues: QueueClient
     cache: CacheClient
+    usage: UsageClient
 
 
 def find_endpoint(data_dir: Path | None) -> Endpoint:
@@ -89,8 +91,11 @@ async def connect(
         CacheClient(
             address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
         ) as cache,
+        UsageClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as usage,
     ):
-        yield Connection(authority, admin, generations, queues, cache)
+        yield Connection(authority, admin, generations, queues, cache, usage)
 
 
 @asynccontextmanager

@@ -1,0 +1,10 @@
+# Generated from clients/usage_client.py by tools/sync_client.py; edit that one.
+"""What was used, what will be, and what there is to pay with."""
+
+from __future__ import annotations
+
+from clients.sync.credit_calls import SyncCreditCalls
+
+
+class SyncUsageClient(SyncCreditCalls):
+    """What owners and users of accounts look at. Errors are those of `clients.errors`."""

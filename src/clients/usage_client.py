@@ -1,0 +1,9 @@
+"""What was used, what will be, and what there is to pay with."""
+
+from __future__ import annotations
+
+from clients.credit_calls import CreditCalls
+
+
+class UsageClient(CreditCalls):
+    """What owners and users of accounts look at. Errors are those of `clients.errors`."""

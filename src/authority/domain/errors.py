@@ -16,6 +16,7 @@
     ├── OutOfTime             the call took too long; the same key is safe
     ├── ModelRetired          the model has a substitute
     ├── ModelUnpriced         the catalogue has no price for it
+    ├── BillStateError        no bill covers the day, or there is nothing to adjust
     └── NoWebAddress          artifacts have no URL, as nothing serves them to browsers
 
 `reason` is the name in the proto's ErrorReason; `metadata` holds every changing part of the
@@ -240,6 +241,15 @@ class GenerationStateError(PaymasterError):
             generation_id=generation_id,
             state=state,
         )
+
+
+class BillStateError(PaymasterError):
+    """No bill covers the day, or there is nothing to adjust."""
+
+    reason = "BILL_STATE"
+
+    def __init__(self, state: str, why: str) -> None:
+        super().__init__(why, state=state)
 
 
 class NoWebAddress(PaymasterError):

@@ -8,6 +8,8 @@ PLATFORM = "platform"
 IDEMPOTENCY_KEY_LENGTH_MAX = 128
 # Of what the authority books back by itself; no caller's key begins so.
 REVERSAL_PREFIX = "cache-reversal/"
+# Of what it corrects by a provider's bill.
+BILL_PREFIX = "bill-adjustment/"
 
 _TENANT = r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
 _LOCAL = r"[A-Za-z0-9](?:[A-Za-z0-9._@|+:~-]{0,98}[A-Za-z0-9])?"

@@ -14,7 +14,7 @@ from authority.domain.callers import Cause
 from authority.domain.changes import Change, ChangeFilter
 from authority.domain.grants import Grant
 from authority.domain.money import Leg, Option, Unit
-from authority.domain.operations import DenialReason, Operation
+from authority.domain.operations import DenialReason, Move, Operation
 from authority.domain.plans import Plan, PlanChange, PlanVersion, PlanWork
 from authority.domain.policies import Money, TenantPolicy, Terms
 from authority.domain.prices import PriceListStore
@@ -202,7 +202,9 @@ class HotState(Protocol):
         """Charge more or less than was committed."""
         ...
 
-    async def record(self, keyed: Keyed, fields: Mapping[str, object]) -> Decision:
+    async def record(
+        self, keyed: Keyed, fields: Mapping[str, object], moves: Sequence[Move] = ()
+    ) -> Decision:
         """Claim the key for an operation whose effect is the ledger's alone."""
         ...
 

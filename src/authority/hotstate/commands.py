@@ -15,6 +15,7 @@ from authority.domain.alerts import Thresholds
 from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.grants import Lot
 from authority.domain.money import AMOUNT_MAX, Leg, Option
+from authority.domain.operations import Move
 from authority.domain.policies import Money, Terms
 from authority.domain.ports import (
     AdjustCommand,
@@ -272,7 +273,7 @@ def adjust_item(keyed: Keyed, command: AdjustCommand) -> Item:
     )
 
 
-def record_item(keyed: Keyed, fields: Mapping[str, object]) -> Item:
+def record_item(keyed: Keyed, fields: Mapping[str, object], moves: Iterable[Move]) -> Item:
     """Return what record.lua is told."""
     return Item(
         Verb.RECORD,
@@ -280,7 +281,7 @@ def record_item(keyed: Keyed, fields: Mapping[str, object]) -> Item:
         keyed.request,
         keyed.checked,
         key=keyed.key,
-        arguments=(compact(fields),),
+        arguments=(compact(fields), " ".join(",".join(map(str, move)) for move in moves)),
     )
 
 

@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from authority.domain.budgets import WindowRef
 from authority.domain.errors import Unavailable
 from authority.domain.ids import tenant_of
-from authority.domain.operations import Operation
+from authority.domain.operations import Move, Operation
 from authority.domain.ports import (
     AdjustCommand,
     CommitCommand,
@@ -228,9 +228,11 @@ class HotStore:
         """Charge more or less than was committed."""
         return await self._decide(keyed.tenant, adjust_item(keyed, command))
 
-    async def record(self, keyed: Keyed, fields: Mapping[str, object]) -> Decision:
+    async def record(
+        self, keyed: Keyed, fields: Mapping[str, object], moves: Sequence[Move] = ()
+    ) -> Decision:
         """Claim the key for an operation whose effect is the ledger's alone."""
-        return await self._decide(keyed.tenant, record_item(keyed, fields))
+        return await self._decide(keyed.tenant, record_item(keyed, fields, moves))
 
     async def expire(self, held: HeldOn, operation_id: str) -> Decision:
         """Give a reservation back whose time has passed."""

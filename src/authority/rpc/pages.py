@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime
 from typing import Any
 
 from authority.domain.errors import InvalidRequest
@@ -47,6 +48,14 @@ def page_number(part: str) -> int:
     if not part.isascii() or not part.isdecimal() or len(part) > _NUMBER_LENGTH_MAX:
         raise _not_of_this_listing()
     return int(part)
+
+
+def page_moment(part: str) -> str:
+    """Read a day or a time in a page's key; '' for what is empty. Raises InvalidRequest."""
+    try:
+        return datetime.fromisoformat(part).isoformat() if part else ""
+    except ValueError:
+        raise _not_of_this_listing() from None
 
 
 def _not_of_this_listing() -> InvalidRequest:

@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from authority.domain.errors import InvalidRequest, Violation
 from authority.domain.ids import (
     ACCOUNT_FORM,
+    BILL_PREFIX,
     IDEMPOTENCY_KEY_LENGTH_MAX,
     PLATFORM,
     REVERSAL_PREFIX,
@@ -77,7 +78,7 @@ class Reader:
                 "idempotency_key",
                 f"must be 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable characters, such as a UUIDv7",
             )
-        if key.startswith((*KEY_PREFIXES, REVERSAL_PREFIX)):
+        if key.startswith((*KEY_PREFIXES, REVERSAL_PREFIX, BILL_PREFIX)):
             self.wrong("idempotency_key", "what begins so is the authority's own; take another key")
         return key
 

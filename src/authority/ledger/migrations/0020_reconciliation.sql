@@ -46,6 +46,24 @@ CREATE INDEX bill_line_by_day ON bill_line (day, bill_id);
 -- The attempts whose cost is booked, by when they were made: providers bill by that.
 CREATE INDEX generation_attempt_by_call ON generation_attempt (dispatch_time) WHERE state = 'COMMITTED';
 
+-- Every call whose cost is booked: the attempts of generations, and what services that keep their own provider's calls
+-- have committed under the labels `provider` and `model`.
+CREATE VIEW provider_call AS
+SELECT
+    split_part(generation_id, '/', 1) AS tenant,
+    provider,
+    model,
+    (dispatch_time AT TIME ZONE 'UTC')::date AS day,
+    dispatch_time AS call_time,
+    actual_micros AS cost_micros,
+    presumed_spent AS presumed
+FROM generation_attempt WHERE state = 'COMMITTED' AND dispatch_time IS NOT NULL
+UNION ALL
+SELECT tenant, provider, model, (event_time AT TIME ZONE 'UTC')::date, event_time, actual_micros, false
+FROM usage_event
+WHERE generation_id IS NULL AND reservation_id IS NOT NULL AND provider <> ''
+    AND outcome IN ('SUCCEEDED', 'FAILED', 'PART');
+
 -- What the books of a model and a day were corrected by. It is written down before the first operation, and whoever finds
 -- parts that are not finished finishes them: the keys of their operations are made of these rows.
 CREATE TABLE bill_adjustment (

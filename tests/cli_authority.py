@@ -19,13 +19,14 @@ from authority.v1 import (
     cache_service_pb2,
     generation_service_pb2,
     queue_service_pb2,
+    reconciliation_service_pb2,
 )
 
 _METHODS = {
     f"/{service.full_name}/{method.name}": method
     for module in (
         *(admin_service_pb2, budget_service_pb2, generation_service_pb2),
-        *(queue_service_pb2, cache_service_pb2),
+        *(queue_service_pb2, cache_service_pb2, reconciliation_service_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods

@@ -17,6 +17,7 @@ from authority.core import Core, StartError, running_core
 from authority.domain.tokens import Token
 from authority.ledger.api_keys import PostgresApiKeys
 from authority.ledger.history import PostgresHistory
+from authority.recovery.corrections import Corrections
 from authority.recovery.rebuild import Rebuilder
 from authority.rpc.admin_servicer import AdminServicer
 from authority.rpc.budget_servicer import BudgetServicer
@@ -39,6 +40,7 @@ from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
 from authority.wiring.caching import add_cache_service
 from authority.wiring.queues import add_queue_service
+from authority.wiring.reconciling import add_reconciliation_service, make_reconciling
 from authority.wiring.usage import add_usage_service
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
@@ -82,6 +84,9 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
         credentials = Credentials(store, root_token, core.context.clock.now_ms)
         api_keys = ApiKeys(core.context, store, credentials)
 
+        catalogue = core.generations.catalogue
+        bills = make_reconciling(core.database, core.context, core.locator, catalogue)
+
         def register(server: grpc.aio.Server) -> None:
             operations = Operations(core.context, core.locator, Intake())
             past = Past(core.context, PostgresHistory(core.database))
@@ -103,6 +108,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             add_queue_service(server, core.database, core.jobs, core.generations, shield)
             add_cache_service(server, core.caching, core.generations, shield)
             add_usage_service(server, core.context)
+            add_reconciliation_service(server, bills, shield)
 
         server = RpcServer(
             credentials=credentials,
@@ -117,6 +123,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             asyncio.create_task(core.sweeper.run(), name="sweeper"),
             asyncio.create_task(core.feed.run(), name="feed"),
             asyncio.create_task(core.caching.reversals.run(), name="reversals"),
+            asyncio.create_task(Corrections(bills).run(), name="corrections"),
             asyncio.create_task(_report_health(core, server), name="health"),
         ]
         try:

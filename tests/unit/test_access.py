@@ -51,9 +51,9 @@ def test_who_may_only_read_or_only_spend_changes_nothing_else(method):
     reads = name.startswith(READS) or name in {"CreateArtifactUrl", "SuggestReuse"}
     assert allowed(method, caller("platform", Scope.READ)) == (reads and name != "ListApiKeys")
     # The admin reads everything too, and neither spends nor submits.
-    own = name in ("Adjust", "Rebuild", "VoidGrant", "PurgeCache", "ReportHit")
+    own = name in ("Adjust", "Rebuild", "VoidGrant", "PurgeCache", "ReportHit", "AdjustBillDay")
     own = own or name.startswith(CHANGES)
-    own = own or name.startswith(("Resume", "Set", "Unset"))
+    own = own or name.startswith(("Resume", "Set", "Unset", "Import", "Withdraw"))
     assert allowed(method, caller("platform", Scope.ADMIN)) == (reads or own)
     spends = name in {
         *("Reserve", "Commit", "Release", "Refund", "Extend", "Apply", "GetReservation"),

@@ -181,9 +181,7 @@ def _openai(number: int, cells: _Cells, name: Callable[[str], str]) -> BillLine 
     start = _moment(cells, column)
     end_column = "end_time" if cells.get("end_time") else "end_time_iso"
     if cells.get(end_column) and _moment(cells, end_column) - start > _DAY:
-        raise _Wrong(
-            end_column, "is more than a day after the start; export by the day"
-        )
+        raise _Wrong(end_column, "is more than a day after the start; export by the day")
     if not cells["amount_value"] and not cells["line_item"]:
         return Covered(start.date())
     billed_usd = _amount(cells, "amount_value")

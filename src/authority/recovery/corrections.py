@@ -1,4 +1,4 @@
-"""Finishes adjustments by bills, where whoever began them has died before they were in the ledger."""
+"""Finishes adjustments by bills that whoever began them did not live to finish."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ class Corrections:
         count = 0
         for adjustment_id in left:
             try:
-                await carry_out(
-                    self._context, await self._context.bills.adjustment(adjustment_id)
-                )
+                await carry_out(self._context, await self._context.bills.adjustment(adjustment_id))
                 count += 1
             except Unavailable:
                 raise

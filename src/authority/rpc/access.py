@@ -110,6 +110,15 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "GetCachePolicy": _FOLLOW,
         "UpdateCachePolicy": _ADMIN,
     },
+    "ReconciliationService": {
+        "ImportBill": _ADMIN,
+        "ListBills": _READ,
+        "WithdrawBill": _ADMIN,
+        "ListBillDays": _READ,
+        "ListPresumedAttempts": _READ,
+        "AdjustBillDay": _ADMIN,
+        "ListBillAdjustments": _READ,
+    },
     "AlertService": {
         "ListAlerts": _READ,
         "GetAlert": _READ,
@@ -155,6 +164,11 @@ _PLATFORM_METHODS = {
         *("UnsetLimit", "ListWorkers", "Diagnose"),
     ),
     "HealthService": ("GetHealth",),
+    # A provider's bill is of all tenants.
+    "ReconciliationService": (
+        *("ImportBill", "ListBills", "WithdrawBill", "ListBillDays", "ListPresumedAttempts"),
+        *("AdjustBillDay", "ListBillAdjustments"),
+    ),
 }
 PLATFORM_ONLY = frozenset(
     f"/authority.v1.{service}/{method}"

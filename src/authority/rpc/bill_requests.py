@@ -42,9 +42,7 @@ def read_header(header: messages.BillHeader) -> tuple[BillHeader, Cause]:
     return made, cause
 
 
-def read_provider(
-    reader: Reader, field: str, provider: str, *, optional: bool = False
-) -> str:
+def read_provider(reader: Reader, field: str, provider: str, *, optional: bool = False) -> str:
     """Read a provider's name."""
     if not (optional and not provider) and not _PROVIDER.fullmatch(provider):
         reader.wrong(

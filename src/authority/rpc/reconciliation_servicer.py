@@ -104,7 +104,9 @@ class ReconciliationServicer(reconciliation_service_pb2_grpc.ReconciliationServi
         reader.finish()
         scope = ["bill_days", *_scope_of(wanted), str(request.difference_min)]
         day, *after = read_page_token(request.page_token, scope, [""] * 3)
-        rows = await list_days(self._context, wanted, request.difference_min, [page_moment(day), *after], size + 1)
+        rows = await list_days(
+            self._context, wanted, request.difference_min, [page_moment(day), *after], size + 1
+        )
         page = rows[:size]
         more = ""
         if len(rows) > size:

@@ -21,6 +21,7 @@ from authority.v1 import (
     cache_service_pb2,
     generation_service_pb2,
     queue_service_pb2,
+    reconciliation_service_pb2,
 )
 
 # What is a little too large is read, so that its caller is told in our own words and the log too;
@@ -31,7 +32,7 @@ _SERVICES = tuple(
     service.full_name
     for module in (
         *(budget_service_pb2, admin_service_pb2, generation_service_pb2),
-        *(queue_service_pb2, cache_service_pb2),
+        *(queue_service_pb2, cache_service_pb2, reconciliation_service_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 )

@@ -1,4 +1,4 @@
-"""A file that a caller sends in chunks: kept aside until all of it is there, and hashed on the way."""
+"""A file that a caller sends in chunks: kept aside until all of it is there, and hashed."""
 
 from __future__ import annotations
 

@@ -122,7 +122,9 @@ def _span(header: BillHeader, summary: Summary) -> tuple[date, date]:
             "chunk", "has no lines; for a time in which nothing was used, say which days it covers"
         )
     if start > (summary.start_day or start):
-        wrong.append(Violation("header.start_day", f"is behind the first line, {summary.start_day}"))
+        wrong.append(
+            Violation("header.start_day", f"is behind the first line, {summary.start_day}")
+        )
     if end < (summary.end_day or end):
         wrong.append(Violation("header.end_day", f"is before the last line, {summary.end_day}"))
     if end < start or end - start >= timedelta(days=DAYS_MAX):

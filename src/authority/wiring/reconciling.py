@@ -23,9 +23,7 @@ def make_reconciling(
     return BillContext(context, locator, PostgresBillStore(database), catalogue, wall_clock)
 
 
-def add_reconciliation_service(
-    server: grpc.aio.Server, bills: BillContext, shield: Shield
-) -> None:
+def add_reconciliation_service(server: grpc.aio.Server, bills: BillContext, shield: Shield) -> None:
     """Let a server serve ReconciliationService."""
     reconciliation_service_pb2_grpc.add_ReconciliationServiceServicer_to_server(
         ReconciliationServicer(bills, shield), server

@@ -23,6 +23,34 @@ from refusals import Refusal, refused
 
 # Texts that name nothing that a tenant owns, by message and field.
 HARMLESS = {
+    # Bills are of the platform.
+    "BillHeader.provider",
+    "BillHeader.source",
+    "BillHeader.file_name",
+    "BillHeader.start_day",
+    "BillHeader.end_day",
+    "BillHeader.reason",
+    "ListBillsRequest.provider",
+    "ListBillsRequest.page_token",
+    "WithdrawBillRequest.bill_id",
+    "WithdrawBillRequest.reason",
+    "ListBillDaysRequest.start_day",
+    "ListBillDaysRequest.end_day",
+    "ListBillDaysRequest.provider",
+    "ListBillDaysRequest.model",
+    "ListBillDaysRequest.page_token",
+    "ListPresumedAttemptsRequest.start_day",
+    "ListPresumedAttemptsRequest.end_day",
+    "ListPresumedAttemptsRequest.provider",
+    "ListPresumedAttemptsRequest.model",
+    "ListPresumedAttemptsRequest.page_token",
+    "AdjustBillDayRequest.idempotency_key",
+    "AdjustBillDayRequest.day",
+    "AdjustBillDayRequest.provider",
+    "AdjustBillDayRequest.model",
+    "AdjustBillDayRequest.reason",
+    "ListBillAdjustmentsRequest.provider",
+    "ListBillAdjustmentsRequest.page_token",
     "Account.display_name",
     "Account.plan",
     "Account.time_zone",
@@ -127,6 +155,12 @@ HARMLESS = {
 LOOKED_UP = {"ApiKey.api_key_id", "RevokeApiKeyRequest.api_key_id"}
 # Nothing of a tenant's can be named in these.
 NAMELESS = {
+    "ImportBillRequest",
+    "ListBillAdjustmentsRequest",
+    "ListBillDaysRequest",
+    "ListBillsRequest",
+    "ListPresumedAttemptsRequest",
+    "WithdrawBillRequest",
     "GetStatusRequest",
     "ListModelsRequest",
     "ListStylesRequest",

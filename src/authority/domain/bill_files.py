@@ -13,7 +13,6 @@ out is not 0.
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -136,8 +135,7 @@ def _read(
     file: BinaryIO, form: BillFormat, name: Callable[[str], str]
 ) -> Iterator[BillLine | Covered | Problem]:
     file.seek(0)
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    rows = csv.reader(text, strict=True)
+    rows = csv.reader(_decoded(file), strict=True)
     read = _openai if form is BillFormat.OPENAI else _fal
     number = 1
     try:
@@ -157,11 +155,17 @@ def _read(
                     yield Problem(number, wrong.column, wrong.description)
             number = rows.line_num + 1
     except UnicodeDecodeError:
-        yield Problem(number, "", "or one soon after it is not UTF-8; export the file as UTF-8")
+        yield Problem(number, "", "is not UTF-8; export the file as UTF-8")
     except csv.Error as error:
         yield Problem(number, "", f"is no CSV: {error}")
-    finally:
-        text.detach()  # The file is the caller's to close.
+
+
+def _decoded(file: BinaryIO) -> Iterator[str]:
+    """Yield the lines of a file as text, without the mark that some programs begin files with."""
+    encoding = "utf-8-sig"
+    for line in file:
+        yield line.decode(encoding)
+        encoding = "utf-8"
 
 
 def _header_problems(header: Sequence[str], form: BillFormat) -> list[Problem]:

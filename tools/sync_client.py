@@ -28,6 +28,7 @@ MODULES = (
     "key_calls",
     "plan_calls",
     "price_calls",
+    "account_calls",
     "admin_client",
     "artifact_calls",
     "submit_calls",
@@ -62,6 +63,7 @@ NAMES = {
     "PriceCalls": "SyncPriceCalls",
     "CreditCalls": "SyncCreditCalls",
     "UsageClient": "SyncUsageClient",
+    "AccountCalls": "SyncAccountCalls",
     "Client": "SyncClient",
 }
 # Modules whose synchronous form is another one.

@@ -88,7 +88,7 @@ from clients.generation_types import (
 )
 from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.ledger_types import CacheUse, LedgerEntry, RebuildReport
-from clients.plan_types import Plan, PlanBudget, PlanGrant
+from clients.plan_types import AbusePolicy, Plan, PlanBudget, PlanGrant, PlanVersion
 from clients.queue_client import QueueClient
 from clients.queue_types import (
     BreakerState,
@@ -138,6 +138,7 @@ from clients.types import (
 from clients.usage_client import UsageClient
 
 __all__ = [
+    "AbusePolicy",
     "Account",
     "AccountState",
     "Adjustment",
@@ -227,6 +228,7 @@ __all__ = [
     "Plan",
     "PlanBudget",
     "PlanGrant",
+    "PlanVersion",
     "PriceList",
     "Priority",
     "ProviderLoad",

@@ -75,6 +75,9 @@ def account_from_proto(message: resources_pb2.Account) -> types.Account:
         ),
         reserves_per_minute=message.reserves_per_minute,
         plan=message.plan,
+        end_time=time_from_proto(message.end_time),
+        freeze_end_time=time_from_proto(message.freeze_end_time),
+        submissions_per_minute=message.submissions_per_minute,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 import uuid_utils
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from authority.v1 import (
@@ -158,6 +159,11 @@ def reservation_state_to_proto(
 ) -> resources_pb2.ReservationState.ValueType:
     """Return the proto's value; None is not set."""
     return resources_pb2.ReservationState.Value(f"RESERVATION_STATE_{state or 'UNSPECIFIED'}")
+
+
+def changed_mask(changes: Mapping[str, object]) -> FieldMask:
+    """Return a mask of the fields that are to be changed: those that are not None."""
+    return FieldMask(paths=[name for name, value in changes.items() if value is not None])
 
 
 def optional_unit_to_proto(unit: Unit | None) -> resources_pb2.Unit.ValueType:

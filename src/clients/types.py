@@ -99,6 +99,9 @@ class Account:
     per_request_limits: tuple[Leg, ...]
     reserves_per_minute: int
     plan: str = ""  # '' for none
+    end_time: datetime | None = None  # from when on it is closed
+    freeze_end_time: datetime | None = None  # until when an abuse guard has frozen it
+    submissions_per_minute: int = 0  # 0 for the plan's number
 
 
 @dataclass(frozen=True, slots=True)

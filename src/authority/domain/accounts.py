@@ -46,8 +46,13 @@ class AccountChange:
     end_ms: int | None = None  # 0 for none
     submissions_per_minute: int | None = None
 
-    def apply(self, account: Account) -> Account:
+    def apply(self, account: Account, change_time: datetime) -> Account:
         """Return the account as it is to be. Raises InvalidRequest if it is closed for ever."""
+        change_ms = change_time.timestamp() * 1000
+        if 0 < account.end_ms <= change_ms and self.end_ms not in (None, account.end_ms):
+            raise InvalidRequest.of(
+                "account.end_time", "the account has ended, for ever; make a new one"
+            )
         closed = AccountState.CLOSED
         if account.state is closed and self.state not in (None, closed):
             raise InvalidRequest.of(

@@ -42,6 +42,7 @@ class Terms:
     account: str
     policy_version: int
     refusal: DenialReason | None  # the account's own
+    end_ms: int  # from when on the account is closed, or one above it; 0 for none
     windows: tuple[BudgetWindow, ...]
     money: Money
     debtors: frozenset[str]  # the accounts that may be in debt
@@ -218,6 +219,7 @@ class TenantPolicy:
             account=account,
             policy_version=self.version,
             refusal=_refusal({node.state for node in chain}),
+            end_ms=min((node.end_ms for node in chain if node.end_ms), default=0),
             windows=windows,
             money=money,
             debtors=frozenset(

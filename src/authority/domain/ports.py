@@ -293,6 +293,10 @@ class Ledger(PriceListStore, Protocol):
         """
         ...
 
+    async def ended_accounts(self, now_ms: int, set_aside: Sequence[str], limit: int) -> list[str]:
+        """Return accounts whose end has come and that are not closed yet."""
+        ...
+
     async def insert_budget(self, budget: Budget, cause: Cause) -> tuple[Budget, int]:
         """Add a budget; return it with its key, and the policy version.
 

@@ -198,7 +198,7 @@ def _tiers(options: Sequence[Option]) -> list[int]:
 def _part_of(terms: Terms) -> PolicyPart:
     return PolicyPart(
         terms.policy_version,
-        rule=terms.refusal or "",
+        rule=f"{terms.refusal or ''}{f'@{terms.end_ms}' if terms.end_ms else ''}",
         windows=terms.windows,
         debtors=terms.debtors,
         money=terms.money,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -146,7 +146,7 @@ class AccountStore:
         """
         async with self._changing(account, plans=change.plan is not None) as changing:
             before = await changing.account(account)
-            after = change.apply(before)
+            after = change.apply(before, change_time)
             if after.parent != before.parent:
                 await changing.check_place(after)
             await changing.rows("update_account", _account_row(after))
@@ -154,6 +154,12 @@ class AccountStore:
                 await changing.assign_plan(after, change_time)
             await changing.record(make_change("UpdateAccount", cause, before, after, change_time))
         return after, changing.version
+
+    async def ended_accounts(self, now_ms: int, set_aside: Sequence[str], limit: int) -> list[str]:
+        """Return accounts whose end has come and that are not closed yet."""
+        parameters = {"now_ms": now_ms, "set_aside": list(set_aside), "limit": limit}
+        rows = await self.database.rows(statements(_FILE)["ended_accounts"], parameters)
+        return [row["account"] for row in rows]
 
     async def insert_budget(self, budget: Budget, cause: Cause) -> tuple[Budget, int]:
         """Add a budget; return it with its key, and the policy version.

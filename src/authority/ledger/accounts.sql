@@ -48,6 +48,11 @@ WHERE (%(after)s = '' OR account < %(after)s) AND (%(tenant)s = '' OR tenant = %
   AND (%(parent)s = '' OR parent = %(parent)s) AND (%(state)s = '' OR state = %(state)s)
 ORDER BY account DESC LIMIT %(limit)s;
 
+-- name: ended_accounts
+SELECT account FROM account
+WHERE end_ms <> 0 AND end_ms <= %(now_ms)s AND state <> 'CLOSED' AND account <> ALL(%(set_aside)s::text[])
+ORDER BY end_ms LIMIT %(limit)s;
+
 -- name: count_budgets
 SELECT count(*) AS count FROM budget WHERE account = %(account)s AND end_time IS NULL;
 

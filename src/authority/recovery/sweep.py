@@ -11,6 +11,9 @@ import time
 
 import structlog
 
+from authority.domain.accounts import AccountChange
+from authority.domain.budgets import AccountState
+from authority.domain.callers import Cause
 from authority.domain.errors import PaymasterError, Unavailable
 from authority.hotstate.store import HotStore
 from authority.ledger.database import Database
@@ -19,6 +22,7 @@ from authority.ledger.queries import statements
 from authority.ledger.store import LedgerStore
 from authority.recovery.epoch import Epochs
 from authority.recovery.outbox import Outbox, operations_of
+from authority.usecases.accounts import update_account
 from authority.usecases.context import Context
 from authority.usecases.expire import BrokenReservation, expire
 from authority.usecases.locate import Locator
@@ -29,6 +33,9 @@ TICK_SECONDS = 1.0
 _OUTBOX_GRACE_MS = 3_000
 _EXPIRE_MAX = 500
 _PLANS_MAX = 100
+_ENDS_MAX = 100
+_CLOSED = AccountChange(state=AccountState.CLOSED)
+_AT_ITS_END = Cause("paymaster", "its end has come")
 # What can't be expired is tried again only after this long: its hot state may be anew by then.
 _SET_ASIDE_SECONDS = 600.0
 _MONTH_SECONDS = 3_600.0
@@ -80,6 +87,7 @@ class Sweeper:
         await self.drain()
         await self._raise_policy_versions()
         await self.settle_plans()
+        await self.close_ended()
         await self._make_months()
 
     async def expire_due(self) -> int:
@@ -154,6 +162,19 @@ class Sweeper:
                     raise
                 # One that can't be settled holds up no other.
                 log.exception("plan_set_aside", account=account)
+                self._set_aside_until[account] = time.monotonic() + _SET_ASIDE_SECONDS
+
+    async def close_ended(self) -> None:
+        """Close the accounts whose end has come, in the books; they reserve nothing since."""
+        now_ms = self._context.clock.now_ms()
+        ended = await self._ledger.ended_accounts(now_ms, list(self._set_aside_until), _ENDS_MAX)
+        for account in ended:
+            try:
+                await update_account(self._context, account, _CLOSED, _AT_ITS_END)
+            except PaymasterError as error:
+                if isinstance(error, Unavailable):
+                    raise
+                log.exception("end_set_aside", account=account)
                 self._set_aside_until[account] = time.monotonic() + _SET_ASIDE_SECONDS
 
     async def _make_months(self) -> None:

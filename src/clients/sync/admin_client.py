@@ -1,46 +1,39 @@
 # Generated from clients/admin_client.py by tools/sync_client.py; edit that one.
-"""Accounts, budgets, API keys, and the health of the books."""
+"""Budgets, API keys, and the health of the books."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
-from google.protobuf.field_mask_pb2 import FieldMask
+from collections.abc import Iterator, Sequence
 
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1 import resources_pb2
-from clients.amounts import Leg, Unit
+from clients.amounts import Unit
 from clients.change_types import Change
 from clients.convert import (
-    account_from_proto,
     budget_from_proto,
     change_from_proto,
     report_from_proto,
     status_from_proto,
 )
 from clients.requests import (
+    changed_mask,
     enforcement_to_proto,
-    legs_to_proto,
     message,
     optional_unit_to_proto,
-    policy_to_proto,
-    state_to_proto,
     thresholds_to_proto,
     unit_to_proto,
     window_to_proto,
 )
+from clients.sync.account_calls import SyncAccountCalls
 from clients.sync.grant_calls import SyncGrantCalls
 from clients.sync.key_calls import KeyCalls
 from clients.sync.ledger_calls import SyncLedgerCalls
 from clients.sync.plan_calls import SyncPlanCalls
 from clients.sync.price_calls import SyncPriceCalls
 from clients.types import (
-    Account,
-    AccountState,
     AuditReport,
     Budget,
     Enforcement,
-    OveragePolicy,
     Status,
     Window,
 )
@@ -49,127 +42,14 @@ _PAGE_SIZE = 500
 _AUDIT_SECONDS = 600.0
 
 
-class SyncAdminClient(SyncGrantCalls, KeyCalls, SyncPlanCalls, SyncPriceCalls, SyncLedgerCalls):
+class SyncAdminClient(
+    SyncAccountCalls, SyncGrantCalls, KeyCalls, SyncPlanCalls, SyncPriceCalls, SyncLedgerCalls
+):
     """What the owners and the operators of budgets do. Errors are those of `clients.errors`.
 
     Making something twice is refused as AlreadyExists, so a call whose answer was lost may be
     repeated, and that error then means that it had worked.
     """
-
-    def create_account(
-        self,
-        account: str,
-        *,
-        parent: str = "",
-        display_name: str = "",
-        time_zone: str = "",
-        overage_policy: OveragePolicy | None = None,
-        per_request_limits: Sequence[Leg] = (),
-        reserves_per_minute: int = 0,
-        plan: str = "",
-        reason: str = "",
-    ) -> Account:
-        """Make an account. `parent` is the tenant unless given, `time_zone` is UTC.
-
-        `reason` is for the record of changes, here and in all that follows.
-        """
-        wanted = message(
-            resources_pb2.Account,
-            account=account,
-            parent=parent,
-            display_name=display_name,
-            time_zone=time_zone,
-            overage_policy=policy_to_proto(overage_policy),
-            per_request_limits=legs_to_proto(per_request_limits),
-            reserves_per_minute=reserves_per_minute,
-            plan=plan,
-        )
-        request = message(messages.CreateAccountRequest, account=wanted, reason=reason)
-        response = self._call(self._stub.CreateAccount, request, repeatable=False)
-        return account_from_proto(response.account)
-
-    def update_account(
-        self,
-        account: str,
-        *,
-        display_name: str | None = None,
-        state: AccountState | None = None,
-        overage_policy: OveragePolicy | None = None,
-        parent: str | None = None,
-        per_request_limits: Sequence[Leg] | None = None,
-        reserves_per_minute: int | None = None,
-        plan: str | None = None,
-        reason: str = "",
-    ) -> Account:
-        """Change what is given; it binds the next Reserve.
-
-        `parent` moves the account within its tenant, with all below it; open reservations stay
-        where they were made. `per_request_limits` takes the place of all that there were. An empty
-        `plan` takes the account out of the one that it has.
-        """
-        mask = _mask(
-            {
-                "display_name": display_name,
-                "state": state,
-                "overage_policy": overage_policy,
-                "parent": parent,
-                "per_request_limits": per_request_limits,
-                "reserves_per_minute": reserves_per_minute,
-                "plan": plan,
-            }
-        )
-        wanted = message(
-            resources_pb2.Account,
-            account=account,
-            parent=parent or "",
-            display_name=display_name or "",
-            state=state_to_proto(state),
-            overage_policy=policy_to_proto(overage_policy),
-            per_request_limits=legs_to_proto(per_request_limits or ()),
-            reserves_per_minute=reserves_per_minute or 0,
-            plan=plan or "",
-        )
-        request = message(
-            messages.UpdateAccountRequest, account=wanted, update_mask=mask, reason=reason
-        )
-        response = self._call(self._stub.UpdateAccount, request)
-        return account_from_proto(response.account)
-
-    def get_account(self, account: str) -> Account:
-        """Return an account."""
-        request = message(messages.GetAccountRequest, account=account)
-        response = self._call(self._stub.GetAccount, request)
-        return account_from_proto(response.account)
-
-    def list_accounts(
-        self,
-        *,
-        tenant: str = "",
-        parent: str = "",
-        state: AccountState | None = None,
-        descending: bool = False,
-    ) -> Iterator[Account]:
-        """Yield accounts in the order of their ids, or the other way round.
-
-        All of them; or those of one tenant, right below one account, or in one state.
-        """
-        token = ""
-        while True:
-            request = message(
-                messages.ListAccountsRequest,
-                page_size=_PAGE_SIZE,
-                page_token=token,
-                tenant=tenant,
-                parent=parent,
-                state=state_to_proto(state),
-                order_by="account desc" if descending else "account",
-            )
-            response = self._call(self._stub.ListAccounts, request)
-            for account in response.accounts:
-                yield account_from_proto(account)
-            token = response.next_page_token
-            if not token:
-                return
 
     def create_budget(
         self,
@@ -221,13 +101,23 @@ class SyncAdminClient(SyncGrantCalls, KeyCalls, SyncPlanCalls, SyncPriceCalls, S
             enforcement=enforcement_to_proto(enforcement),
             alert_thresholds=thresholds_to_proto(alert_thresholds),
         )
-        mask = _mask(
+        mask = changed_mask(
             {"limit": limit, "enforcement": enforcement, "alert_thresholds": alert_thresholds}
         )
         request = message(
             messages.UpdateBudgetRequest, budget=wanted, update_mask=mask, reason=reason
         )
         response = self._call(self._stub.UpdateBudget, request)
+        return budget_from_proto(response.budget)
+
+    def set_own_budget(self, account: str, limit: int = 0, *, reason: str = "") -> Budget:
+        """Set the monthly budget that a user wants for itself; it binds the next Reserve.
+
+        It is from 1 to 1000 USD, and at most the plan's own of a month. 0 is for the default: 10
+        USD, or the plan's where that is lower.
+        """
+        request = message(messages.SetOwnBudgetRequest, account=account, limit=limit, reason=reason)
+        response = self._call(self._stub.SetOwnBudget, request)
         return budget_from_proto(response.budget)
 
     def get_budget(self, account: str, budget: str) -> Budget:
@@ -282,7 +172,3 @@ class SyncAdminClient(SyncGrantCalls, KeyCalls, SyncPlanCalls, SyncPriceCalls, S
         """Say how the authority, its stores, its queue and the workers are."""
         response = self._call(self._stub.GetStatus, messages.GetStatusRequest())
         return status_from_proto(response)
-
-
-def _mask(changes: Mapping[str, object]) -> FieldMask:
-    return FieldMask(paths=[name for name, value in changes.items() if value is not None])

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from google.protobuf.field_mask_pb2 import FieldMask
-
 from authority.v1 import admin_service_pb2 as messages
 from authority.v1.admin_service_pb2_grpc import AdminServiceStub
 from clients.amounts import Leg
-from clients.convert_plans import plan_from_proto, plan_to_proto
-from clients.plan_types import Plan, PlanBudget, PlanGrant
-from clients.requests import message
+from clients.convert_plans import plan_from_proto, plan_to_proto, version_from_proto
+from clients.plan_types import AbusePolicy, Plan, PlanBudget, PlanGrant, PlanVersion
+from clients.requests import changed_mask, message
 from clients.sync.channel import SyncClient
 
 _PAGE_SIZE = 500
@@ -32,10 +30,22 @@ class SyncPlanCalls(SyncClient):
         grants: Sequence[PlanGrant] = (),
         per_request_limits: Sequence[Leg] = (),
         reserves_per_minute: int = 0,
+        tier: str = "",
+        submissions_per_minute: int | None = None,
+        abuse: AbusePolicy | None = None,
         reason: str = "",
     ) -> Plan:
-        """Make a plan."""
-        wanted = plan_to_proto(plan, budgets, grants, per_request_limits, reserves_per_minute)
+        """Make a plan. Without `submissions_per_minute` it is 10; 0 is for no limit."""
+        wanted = plan_to_proto(
+            plan,
+            budgets,
+            grants,
+            per_request_limits,
+            reserves_per_minute,
+            tier,
+            submissions_per_minute,
+            abuse,
+        )
         request = message(messages.CreatePlanRequest, plan=wanted, reason=reason)
         response = self._call(self._stub.CreatePlan, request, repeatable=False)
         return plan_from_proto(response.plan)
@@ -48,29 +58,60 @@ class SyncPlanCalls(SyncClient):
         grants: Sequence[PlanGrant] | None = None,
         per_request_limits: Sequence[Leg] | None = None,
         reserves_per_minute: int | None = None,
+        tier: str | None = None,
+        submissions_per_minute: int | None = None,
+        abuse: AbusePolicy | None = None,
         reason: str = "",
     ) -> Plan:
         """Change what is given, which takes the place of all that it was.
 
-        It binds the next Reserve of all accounts that have the plan.
+        It binds the next Reserve of all accounts that have the plan. An empty `tier` is no limit,
+        and an `abuse` that says nothing watches nothing.
         """
         changes = {
             "budgets": budgets,
             "grants": grants,
             "per_request_limits": per_request_limits,
             "reserves_per_minute": reserves_per_minute,
+            "tier": tier,
+            "submissions_per_minute": submissions_per_minute,
+            "abuse": abuse,
         }
         wanted = plan_to_proto(
-            plan, budgets or (), grants or (), per_request_limits or (), reserves_per_minute or 0
+            plan,
+            budgets or (),
+            grants or (),
+            per_request_limits or (),
+            reserves_per_minute or 0,
+            tier or "",
+            submissions_per_minute,
+            abuse,
         )
-        mask = FieldMask(paths=[name for name, value in changes.items() if value is not None])
+        mask = changed_mask(changes)
         request = message(messages.UpdatePlanRequest, plan=wanted, update_mask=mask, reason=reason)
         response = self._call(self._stub.UpdatePlan, request)
         return plan_from_proto(response.plan)
 
-    def get_plan(self, plan: str) -> Plan:
-        """Return a plan."""
-        request = message(messages.GetPlanRequest, plan=plan)
+    def list_plan_versions(self, plan: str) -> Iterator[PlanVersion]:
+        """Yield all versions of a plan, the latest first."""
+        token = ""
+        while True:
+            request = message(
+                messages.ListPlanVersionsRequest,
+                plan=plan,
+                page_size=_PAGE_SIZE,
+                page_token=token,
+            )
+            response = self._call(self._stub.ListPlanVersions, request)
+            for version in response.versions:
+                yield version_from_proto(version)
+            token = response.next_page_token
+            if not token:
+                return
+
+    def get_plan(self, plan: str, version: int = 0) -> Plan:
+        """Return a plan as it is, or as one of its versions was."""
+        request = message(messages.GetPlanRequest, plan=plan, version=version)
         response = self._call(self._stub.GetPlan, request)
         return plan_from_proto(response.plan)
 

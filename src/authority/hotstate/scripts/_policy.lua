@@ -42,7 +42,8 @@ end
 
 -- Reads `policy;rule;limits;windows;lots;prepaid;rates;marks`:
 --   policy   the version that it was made from
---   rule     of Reserve: why the account may not reserve, or ''; of Commit: the overage policy
+--   rule     of Reserve: why the account may not reserve, or '', and behind an '@' when it ends; of Commit: the
+--            overage policy
 --   limits   of a reservation's windows: an amount each, or '-' where none binds
 --   windows  places of the definitions of windows
 --   lots     the same of lots, in the order in which they are spent
@@ -57,6 +58,10 @@ local function context_of()
   end
   local policy, rule, limits, windows, lots, prepaid, rates, marks = string.match(
     texts[item.context], '^(%d+);([^;]*);([^;]*);([^;]*);([^;]*);([^;]*);([^;]*);(.*)$')
+  local why, ends = string.match(rule, '^(.-)@(%d+)$')
+  if ends then
+    rule = meta.now >= number_of(ends) and 'ACCOUNT_CLOSED' or why
+  end
   context = { policy = policy, rule = rule, limits = {}, pools = {}, rates = {}, lowest = {}, marks = {} }
   for limit in string.gmatch(limits, '%S+') do
     context.limits[#context.limits + 1] = limit ~= '-' and number_of(limit)

@@ -20,7 +20,7 @@ def _commands(group, *path):
 
 def test_every_command_takes_json_and_explains_itself():
     found = dict(_commands(paymaster))
-    assert len(found) == 71
+    assert len(found) > 70  # none is missed by the walk
     for path, made in found.items():
         assert any("--json" in param.opts for param in made.params), path
         assert made.help, path

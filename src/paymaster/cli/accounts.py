@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from paymaster.cli.connection import connected
 from paymaster.cli.documents import document_of, time_text
 from paymaster.cli.money import BadAmount, format_amount, parse_amount
 from paymaster.cli.output import Column, Output, Table, minor, one_line, right, wide
+from paymaster.cli.times import time_option
 
 _COLUMNS = (
     Column("account"),
@@ -25,6 +27,9 @@ _COLUMNS = (
     minor("plan"),
     minor("per_request_limits"),
     Column("reserves_per_minute", right=True, minor=True),
+    Column("submissions_per_minute", right=True, minor=True),
+    minor("end_time"),
+    minor("freeze_end_time"),
     minor("create_time"),
 )
 _BALANCE_COLUMNS = (
@@ -58,6 +63,16 @@ rate_option = click.option(
     type=int,
     metavar="N",
     help="How many Reserves a minute, by the account and those below it; 0 for no limit.",
+)
+submissions_option = click.option(
+    "--submissions-per-minute",
+    type=int,
+    metavar="N",
+    help="How many generations a minute, by the account and those below it; 0 for the plan's"
+    " number.",
+)
+_end_option = time_option(
+    "--end-time", help="From when on it is closed, as a session is: 2026-11-21T10:30:00Z."
 )
 _plan_option = click.option(
     "--plan", metavar="ID", help="The plan that it gets budgets, grants and limits of."
@@ -118,7 +133,9 @@ async def get_account(*, output: Output, data_dir: Path | None, account: str) ->
 @_overage_option
 @limit_option
 @rate_option
+@submissions_option
 @_plan_option
+@_end_option
 @reason_option
 async def create_account(
     *,
@@ -131,7 +148,9 @@ async def create_account(
     overage_policy: OveragePolicy | None,
     limits: Sequence[str],
     reserves_per_minute: int | None,
+    submissions_per_minute: int | None,
     plan: str | None,
+    end_time: datetime | None,
     reason: str,
 ) -> None:
     """Make an account: a tenant such as acme, or an account below one such as acme/alice."""
@@ -144,7 +163,9 @@ async def create_account(
             overage_policy=overage_policy,
             per_request_limits=list(map(read_leg, limits)),
             reserves_per_minute=reserves_per_minute or 0,
+            submissions_per_minute=submissions_per_minute or 0,
             plan=plan or "",
+            end_time=end_time,
             reason=reason,
         )
     output.show({"account": document_of(made)}, _table([made]))
@@ -161,7 +182,10 @@ async def create_account(
 @limit_option
 @click.option("--no-per-request-limits", "unlimited", is_flag=True, help="Take all of them away.")
 @rate_option
+@submissions_option
 @_plan_option
+@_end_option
+@click.option("--no-end", is_flag=True, help="Take its end away, unless it has come.")
 @reason_option
 async def set_account(
     *,
@@ -175,7 +199,10 @@ async def set_account(
     limits: Sequence[str],
     unlimited: bool,
     reserves_per_minute: int | None,
+    submissions_per_minute: int | None,
     plan: str | None,
+    end_time: datetime | None,
+    no_end: bool,
     reason: str,
 ) -> None:
     """Change an account; the change binds the next Reserve.
@@ -185,11 +212,13 @@ async def set_account(
     if limits and unlimited:
         raise click.UsageError("Give either --per-request-limit or --no-per-request-limits.")
     per_request_limits = list(map(read_leg, limits)) if limits or unlimited else None
+    if end_time and no_end:
+        raise click.UsageError("Give either --end-time or --no-end.")
     given = (
-        *(parent, display_name, state, overage_policy),
-        *(per_request_limits, reserves_per_minute, plan),
+        *(parent, display_name, state, overage_policy, plan, end_time),
+        *(per_request_limits, reserves_per_minute, submissions_per_minute),
     )
-    if all(value is None for value in given):
+    if not no_end and all(value is None for value in given):
         raise click.UsageError("Nothing to change: give --display-name, --state or another option.")
     async with connected(data_dir) as connection:
         changed = await connection.admin.update_account(
@@ -200,7 +229,10 @@ async def set_account(
             overage_policy=overage_policy,
             per_request_limits=per_request_limits,
             reserves_per_minute=reserves_per_minute,
+            submissions_per_minute=submissions_per_minute,
             plan=plan,
+            end_time=end_time,
+            no_end=no_end,
             reason=reason,
         )
     output.show({"account": document_of(changed)}, _table([changed]))
@@ -256,6 +288,9 @@ def _table(found: Sequence[Account]) -> Table:
                     for leg in item.per_request_limits
                 ),
                 str(item.reserves_per_minute),
+                str(item.submissions_per_minute),
+                time_text(item.end_time),
+                time_text(item.freeze_end_time),
                 time_text(item.create_time),
             ]
             for item in found

@@ -156,6 +156,27 @@ async def set_budget(
     output.show({"budget": document_of(changed)}, _table([changed]))
 
 
+@command(budgets, "own")
+@account_argument
+@click.argument("limit", required=False, metavar="[AMOUNT]")
+@reason_option
+async def set_own_budget(
+    *, output: Output, data_dir: Path | None, account: str, limit: str | None, reason: str
+) -> None:
+    """Set the monthly budget that a user wants for itself, in dollars.
+
+    It is from 1 to 1000, and at most what the account's plan has for a month: 10 if no amount is
+    given, or the plan's where that is lower. It binds the next Reserve, also for what was spent in
+    this month before.
+    """
+    amount = 0 if limit is None else _limit(limit, Unit.USD)
+    if limit is not None and not amount:
+        raise click.BadParameter("a budget of one's own is from 1 to 1000.", param_hint="AMOUNT")
+    async with connected(data_dir) as connection:
+        made = await connection.admin.set_own_budget(account, amount, reason=reason)
+    output.show({"budget": document_of(made)}, _table([made]))
+
+
 def _limit(text: str, unit: Unit) -> int:
     try:
         return parse_amount(text, unit)

@@ -10,6 +10,7 @@ from clients import AdminClient
 from paymaster.cli.base import command
 from paymaster.cli.money import format_usd
 from paymaster.cli.output import Column, Output, Table, note, wide
+from paymaster.cli.plan_defaults import make_default_plans
 from paymaster.cli.signals import run_until_stopped
 from paymaster.clock import now
 from paymaster.stack.samples import SAMPLES, Sample, create_samples
@@ -42,6 +43,7 @@ async def dev(*, output: Output, data_dir: Path | None, ephemeral: bool) -> None
         async with stack:
             async with AdminClient(stack.state.address, token=stack.state.token) as admin:
                 await create_samples(admin)
+                await make_default_plans(admin)
             output.show(_document(stack), Table(_COLUMNS, _rows(stack)))
             if output.for_people:
                 where = f" --data-dir {data_dir}" if data_dir else ""

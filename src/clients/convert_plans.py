@@ -14,6 +14,7 @@ from clients.requests import (
     legs_to_proto,
     message,
     optional_window_to_proto,
+    thresholds_to_proto,
     unit_to_proto,
     window_to_proto,
 )
@@ -41,11 +42,7 @@ def plan_to_proto(
                 window=window_to_proto(budget.window),
                 limit=budget.limit,
                 enforcement=enforcement_to_proto(budget.enforcement),
-                alert_thresholds=(
-                    None
-                    if budget.alert_thresholds is None
-                    else message(resources_pb2.AlertThresholds, percents=budget.alert_thresholds)
-                ),
+                alert_thresholds=thresholds_to_proto(budget.alert_thresholds),
             )
             for budget in budgets
         ],

@@ -25,17 +25,9 @@ from refusals import refused
 MAX = 2**53 - 1
 ROOT = "root token (root)"
 METHOD_NAMES = {
-    "CreateAccount",
-    "UpdateAccount",
-    "CreateBudget",
-    "UpdateBudget",
-    "CreateGrant",
-    "VoidGrant",
-    "CreatePlan",
-    "UpdatePlan",
-    "UpdatePriceList",
-    "CreateApiKey",
-    "RevokeApiKey",
+    *("CreateAccount", "UpdateAccount", "CreateBudget", "UpdateBudget", "SetOwnBudget"),
+    *("CreateGrant", "VoidGrant", "CreatePlan", "UpdatePlan", "UpdatePriceList"),
+    *("CreateApiKey", "UpdateApiKey", "RevokeApiKey"),
 }
 
 
@@ -110,6 +102,7 @@ async def every_change(acme):
     grant = (await send(acme, make_grant("first"))).grant
     key = (await send(acme, key_request())).api_key
     await send(acme, make_plan("pro"))
+    await send(acme, admin.SetOwnBudgetRequest(account="acme", limit=2_000_000))
     return {
         "CreateAccount": lambda reason: make_account(reason=reason),
         "UpdateAccount": lambda reason: change_account(
@@ -117,6 +110,7 @@ async def every_change(acme):
         ),
         "CreateBudget": lambda reason: make_budget(reason, window=3),
         "UpdateBudget": lambda reason: change_budget("limit", limit=2, reason=reason),
+        "SetOwnBudget": lambda reason: admin.SetOwnBudgetRequest(account="acme", reason=reason),
         "CreateGrant": lambda reason: make_grant("second", reason),
         "VoidGrant": lambda reason: void_grant(grant.grant_id, reason=reason),
         "CreatePlan": lambda reason: make_plan("free", reason),
@@ -126,6 +120,11 @@ async def every_change(acme):
             reason=reason,
         ),
         "CreateApiKey": key_request,
+        "UpdateApiKey": lambda reason: admin.UpdateApiKeyRequest(
+            api_key=admin.ApiKey(api_key_id=key.api_key_id, display_name="other"),
+            update_mask=FieldMask(paths=["display_name"]),
+            reason=reason,
+        ),
         "RevokeApiKey": lambda reason: revoke_key(key.api_key_id, reason),
     }
 
@@ -173,20 +172,14 @@ async def test_it_is_named_by_whose_key_the_change_was_made(acme):
 
 
 async def test_what_an_account_was_and_is(acme):
-    made = (
-        await send(
-            acme,
-            make_account(
-                display_name="Alice",
-                time_zone="Asia/Tokyo",
-                per_request_limits=[
-                    Leg(unit="UNIT_IMAGES", amount=4),
-                    Leg(unit="UNIT_USD", amount=MAX),
-                ],
-                reserves_per_minute=60,
-            ),
-        )
-    ).account
+    limits = [Leg(unit="UNIT_IMAGES", amount=4), Leg(unit="UNIT_USD", amount=MAX)]
+    request = make_account(
+        display_name="Alice",
+        time_zone="Asia/Tokyo",
+        per_request_limits=limits,
+        reserves_per_minute=60,
+    )
+    made = (await send(acme, request)).account
     change, before, after = await latest(acme)
     assert (change.resource_type, change.resource) == ("account", "acme/alice")
     assert before == ""
@@ -201,6 +194,9 @@ async def test_what_an_account_was_and_is(acme):
         "per_request_limits": [{"unit": "USD", "amount": MAX}, {"unit": "IMAGES", "amount": 4}],
         "reserves_per_minute": 60,
         "plan": "",
+        "end_time": None,
+        "freeze_end_time": None,
+        "submissions_per_minute": 0,
     }
     await send(acme, change_account("state", "display_name", account="acme/alice", state=2))
     _, before, now = await latest(acme)

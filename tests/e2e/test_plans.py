@@ -270,7 +270,11 @@ async def test_through_the_client(authority, stubs):
     address = f"127.0.0.1:{authority[0].port}"
     async with AdminClient(address, token=TOKEN) as client:
         terms = {
-            "budgets": (clients.PlanBudget(clients.Unit.USD, clients.Window.DAY, 5),),
+            "budgets": (
+                clients.PlanBudget(
+                    clients.Unit.USD, clients.Window.DAY, 5, alert_thresholds=(50, 100)
+                ),
+            ),
             "grants": (clients.PlanGrant(clients.Unit.IMAGES, 3, 1, clients.Window.DAY),),
             "per_request_limits": (clients.Leg(clients.Unit.USD, 2),),
             "reserves_per_minute": 9,

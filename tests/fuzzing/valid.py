@@ -54,11 +54,15 @@ _MASKS = {
     "UpdateAccountRequest": [
         *("display_name", "state", "overage_policy", "parent"),
         *("per_request_limits", "reserves_per_minute", "plan"),
+        *("end_time", "submissions_per_minute"),
     ],
     "UpdateApiKeyRequest": ["display_name", "submissions_per_minute"],
     "UpdateBudgetRequest": ["limit", "enforcement"],
     "UpdateGenerationRequest": ["favourite", "visibility"],
-    "UpdatePlanRequest": ["budgets", "grants", "per_request_limits", "reserves_per_minute"],
+    "UpdatePlanRequest": [
+        *("budgets", "grants", "per_request_limits", "reserves_per_minute"),
+        *("tier", "submissions_per_minute", "abuse"),
+    ],
 }
 _ORDERS = {
     "ListAccountsRequest": ["account", "account desc"],
@@ -93,6 +97,7 @@ class Valid:
             "model": str,
             "size": lambda: "1024x1024",
             "quality": lambda: choice.choice(["premium", "standard"]),
+            "tier": lambda: choice.choice(["premium", "standard"]),
             "plan": lambda: self._names.pick("plan"),
             "generation_ids": lambda: self._names.pick("generation_id"),
             "provider": lambda: choice.choice(["openai", "sandbox"]),
@@ -155,6 +160,7 @@ class Valid:
     def _adapt(self, made: Any) -> None:
         """Mend what the fields can't know of one another."""
         self._adapt_of_cache(made)
+        self._adapt_of_plans(made)
         match made:
             case budget_service_pb2.ExtendRequest() if not made.legs:
                 made.ttl.seconds = self._choice.randint(1, _HOUR)
@@ -175,6 +181,15 @@ class Valid:
             case resources_pb2.Grant() | resources_pb2.PlanGrant():
                 made.unit = self._choice.choice(_LEG_UNITS)
                 made.amount = 10**9
+
+    def _adapt_of_plans(self, made: Any) -> None:
+        match made:
+            case admin_service_pb2.SetOwnBudgetRequest():
+                made.limit = self._choice.randint(10**6, 10**9)
+            case resources_pb2.AlertThresholds():
+                made.percents[:] = sorted(set(made.percents))
+            case resources_pb2.AbusePolicy():
+                made.refusals, made.within.seconds, made.freeze.seconds = 5, _HOUR, _HOUR
 
     def _adapt_of_cache(self, made: Any) -> None:
         match made:

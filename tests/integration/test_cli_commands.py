@@ -99,6 +99,10 @@ ANSWERS = {
     "ListChanges": admin.ListChangesResponse(changes=[CHANGE] * 3),
     "ListPlans": admin.ListPlansResponse(plans=[PLAN]),
     "GetPlan": admin.GetPlanResponse(plan=PLAN),
+    "ListPlanVersions": admin.ListPlanVersionsResponse(
+        versions=[admin.PlanVersion(plan=PLAN, actor="ops (1)", reason="too dear")]
+    ),
+    "SetOwnBudget": admin.SetOwnBudgetResponse(budget=BUDGET),
     "CreatePlan": admin.CreatePlanResponse(plan=PLAN),
     "UpdatePlan": admin.UpdatePlanResponse(plan=PLAN),
     "ListModels": generations.ListModelsResponse(models=[MODEL]),
@@ -128,7 +132,15 @@ COMMANDS = {
     ("accounts", "set", "acme", "--plan", "free"): ({"account"}, "account"),
     ("plans", "list"): ({"plans"}, "plan"),
     ("plans", "get", "free"): ({"plan"}, "plan"),
+    ("plans", "get", "free", "--version", "1"): ({"plan"}, "plan"),
+    ("plans", "history", "free"): ({"versions"}, "version"),
+    ("plans", "defaults"): ({"plans"}, "outcome"),
     ("plans", "create", "free", *PLAN_TERMS): ({"plan"}, "plan"),
+    ("budgets", "own", "acme/alice", "5"): ({"budget"}, "account"),
+    ("accounts", "create", "acme/s", "--end-time", "2026-11-22T10:00:00Z"): (
+        {"account"},
+        "account",
+    ),
     ("plans", "set", "free", "--no-budgets", "--grant", "credits=1.50"): ({"plan"}, "plan"),
     ("keys", "list", "--tenant", "acme"): ({"api_keys"}, "api_key_id"),
     ("keys", "create", "acme", "--scope", "spend"): ({"api_key", "token"}, "api_key_id"),

@@ -42,13 +42,13 @@ class Terms:
     account: str
     policy_version: int
     refusal: DenialReason | None  # the account's own
-    end_ms: int  # from when on the account is closed, or one above it; 0 for none
     windows: tuple[BudgetWindow, ...]
     money: Money
     debtors: frozenset[str]  # the accounts that may be in debt
     rates: Mapping[str, int]  # Reserves a minute, by account
     per_request_limits: Mapping[Unit, int]
     metered: frozenset[Unit]
+    end_ms: int = 0  # from when on the account is closed, or one above it; 0 for none
 
     @cached_property
     def refs(self) -> list[WindowRef]:
@@ -153,6 +153,13 @@ class TenantPolicy:
         """Return an account's own rate or else its plan's; 0 for no limit."""
         plan = self.plans.get(account.plan)
         return account.reserves_per_minute or (plan.reserves_per_minute if plan else 0)
+
+    def refusal(self, account: str, now_ms: int) -> DenialReason | None:
+        """Return why `account` may neither reserve nor submit now, whatever is left."""
+        chain = list(self.chain(account))
+        if any(0 < node.end_ms <= now_ms for node in chain):
+            return DenialReason.ACCOUNT_CLOSED
+        return _refusal({node.state for node in chain})
 
     def submissions_per_minute(self, account: Account) -> int:
         """Return an account's own rate of submissions or else its plan's; 0 for no limit."""

@@ -34,11 +34,14 @@ async def let_in(submitting: Submitting, account: str, key: str, caller: Caller)
 
     Raises:
         NotFound: there is no such account.
-        SubmissionDenied: a rate does not allow it now.
+        SubmissionDenied: a rate does not allow it now, or the account is frozen, or closed.
         Unavailable: the hot store is away.
 
     """
     policy = await submitting.context.policies.of(account)
+    # What would only wait to be denied by the worker's Reserve is not taken in.
+    if refusal := policy.refusal(account, submitting.context.clock.now_ms()):
+        raise SubmissionDenied(account, refusal)
     rates = _rates_of(policy, account, caller)
     if not rates:
         return

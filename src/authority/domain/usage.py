@@ -233,7 +233,7 @@ class UsageQuery:
 
 @dataclass(frozen=True, slots=True)
 class UsageAnswer:
-    """The answer. `complete_until` is None where nothing was ever counted."""
+    """The answer. What was decided before `complete_until` is in it; all if that is None."""
 
     totals: UsageSums
     points: tuple[UsagePoint, ...]

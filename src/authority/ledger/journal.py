@@ -48,6 +48,9 @@ Trim = Callable[[Sequence[tuple[str, str]]], Coroutine[Any, Any, None]]
 Outbox = Callable[[str], Awaitable[list[Operation]]]
 """Reads the oldest operations in the outbox of a tenant."""
 
+Tell = Callable[[set[str]], None]
+"""Is told whose operations have been written."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -83,8 +86,13 @@ class Journal:
         self._trimming: asyncio.Task[None] | None = None
         self._not_alone_until = 0.0
         self._wake = asyncio.Event()
+        self._tells: list[Tell] = []
         self._sql = statements() | statements("changes.sql")
         self._numbered = {name: numbered(self._sql[name]) for name in _HOT}
+
+    def on_written(self, tell: Tell) -> None:
+        """Have somebody told of what is written from now on."""
+        self._tells.append(tell)
 
     async def append(self, operation: Operation, entry: str) -> None:
         """Return when the operation is in the ledger. Raises Unavailable if that is not known."""
@@ -142,6 +150,9 @@ class Journal:
         for item in written:
             if not item.done.done():
                 item.done.set_result(None)
+        tenants = {item.operation.tenant for item in written}
+        for tell in self._tells:
+            tell(tenants)
         # Nobody waits for it: what is still there may be written again, and changes nothing.
         self._written += [(item.operation.tenant, item.entry) for item in written if item.entry]
         if self._written and (self._trimming is None or self._trimming.done()):

@@ -1,0 +1,173 @@
+"""Reads the usage log and its sums. A tenant's are read as that tenant sees them, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from authority.domain.usage import (
+    TOP_ENTRIES_MAX,
+    EntryUse,
+    EventQuery,
+    Outcome,
+    UsageAnswer,
+    UsageEvent,
+    UsageGroup,
+    UsagePoint,
+    UsageQuery,
+    UsageSums,
+)
+from authority.ledger.database import Database
+from authority.ledger.queries import statements
+from authority.ledger.usage_query import SUMS, Statement, conditions
+
+
+class PostgresUsage:
+    """Implements `domain.usage.UsageStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = statements("usage.sql")
+
+    async def query(self, wanted: UsageQuery) -> UsageAnswer:
+        """Sum what was used. Raises Unavailable."""
+        # Looked at first: what comes in between is more than is promised.
+        behind = await self._database.rows(self._sql["behind_since"], {"tenant": wanted.tenant})
+        async with self._reading(wanted.tenant) as connection:
+            time_zone = await self._time_zone(connection)
+            statement = Statement(wanted, time_zone)
+            cursor = await connection.execute(statement.text, statement.parameters)
+            rows = await cursor.fetchall()
+            entries = await self._top_entries(connection, wanted)
+        return _answer(wanted, rows, time_zone, behind, entries)
+
+    async def events(self, wanted: EventQuery) -> list[UsageEvent]:
+        """Return events, the latest first. Raises Unavailable."""
+        text, parameters = _event_statement(wanted)
+        async with self._reading(wanted.tenant) as connection:
+            cursor = await connection.execute(text, parameters)
+            return [_event(row) for row in await cursor.fetchall()]
+
+    async def time_zone(self) -> str:
+        """Return the reporting time zone. Raises Unavailable."""
+        async with self._database.connection() as connection:
+            return await self._time_zone(connection)
+
+    async def first_time(self, tenant: str) -> datetime | None:
+        """Return when the first day that is counted begins. Raises Unavailable."""
+        rows = await self._database.rows(self._sql["first_time"], {"tenant": tenant})
+        found: datetime | None = rows[0]["first_time"]
+        return found
+
+    @asynccontextmanager
+    async def _reading(self, tenant: str) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """Give a snapshot; of a tenant's rows alone, if there is one."""
+        async with self._database.transaction() as connection:
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            if tenant:
+                # The rows of others are not even read, whatever the statement says.
+                await connection.execute(self._sql["enter_tenant"], {"tenant": tenant})
+            yield connection
+
+    async def _time_zone(self, connection: AsyncConnection[DictRow]) -> str:
+        cursor = await connection.execute(self._sql["time_zone"])
+        row = await cursor.fetchone()
+        assert row is not None
+        return str(row["time_zone"])
+
+    async def _top_entries(
+        self, connection: AsyncConnection[DictRow], wanted: UsageQuery
+    ) -> tuple[EntryUse, ...]:
+        if not wanted.top_entries:
+            return ()
+        parameters = {
+            "tenant": wanted.tenant,
+            "accounts": None if wanted.accounts is None else list(wanted.accounts),
+            "start": wanted.start,
+            "end": wanted.end,
+            "limit": TOP_ENTRIES_MAX,
+        }
+        cursor = await connection.execute(self._sql["top_entries"], parameters)
+        return tuple(EntryUse(**row) for row in await cursor.fetchall())
+
+
+def _answer(
+    wanted: UsageQuery,
+    rows: Sequence[DictRow],
+    time_zone: str,
+    behind: Sequence[DictRow],
+    entries: tuple[EntryUse, ...],
+) -> UsageAnswer:
+    parts: dict[str, list[DictRow]] = {}
+    for row in rows:
+        parts.setdefault(row["part"], []).append(row)
+    points: dict[int, list[UsagePoint]] = {}
+    for row in parts.get("GROUP_POINT", ()):
+        points.setdefault(row["place"], []).append(_point(row))
+    names = [f"v{position}" for position in range(len(wanted.group_by))]
+    groups = parts.get("GROUP", [])
+    return UsageAnswer(
+        totals=_sums(parts["TOTAL"][0]),
+        points=tuple(map(_point, parts.get("POINT", ()))),
+        groups=tuple(
+            UsageGroup(
+                tuple(row[name] for name in names), _sums(row), tuple(points.get(row["place"], ()))
+            )
+            for row in groups
+        ),
+        group_count=groups[0]["group_count"] if groups else 0,
+        time_zone=time_zone,
+        complete_until=behind[0]["create_time"] if behind else None,
+        top_entries=entries,
+    )
+
+
+def _point(row: DictRow) -> UsagePoint:
+    return UsagePoint(row["step"], _sums(row))
+
+
+def _sums(row: DictRow) -> UsageSums:
+    return UsageSums(*(row[name] or 0 for name in SUMS))
+
+
+def _event_statement(wanted: EventQuery) -> tuple[str, dict[str, Any]]:
+    tests, parameters = conditions(wanted.filter)
+    given: dict[str, tuple[str, Any]] = {
+        "tenant": ("tenant = %(tenant)s", wanted.tenant),
+        "start": ("event_time >= %(start)s", wanted.start),
+        "end": ("event_time < %(end)s", wanted.end),
+        "users": ("user_name = ANY(%(users)s::text[])", list(wanted.filter.users)),
+        "generation_id": ("generation_id = %(generation_id)s", wanted.generation_id),
+        "reservation_id": ("reservation_id = %(reservation_id)s", wanted.reservation_id),
+    }
+    for name, (test, value) in given.items():
+        if value:
+            tests.append(test)
+            parameters[name] = value
+    if wanted.accounts is not None:
+        tests.append("account = ANY(%(accounts)s::text[])")
+        parameters["accounts"] = list(wanted.accounts)
+    if wanted.before is not None:
+        tests.append(
+            "(event_time, tenant, sequence) < (%(before_time)s, %(before_tenant)s, "
+            "%(before_sequence)s)"
+        )
+        before = wanted.before
+        parameters |= {
+            "before_time": before.event_time,
+            "before_tenant": before.tenant,
+            "before_sequence": before.sequence,
+        }
+    parameters["limit"] = wanted.limit
+    where = f"WHERE {' AND '.join(tests)} " if tests else ""
+    order = "ORDER BY event_time DESC, tenant DESC, sequence DESC LIMIT %(limit)s"
+    return f"SELECT * FROM usage_event {where}{order}", parameters
+
+
+def _event(row: DictRow) -> UsageEvent:
+    return UsageEvent(**(row | {"outcome": Outcome(row["outcome"])}))

@@ -1,0 +1,137 @@
+-- Named parts of the statements that keep the sums of the usage log; ledger/usage_sums.py puts them together.
+
+-- name: sums
+-- Of `events`, which comes before it: what is to be in usage_combination, usage_rollup and usage_total for them. The
+-- time zone is that which the sums have; a change of the setting makes them anew.
+combined AS (
+    SELECT tenant, account, user_name, date_bin('15 minutes', event_time, '2000-01-01 00:00+00') AS quarter,
+        hashtextextended(
+            concat_ws(
+                E'\n', kind, provider, model, size, quality, outcome, cached,
+                downgraded::text, downgrade_reason, fallback::text, presumed_spent::text, late::text, error_class, reason
+            ), 0
+        ) AS combination,
+        kind, provider, model, size, quality, outcome, cached, downgraded, downgrade_reason, fallback, presumed_spent,
+        late, error_class, reason,
+        images, videos, messages, input_tokens, output_tokens, actual_micros, charged_micros, refunded_micros,
+        credits_micros, revenue_micros, saved_micros, duration_ms
+    FROM events
+), quarters AS MATERIALIZED (
+    SELECT tenant, account, user_name, quarter, combination,
+        -- A combination has one of each.
+        min(kind) AS kind, min(provider) AS provider, min(model) AS model, min(size) AS size, min(quality) AS quality,
+        min(outcome) AS outcome, min(cached) AS cached, bool_or(downgraded) AS downgraded, min(downgrade_reason) AS
+        downgrade_reason, bool_or(fallback) AS fallback, bool_or(presumed_spent) AS presumed_spent, bool_or(late) AS
+        late, min(error_class) AS error_class, min(reason) AS reason,
+        count(*) AS event_count,
+        sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
+        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
+        sum(actual_micros)::bigint AS actual_micros, sum(charged_micros)::bigint AS charged_micros,
+        sum(refunded_micros)::bigint AS refunded_micros, sum(credits_micros)::bigint AS credits_micros,
+        sum(revenue_micros)::bigint AS revenue_micros, sum(saved_micros)::bigint AS saved_micros,
+        coalesce(sum(duration_ms), 0)::bigint AS duration_ms,
+        count(duration_ms) AS duration_count
+    FROM combined GROUP BY tenant, account, user_name, quarter, combination
+), placed AS MATERIALIZED (
+    SELECT place.level, place.grain, place.bucket, place.tenant, place.account, place.user_name, quarters.combination,
+        quarters.outcome, quarters.downgraded, quarters.fallback, quarters.presumed_spent, quarters.late,
+        quarters.event_count, quarters.images, quarters.videos, quarters.messages, quarters.input_tokens,
+        quarters.output_tokens, quarters.actual_micros, quarters.charged_micros, quarters.refunded_micros,
+        quarters.credits_micros, quarters.revenue_micros, quarters.saved_micros, quarters.duration_ms,
+        quarters.duration_count
+    FROM quarters CROSS JOIN usage_calendar CROSS JOIN LATERAL (
+        SELECT date_trunc('hour', quarter, time_zone) AS hour, date_trunc('day', quarter, time_zone) AS day
+    ) AS calendar CROSS JOIN LATERAL (
+        VALUES
+        (0, 60, hour, '', '', ''), (0, 1440, day, '', '', ''),
+        (1, 60, hour, quarters.tenant, '', ''), (1, 1440, day, quarters.tenant, '', ''),
+        (2, 15, quarter, quarters.tenant, quarters.account, ''), (2, 1440, day, quarters.tenant, quarters.account, ''),
+        (3, 15, quarter, quarters.tenant, quarters.account, quarters.user_name),
+        (3, 1440, day, quarters.tenant, quarters.account, quarters.user_name)
+    ) AS place (level, grain, bucket, tenant, account, user_name)
+    WHERE place.level < 3 OR place.user_name <> ''
+), rollups AS (
+    SELECT level, grain, bucket, tenant, account, user_name, combination, sum(event_count)::bigint AS event_count,
+        sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
+        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
+        sum(actual_micros)::bigint AS actual_micros, sum(charged_micros)::bigint AS charged_micros,
+        sum(refunded_micros)::bigint AS refunded_micros, sum(credits_micros)::bigint AS credits_micros,
+        sum(revenue_micros)::bigint AS revenue_micros, sum(saved_micros)::bigint AS saved_micros,
+        sum(duration_ms)::bigint AS duration_ms, sum(duration_count)::bigint AS duration_count
+    FROM placed GROUP BY level, grain, bucket, tenant, account, user_name, combination
+), totals AS (
+    SELECT level, grain, bucket, tenant, account, user_name,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'SUCCEEDED'), 0)::bigint AS succeeded_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'FAILED'), 0)::bigint AS failed_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'PART'), 0)::bigint AS part_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'DENIED'), 0)::bigint AS denied_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'RELEASED'), 0)::bigint AS released_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'EXPIRED'), 0)::bigint AS expired_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'REFUNDED'), 0)::bigint AS refunded_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'ADJUSTED'), 0)::bigint AS adjusted_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'HIT'), 0)::bigint AS hit_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'REVERSED'), 0)::bigint AS reversed_count,
+        coalesce(sum(event_count) FILTER (WHERE downgraded AND outcome IN ('SUCCEEDED', 'FAILED')), 0)::bigint AS downgraded_count,
+        coalesce(sum(event_count) FILTER (WHERE fallback AND outcome IN ('SUCCEEDED', 'FAILED')), 0)::bigint AS fallback_count,
+        coalesce(sum(event_count) FILTER (WHERE presumed_spent AND outcome IN ('SUCCEEDED', 'FAILED')), 0)::bigint AS presumed_spent_count,
+        coalesce(sum(event_count) FILTER (WHERE late AND outcome IN ('SUCCEEDED', 'FAILED')), 0)::bigint AS late_count,
+        sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
+        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
+        sum(actual_micros)::bigint AS actual_micros, sum(charged_micros)::bigint AS charged_micros,
+        sum(refunded_micros)::bigint AS refunded_micros, sum(credits_micros)::bigint AS credits_micros,
+        sum(revenue_micros)::bigint AS revenue_micros, sum(saved_micros)::bigint AS saved_micros,
+        sum(duration_ms)::bigint AS duration_ms, sum(duration_count)::bigint AS duration_count
+    FROM placed WHERE grain <> 15 GROUP BY level, grain, bucket, tenant, account, user_name
+)
+
+-- name: keep_sums
+-- Adds `rollups` and `totals` to those that are kept.
+kept_combinations AS (
+    INSERT INTO usage_combination
+    SELECT DISTINCT ON (combination) combination,
+        kind, provider, model, size, quality, outcome, cached, downgraded, downgrade_reason, fallback, presumed_spent,
+        late, error_class, reason
+    FROM quarters
+    ON CONFLICT (combination) DO NOTHING
+), kept_rollups AS (
+    INSERT INTO usage_rollup AS kept
+    SELECT level, grain, bucket, tenant, account, user_name, combination, event_count,
+        images, videos, messages, input_tokens, output_tokens, actual_micros, charged_micros, refunded_micros,
+        credits_micros, revenue_micros, saved_micros, duration_ms, duration_count
+    FROM rollups
+    ON CONFLICT (level, grain, bucket, tenant, account, user_name, combination) DO UPDATE SET
+        event_count = kept.event_count + excluded.event_count, images = kept.images + excluded.images, videos =
+        kept.videos + excluded.videos, messages = kept.messages + excluded.messages, input_tokens = kept.input_tokens
+        + excluded.input_tokens, output_tokens = kept.output_tokens + excluded.output_tokens, actual_micros =
+        kept.actual_micros + excluded.actual_micros, charged_micros = kept.charged_micros + excluded.charged_micros,
+        refunded_micros = kept.refunded_micros + excluded.refunded_micros, credits_micros = kept.credits_micros +
+        excluded.credits_micros, revenue_micros = kept.revenue_micros + excluded.revenue_micros, saved_micros =
+        kept.saved_micros + excluded.saved_micros, duration_ms = kept.duration_ms + excluded.duration_ms,
+        duration_count = kept.duration_count + excluded.duration_count
+), kept_totals AS (
+    INSERT INTO usage_total AS kept
+    SELECT level, grain, bucket, tenant, account, user_name,
+        succeeded_count, failed_count, part_count, denied_count, released_count, expired_count, refunded_count,
+        adjusted_count, hit_count, reversed_count, downgraded_count, fallback_count, presumed_spent_count, late_count,
+        images, videos, messages, input_tokens, output_tokens, actual_micros, charged_micros, refunded_micros,
+        credits_micros, revenue_micros, saved_micros, duration_ms, duration_count
+    FROM totals
+    ON CONFLICT (level, grain, bucket, tenant, account, user_name) DO UPDATE SET
+        succeeded_count = kept.succeeded_count + excluded.succeeded_count, failed_count = kept.failed_count +
+        excluded.failed_count, part_count = kept.part_count + excluded.part_count, denied_count = kept.denied_count +
+        excluded.denied_count, released_count = kept.released_count + excluded.released_count, expired_count =
+        kept.expired_count + excluded.expired_count, refunded_count = kept.refunded_count + excluded.refunded_count,
+        adjusted_count = kept.adjusted_count + excluded.adjusted_count, hit_count = kept.hit_count +
+        excluded.hit_count, reversed_count = kept.reversed_count + excluded.reversed_count, downgraded_count =
+        kept.downgraded_count + excluded.downgraded_count, fallback_count = kept.fallback_count +
+        excluded.fallback_count, presumed_spent_count = kept.presumed_spent_count + excluded.presumed_spent_count,
+        late_count = kept.late_count + excluded.late_count, images = kept.images + excluded.images, videos =
+        kept.videos + excluded.videos, messages = kept.messages + excluded.messages, input_tokens = kept.input_tokens
+        + excluded.input_tokens, output_tokens = kept.output_tokens + excluded.output_tokens, actual_micros =
+        kept.actual_micros + excluded.actual_micros, charged_micros = kept.charged_micros + excluded.charged_micros,
+        refunded_micros = kept.refunded_micros + excluded.refunded_micros, credits_micros = kept.credits_micros +
+        excluded.credits_micros, revenue_micros = kept.revenue_micros + excluded.revenue_micros, saved_micros =
+        kept.saved_micros + excluded.saved_micros, duration_ms = kept.duration_ms + excluded.duration_ms,
+        duration_count = kept.duration_count + excluded.duration_count
+)
+

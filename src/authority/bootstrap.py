@@ -41,7 +41,7 @@ from authority.web.server import WebPortInUse, listen, serving
 from authority.wiring.caching import add_cache_service
 from authority.wiring.queues import add_queue_service
 from authority.wiring.reconciling import add_reconciliation_service, make_reconciling
-from authority.wiring.usage import add_usage_service
+from authority.wiring.usage import add_usage_service, make_projector
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 
@@ -107,7 +107,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
             add_queue_service(server, core.database, core.jobs, core.generations, shield)
             add_cache_service(server, core.caching, core.generations, shield)
-            add_usage_service(server, core.context)
+            add_usage_service(server, core.context, core.database)
             add_reconciliation_service(server, bills, shield)
 
         server = RpcServer(
@@ -124,6 +124,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             asyncio.create_task(core.feed.run(), name="feed"),
             asyncio.create_task(core.caching.reversals.run(), name="reversals"),
             asyncio.create_task(Corrections(bills).run(), name="corrections"),
+            asyncio.create_task(make_projector(core.database, core.journal).run(), name="usage"),
             asyncio.create_task(_report_health(core, server), name="health"),
         ]
         try:

@@ -24,13 +24,18 @@ async def rows(core, statement, **parameters):
 async def test_every_verb_leaves_its_event(core, stubs):
     await stubs.account("acme", display_name="Acme")
     await stubs.set_budget("acme", 10 * MICROS)
-    labels = {"user": "ada", "kind": "image", "provider": "p", "model": "m", "size": "1x1", "quality": "q"}
+    labels = {
+        "user": "ada",
+        "kind": "image",
+        "provider": "p",
+        "model": "m",
+        "size": "1x1",
+        "quality": "q",
+    }
     held = (await stubs.reserve("acme", {"USD": 1000, "IMAGES": 2}, labels=labels)).reservation
     await stubs.commit(held.reservation_id, {"USD": 400, "IMAGES": 1}, final=False)
     await stubs.commit(held.reservation_id, {"USD": 500, "IMAGES": 1})
     await stubs.refund(held.reservation_id, {"USD": 300})
     await project(core)
     found = await rows(core, "SELECT * FROM usage_event ORDER BY sequence")
-    for r in found: print(r)
-    for r in await rows(core, "SELECT * FROM usage_rollup"): print(r)
     assert [row["outcome"] for row in found] == ["PART", "SUCCEEDED", "REFUNDED"]

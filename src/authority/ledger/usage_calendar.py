@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from authority.domain.usage import QUARTER
 
-DAY, HOUR, QUARTER_HOUR = 1440, 60, 15
+GRAINS = DAY, HOUR, QUARTER_HOUR = 1440, 60, 15
+"""In minutes."""
 
 
 class Piece(NamedTuple):

@@ -13,6 +13,7 @@ from typing import LiteralString, NamedTuple
 from authority.ledger.alerts import record_crossings
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
+from authority.ledger.usage_calendar import GRAINS
 
 _FILE = "usage_projection.sql"
 # Each tenant gets at least so many in a transaction.
@@ -54,7 +55,9 @@ class UsageProjection:
             if row is None or not row["locked"]:
                 return None
             cursor = await connection.execute(
-                _statement(), {"tenants": list(tenants), "limit": share}, prepare=True
+                _statement(),
+                {"tenants": list(tenants), "limit": share, "grains": list(GRAINS)},
+                prepare=True,
             )
             rows = await cursor.fetchall()
             for found in rows:
@@ -77,4 +80,7 @@ class UsageProjection:
 @cache
 def _statement() -> LiteralString:
     parts, sums = statements(_FILE), statements("usage_sums.sql")
-    return f"WITH {parts['events']}, {sums['sums']}, {sums['keep_sums']}, {parts['move_cursors']}"
+    return (
+        f"WITH {parts['events']}, {sums['quarters']}, {sums['placed']}, {sums['keep_sums']}, "
+        f"{parts['move_cursors']}"
+    )

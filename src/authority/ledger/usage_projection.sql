@@ -1,12 +1,9 @@
 -- Named statements, and parts of one, of ledger/usage_projection.py.
 
 -- name: lock_projector
--- One process at a time, until its transaction ends: the sums of the whole installation are of everybody's events. It is a
--- statement of its own, so that the next one sees what the one before it has written.
+-- One process at a time, until its transaction ends: the sums of the whole installation are of everybody's events. It is
+-- a statement of its own, so that the next one sees what the one before it has written.
 SELECT pg_try_advisory_xact_lock(hashtextextended('paymaster.usage', 0)) AS locked;
-
--- name: wait_for_projector
-SELECT pg_advisory_xact_lock(hashtextextended('paymaster.usage', 0));
 
 -- name: tenants_behind
 -- Tenants with operations that are not in the log yet.
@@ -64,7 +61,9 @@ taken AS MATERIALIZED (
     SELECT told.*,
         coalesce(request ->> 'generation_id', labels ->> 'generation') AS wanted_id,
         CASE WHEN labels ->> 'attempt' ~ '^[0-9]{1,9}$' THEN (labels ->> 'attempt')::bigint END AS wanted_attempt,
-        CASE WHEN verb IN ('RESERVE', 'EXTEND') THEN usage_denial_reason(line[5]::jsonb -> 'denied') ELSE '' END AS reason,
+        CASE
+            WHEN verb IN ('RESERVE', 'EXTEND') THEN usage_denial_reason(line[5]::jsonb -> 'denied') ELSE ''
+        END AS reason,
         coalesce(line[8], '') AS state,
         coalesce(line[9], '') NOT IN ('', '0') AS is_later_option
     FROM told
@@ -100,7 +99,8 @@ taken AS MATERIALIZED (
         coalesce(units.credits, 0), coalesce(revenue.revenue_micros, 0),
         coalesce((request ->> 'saved')::bigint, 0),
         CASE
-            WHEN (verb = 'COMMIT' AND state = 'COMMITTED') OR (verb = 'RELEASE' AND made.error_reason NOT IN ('', 'cancelled', 'deadline_exceeded'))
+            WHEN (verb = 'COMMIT' AND state = 'COMMITTED')
+                OR (verb = 'RELEASE' AND made.error_reason NOT IN ('', 'cancelled', 'deadline_exceeded'))
                 THEN greatest(split_part(line[1], ' ', 4)::bigint - line[11]::bigint, 0)
             WHEN verb = 'CACHE_HIT' THEN made.duration_ms
         END AS duration_ms,

@@ -1,14 +1,13 @@
 -- Named parts of the statements that keep the sums of the usage log; ledger/usage_sums.py puts them together.
 
--- name: sums
--- Of `events`, which comes before it: what is to be in usage_combination, usage_rollup and usage_total for them. The
--- time zone is that which the sums have; a change of the setting makes them anew.
+-- name: quarters
+-- Sums `events`, which comes before it, by quarters of an hour: the smallest that is kept.
 combined AS (
     SELECT tenant, account, user_name, date_bin('15 minutes', event_time, '2000-01-01 00:00+00') AS quarter,
         hashtextextended(
             concat_ws(
-                E'\n', kind, provider, model, size, quality, outcome, cached,
-                downgraded::text, downgrade_reason, fallback::text, presumed_spent::text, late::text, error_class, reason
+                E'\n', kind, provider, model, size, quality, outcome, cached, downgraded::text, downgrade_reason,
+                fallback::text, presumed_spent::text, late::text, error_class, reason
             ), 0
         ) AS combination,
         kind, provider, model, size, quality, outcome, cached, downgraded, downgrade_reason, fallback, presumed_spent,
@@ -32,9 +31,15 @@ combined AS (
         coalesce(sum(duration_ms), 0)::bigint AS duration_ms,
         count(duration_ms) AS duration_count
     FROM combined GROUP BY tenant, account, user_name, quarter, combination
-), placed AS MATERIALIZED (
+)
+
+-- name: placed
+-- What is to be in usage_rollup and usage_total for `quarters`, which comes before it, in some grains. The time zone is
+-- that which the sums have; a change of the setting makes them anew.
+placed AS MATERIALIZED (
     SELECT place.level, place.grain, place.bucket, place.tenant, place.account, place.user_name, quarters.combination,
         quarters.outcome, quarters.downgraded, quarters.fallback, quarters.presumed_spent, quarters.late,
+        quarters.outcome IN ('SUCCEEDED', 'FAILED') AS is_made,
         quarters.event_count, quarters.images, quarters.videos, quarters.messages, quarters.input_tokens,
         quarters.output_tokens, quarters.actual_micros, quarters.charged_micros, quarters.refunded_micros,
         quarters.credits_micros, quarters.revenue_micros, quarters.saved_micros, quarters.duration_ms,
@@ -49,7 +54,7 @@ combined AS (
         (3, 15, quarter, quarters.tenant, quarters.account, quarters.user_name),
         (3, 1440, day, quarters.tenant, quarters.account, quarters.user_name)
     ) AS place (level, grain, bucket, tenant, account, user_name)
-    WHERE place.level < 3 OR place.user_name <> ''
+    WHERE (place.level < 3 OR place.user_name <> '') AND place.grain = ANY(%(grains)s::int[])
 ), rollups AS (
     SELECT level, grain, bucket, tenant, account, user_name, combination, sum(event_count)::bigint AS event_count,
         sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
@@ -71,10 +76,10 @@ combined AS (
         coalesce(sum(event_count) FILTER (WHERE outcome = 'ADJUSTED'), 0)::bigint AS adjusted_count,
         coalesce(sum(event_count) FILTER (WHERE outcome = 'HIT'), 0)::bigint AS hit_count,
         coalesce(sum(event_count) FILTER (WHERE outcome = 'REVERSED'), 0)::bigint AS reversed_count,
-        coalesce(sum(event_count) FILTER (WHERE downgraded AND outcome IN ('SUCCEEDED', 'FAILED')), 0)::bigint AS downgraded_count,
-        coalesce(sum(event_count) FILTER (WHERE fallback AND outcome IN ('SUCCEEDED', 'FAILED')), 0)::bigint AS fallback_count,
-        coalesce(sum(event_count) FILTER (WHERE presumed_spent AND outcome IN ('SUCCEEDED', 'FAILED')), 0)::bigint AS presumed_spent_count,
-        coalesce(sum(event_count) FILTER (WHERE late AND outcome IN ('SUCCEEDED', 'FAILED')), 0)::bigint AS late_count,
+        coalesce(sum(event_count) FILTER (WHERE downgraded AND is_made), 0)::bigint AS downgraded_count,
+        coalesce(sum(event_count) FILTER (WHERE fallback AND is_made), 0)::bigint AS fallback_count,
+        coalesce(sum(event_count) FILTER (WHERE presumed_spent AND is_made), 0)::bigint AS presumed_spent_count,
+        coalesce(sum(event_count) FILTER (WHERE late AND is_made), 0)::bigint AS late_count,
         sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
         sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
         sum(actual_micros)::bigint AS actual_micros, sum(charged_micros)::bigint AS charged_micros,

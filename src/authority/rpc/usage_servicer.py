@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import grpc
-
 from authority.rpc.credit_servicing import CreditServicing
+from authority.rpc.projection_servicing import ProjectionServicing
+from authority.rpc.usage_reading import UsageReading
 from authority.usecases.context import Context
-from authority.v1 import usage_service_pb2 as messages
+from authority.usecases.projection import Projections
+from authority.usecases.usage import UsageContext
 
-Call = grpc.aio.ServicerContext[Any, Any]
 
-
-class UsageServicer(CreditServicing):
+class UsageServicer(UsageReading, ProjectionServicing, CreditServicing):
     """What was used, what will be, and what there is to pay with."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, usage: UsageContext, projections: Projections) -> None:
         self._context = context
-
-    # These three are to come.
-
-    async def QueryUsage(
-        self, request: messages.QueryUsageRequest, context: Call
-    ) -> messages.QueryUsageResponse:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "It is to come.")
-
-    async def ListUsageEvents(
-        self, request: messages.ListUsageEventsRequest, context: Call
-    ) -> messages.ListUsageEventsResponse:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "It is to come.")
-
-    async def GetProjection(
-        self, request: messages.GetProjectionRequest, context: Call
-    ) -> messages.GetProjectionResponse:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "It is to come.")
+        self._usage = usage
+        self._projections = projections

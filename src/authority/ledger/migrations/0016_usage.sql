@@ -82,6 +82,26 @@ BEGIN
         'CREATE TABLE %I PARTITION OF usage_event FOR VALUES FROM (%L) TO (%L)', partition_name, first_day, next_day
     );
 END $$;
+
+-- Drops the partitions of months that ended before `moment`, and returns their names. What is in the partition for all
+-- others is deleted. The sums stay.
+CREATE FUNCTION drop_usage_months(moment timestamptz) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    first_kept timestamptz := date_trunc('month', moment, 'UTC');
+    dropped text;
+BEGIN
+    FOR dropped IN
+        SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+        WHERE inhparent = 'usage_event'::regclass
+            AND relname ~ '^usage_event_[0-9]{4}_[0-9]{2}$'
+            AND relname < 'usage_event_' || to_char(first_kept AT TIME ZONE 'UTC', 'YYYY_MM')
+        ORDER BY relname
+    LOOP
+        EXECUTE format('DROP TABLE %I', dropped);
+        RETURN NEXT dropped;
+    END LOOP;
+    DELETE FROM usage_event_other WHERE event_time < first_kept;
+END $$;
 SELECT ensure_usage_month(now()), ensure_usage_month(now() + interval '1 month');
 
 -- How far each tenant's operations are in the usage log: up to this sequence.

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from authorities import TOKEN
-from clients import AuthorityClient
+from clients import AuthorityClient, UsageClient
 from generations.artifacts import ArtifactStore
 from generations.catalogue import Catalogue
 from similarity.embedders.wordllama import wordllama
@@ -29,6 +29,7 @@ from workers.providers.settings import ProviderSettings
 from workers.rows import Claim
 from workers.runner import TryLater
 from workers.store import WorkStore
+from workers.terms import TermsOfAccounts
 
 LEASE_S = 0.1
 # Many tests share the machine.
@@ -127,12 +128,16 @@ async def run(authority_address, authority_settings, ledger_url, redis_url, emul
                 Catalogue.load(),
                 limits,
                 SimilarityCache(fate.over(cache_store), fate.over(artifacts), embeddings),
+                TermsOfAccounts(fate.over(usage).get_credit_status).of,
                 now if is_fated else clock,
             )
             with suppress(Died, TryLater, DatabaseAway):
                 await pipeline.run(claim)
 
-    async with AuthorityClient(authority_address, token=TOKEN, timeout=10) as authority:
+    async with (
+        AuthorityClient(authority_address, token=TOKEN, timeout=10) as authority,
+        UsageClient(authority_address, token=TOKEN, timeout=10) as usage,
+    ):
         yield run
     for provider in providers.values():
         await provider.aclose()

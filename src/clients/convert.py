@@ -233,6 +233,12 @@ def denial_from_proto(message: errors_pb2.Denial) -> types.Denial:
                 short_by=budget.short_by,
                 reset_time=time_from_proto(budget.reset_time),
                 reason=_denial_reason(budget.reason),
+                enforcement=word(
+                    types.Enforcement,
+                    resources_pb2.Enforcement,
+                    "ENFORCEMENT_",
+                    budget.enforcement,
+                ),
             )
             for budget in message.limiting_budgets
         ),

@@ -33,6 +33,8 @@ def generation_from_proto(
         provider=message.provider,
         model=message.model,
         downgraded=message.downgraded,
+        downgrade_reason=message.downgrade_reason,
+        downgrade_budget=message.downgrade_budget,
         cached=message.cached,
         cost=message.cost,
         saved=message.saved,

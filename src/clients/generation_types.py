@@ -190,7 +190,9 @@ class Generation:
     `requested_model`, `size`, `quality` and `count` are what was asked for; `provider` and `model`
     made it. `cached` is empty, a stage of the cache, `accepted` or `joined`. `end_time` is None
     before a final state. `stage` and `progress_percent` are what a running one has come to, where
-    its provider tells. `warning` is what its submitter should know, such as that the model ends
+    its provider tells. `downgrade_reason` says why a lesser tier was made than was asked for:
+    `soft_cap`, `budget`, `grants`, `plan_tier` or `unavailable`; and `downgrade_budget` which budget
+    was in the way, as `account#budget`. `warning` is what its submitter should know, such as that the model ends
     soon.
     """
 
@@ -227,6 +229,8 @@ class Generation:
     reuse: Reuse = Reuse.POLICY
     accept_entry_id: str = ""
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    downgrade_reason: str = ""
+    downgrade_budget: str = ""
     replayed: bool = False
     warning: str = ""
 

@@ -251,6 +251,7 @@ class LimitingBudget:
     short_by: int
     reset_time: datetime | None
     reason: DenialReason
+    enforcement: Enforcement = Enforcement.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

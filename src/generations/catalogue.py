@@ -87,10 +87,11 @@ class NoLiveProvider(CatalogueError):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A model and the quality to ask it for."""
+    """A model and the quality to ask it for, and the quality class that this is of."""
 
     model: Model
     quality: str
+    tier: Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,8 @@ class Catalogue:
                 raise UnknownModel(model, self._near(model, self.models(kind)))
             if found.provider not in live:
                 raise NoLiveProvider(f"the model {model!r}", (found.provider,))
-            return [Choice(found, quality or found.default_quality)]
+            asked = quality or found.default_quality
+            return [Choice(found, asked, self.tier(found, asked))]
         wanted = Quality(quality or Quality.PREMIUM)
         classes = [wanted] if wanted is Quality.STANDARD else [wanted, Quality.STANDARD]
         if any_real := self._default_providers(kind) & set(live_providers) != {SANDBOX}:
@@ -199,6 +201,21 @@ class Catalogue:
                 providers.pop(SANDBOX, None)
             raise NoLiveProvider(_described(wanted, kind, size, settings), tuple(providers))
         return [choice for choice in firsts if choice is not None]
+
+    def tier(self, model: Model, quality: str) -> Quality:
+        """Return the class of what a model makes in a quality: that of the defaults, or its word.
+
+        Words of the providers' own that no default has are premium, but for `medium` and `low`.
+        """
+        classes = {
+            quality_class
+            for (_, quality_class), candidates in self._defaults.items()
+            if (model, quality) in candidates
+        }
+        if classes:
+            return Quality.STANDARD if Quality.STANDARD in classes else Quality.PREMIUM
+        lesser = quality in (Quality.STANDARD, "medium", "low")
+        return Quality.STANDARD if lesser else Quality.PREMIUM
 
     def takers(self, kind: str, settings: Settings, count: int = 1) -> tuple[str, ...]:
         """Return the default models that take the settings, for a request that names none."""
@@ -238,7 +255,7 @@ class Catalogue:
         for model, quality in self._defaults.get((kind, quality_class), ()):
             priced = not size or model.is_priced(size=size, quality=quality)
             if priced and model.status_on(today) is not Status.RETIRED:
-                yield Choice(model, quality)
+                yield Choice(model, quality, quality_class)
 
     @staticmethod
     def _usable(model: Model, today: date) -> Model:

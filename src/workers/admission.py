@@ -12,9 +12,11 @@ from workers.fallback import left_out
 from workers.limits import Busy, Limits, Slot
 from workers.options import NoOption, priced_options
 from workers.outcomes import SHORT_S_MAX
+from workers.paying import ways_to_pay
 from workers.providers.base import Provider
 from workers.providers.errors import ProviderError
 from workers.rows import Claim, Option
+from workers.terms import NO_TERMS, Terms
 
 # Errors by which a provider asks everybody to leave it alone for a while.
 COOLING = frozenset({"rate_limited", "unavailable"})
@@ -80,24 +82,30 @@ class Admission:
         self._providers = providers
         self._today = today
 
-    def options(self, claim: Claim, unusable: Iterable[str] = ()) -> list[Option]:
+    def options(
+        self, claim: Claim, terms: Terms = NO_TERMS, unusable: Iterable[str] = ()
+    ) -> list[Option]:
         """Return the options of the next attempt, best first. Raises NoOption."""
-        return priced_options(
+        options = priced_options(
             self._catalogue,
             claim.request,
             self._providers,
             self._today(),
             without=left_out(claim) | set(unusable),
+            tier=terms.tier,
         )
+        return ways_to_pay(options, claim.request, terms)
 
     @asynccontextmanager
-    async def begin(self, claim: Claim) -> AsyncIterator[tuple[list[Option], Leave]]:
+    async def begin(
+        self, claim: Claim, terms: Terms = NO_TERMS
+    ) -> AsyncIterator[tuple[list[Option], Leave]]:
         """Give the options of the next attempt, and within the block leave to call their providers.
 
         A provider that nobody may call makes way for the next one. Raises Busy and NoOption.
         """
         leave = Leave(self._limits)
-        options = await self._take(claim, leave)
+        options = await self._take(claim, terms, leave)
         try:
             yield options, leave
         finally:
@@ -117,11 +125,11 @@ class Admission:
         finally:
             await leave.give_back()
 
-    async def _take(self, claim: Claim, leave: Leave) -> list[Option]:
+    async def _take(self, claim: Claim, terms: Terms, leave: Leave) -> list[Option]:
         unusable: dict[str, Busy] = {}
         while True:
             try:
-                options = self.options(claim, unusable)
+                options = self.options(claim, terms, unusable)
             except NoOption:
                 if not unusable:
                     raise

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import date
 from enum import Enum
 
-from generations.catalogue import Catalogue
+from generations.catalogue import Catalogue, Quality
 from workers.options import NoOption, priced_options
 from workers.providers.errors import TimeoutUnknown
 from workers.providers.facts import unknown_outcome
@@ -42,12 +42,23 @@ def left_out(claim: Claim) -> set[str]:
 
 
 def next_turn(
-    catalogue: Catalogue, claim: Claim, failed: str, providers: Collection[str], today: date
+    catalogue: Catalogue, claim: Claim, attempt: Attempt, providers: Collection[str], today: date
 ) -> Turn:
-    """Return whose turn it is after `failed` has failed."""
+    """Return whose turn it is after the provider of an attempt has failed."""
+    failed = attempt.option.provider
+    # Those of the next attempt are bound as these were.
+    tiers = {option.tier for option in attempt.options}
+    tier = Quality.STANDARD if tiers == {Quality.STANDARD} else ""
     for turn, without in ((Turn.OTHER, left_out(claim)), (Turn.ANEW, _lasting(claim))):
         try:
-            priced_options(catalogue, claim.request, providers, today, without=without | {failed})
+            priced_options(
+                catalogue,
+                claim.request,
+                providers,
+                today,
+                without=without | {failed},
+                tier=tier,
+            )
         except NoOption:
             continue
         return turn

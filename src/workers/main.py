@@ -20,7 +20,7 @@ from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from clients import AuthorityClient, CacheClient, tls_credentials
+from clients import AuthorityClient, CacheClient, UsageClient, tls_credentials
 from clients.channel import Client
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
@@ -44,6 +44,7 @@ from workers.retention import Retention
 from workers.runner import Runner
 from workers.store import WorkStore
 from workers.telemetry import configure_logging
+from workers.terms import TermsOfAccounts
 from workers.worker import BudgetWorker
 
 _START_SECONDS = 15.0
@@ -97,8 +98,18 @@ async def open_worker(
         stack.push_async_callback(embeddings.aclose)
         cache = SimilarityCache(await CacheStore.open(pool), artifacts, embeddings)
         booker = Booker(pool, await stack.enter_async_context(_open_client(settings, CacheClient)))
+        usage = await stack.enter_async_context(_open_client(settings, UsageClient))
         pipeline = Pipeline(
-            store, authority, providers, artifacts, catalogue, limits, cache, now, booker.wake
+            store,
+            authority,
+            providers,
+            artifacts,
+            catalogue,
+            limits,
+            cache,
+            TermsOfAccounts(usage.get_credit_status).of,
+            now,
+            booker.wake,
         )
         days = settings.retention_days
         retention = None if days is None else Retention(pool, artifacts, timedelta(days=days))

@@ -18,7 +18,7 @@ from workers.database import patiently
 from workers.fallback import next_turn
 from workers.files import store_files
 from workers.orders import Inputs, order
-from workers.outcomes import bill, failure_of, outcome_of_dead, presumed
+from workers.outcomes import as_billed, bill, failure_of, outcome_of_dead, presumed
 from workers.progress import Progress
 from workers.providers.base import Provider, ProviderResult, ResumableProvider
 from workers.providers.errors import AuthOrBilling, ProviderError, TimeoutUnknown
@@ -119,13 +119,23 @@ class Maker:
         images = len(result.files)
         try:
             stored = await store_files(self._artifacts, claim, attempt, result.files)
-            answer = Answer(actual_micros, images, stored, presumed_spent=result.usage_estimated)
+            answer = Answer(
+                actual_micros,
+                images,
+                stored,
+                presumed_spent=result.usage_estimated,
+                usage=as_billed(claim.request.kind, result.usage, images),
+            )
         except ArtifactError:
             # It is to be paid, and another try would be too.
             log.exception("artifact_unstored")
             failure = Failure("storage_failed", "It was made but could not be stored.")
             answer = Answer(
-                actual_micros, images, failure=failure, presumed_spent=result.usage_estimated
+                actual_micros,
+                images,
+                failure=failure,
+                presumed_spent=result.usage_estimated,
+                usage=as_billed(claim.request.kind, result.usage, images),
             )
         return await patiently(lambda: self._store.write_answer(claim, attempt, answer))
 
@@ -138,7 +148,7 @@ class Maker:
             dispatched=error.dispatched,
             request_id=error.request_id,
         )
-        turn = next_turn(self._catalogue, claim, error.provider, self._providers, self._today())
+        turn = next_turn(self._catalogue, claim, attempt, self._providers, self._today())
         failure = failure_of(claim, attempt, error, turn)
         if error.dispatched == "no":
             return await self._store.write_failure(claim, attempt, failure)
@@ -149,6 +159,7 @@ class Maker:
                 claim.request.count,
                 failure=failure,
                 presumed_spent=error.usage_estimated,
+                usage=as_billed(claim.request.kind, error.usage, 0),
             )
         else:
             goes_on = isinstance(error, TimeoutUnknown | AuthOrBilling) and attempt.remote_id

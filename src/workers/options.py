@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date
 
-from clients.amounts import Leg, Unit
 from generations.catalogue import (
     Catalogue,
     CatalogueError,
-    Kind,
     NoLiveProvider,
+    Quality,
     RetiredModel,
     UnknownModel,
 )
@@ -23,9 +22,6 @@ _REASONS = {
     RetiredModel: "model_retired",
     UnknownModel: "unknown_model",
 }
-
-
-_COUNTED_IN = {Kind.IMAGE: Unit.IMAGES, Kind.CHAT: Unit.MESSAGES, Kind.VIDEO: Unit.VIDEOS}
 
 
 class NoOption(Exception):
@@ -43,13 +39,17 @@ def priced_options(
     today: date,
     *,
     without: Collection[str] = (),
+    tier: str = "",
 ) -> list[Option]:
     """Return the options of a request's Reserve, best first.
 
-    Providers named by `without` are passed over: those that have failed. Raises NoOption.
+    Providers named by `without` are passed over: those that have failed. No option is above `tier`,
+    if that is one. Raises NoOption.
     """
+    is_bound = tier == Quality.STANDARD
+    quality = Quality.STANDARD if is_bound and not request.model else request.quality
     try:
-        return [
+        found = [
             Option(
                 choice.model.provider,
                 choice.model.name,
@@ -62,10 +62,11 @@ def priced_options(
                     prompt=request.prompt,
                     settings=request.settings,
                 ),
+                choice.tier,
             )
             for choice in catalogue.choices(
                 request.kind,
-                request.quality,
+                quality,
                 request.model,
                 providers,
                 today,
@@ -77,8 +78,13 @@ def priced_options(
         ]
     except (CatalogueError, Unpriced, OverflowError) as error:
         raise NoOption(Failure(_REASONS.get(type(error), "unpriced"), str(error))) from error
+    if is_bound and any(option.tier != tier for option in found):
+        raise NoOption(
+            Failure("plan_tier", f"The plan of the account has no models above {tier}, as this is.")
+        )
+    return found
 
 
-def legs(kind: Kind, micros: int, made: int) -> tuple[Leg, Leg]:
-    """Return what a Reserve holds, and a Commit pays, for so many: money and count."""
-    return Leg(Unit.USD, micros), Leg(_COUNTED_IN[kind], made)
+def wanted_tier(request: GenerationRequest) -> str:
+    """Return the quality class that a request asks for; '' for one that names its model."""
+    return "" if request.model else request.quality or Quality.PREMIUM

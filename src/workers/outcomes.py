@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from clients.amounts import Unit
 from clients.types import Denial, LimitingBudget
-from generations.catalogue import Catalogue
+from generations.catalogue import Catalogue, Kind
 from generations.pricing import Unpriced, Usage, price
 from workers.fallback import Turn, may_have_job
 from workers.providers.errors import ProviderError
@@ -43,6 +43,7 @@ OF_REQUESTER = frozenset(
         "deadline_exceeded",
         "invalid_request",
         "model_retired",
+        "plan_tier",
         "reference_missing",
         "unknown_model",
         "unpriced",
@@ -75,6 +76,25 @@ def bill(catalogue: Catalogue, claim: Claim, attempt: Attempt, usage: Usage | No
         )
     except (Unpriced, OverflowError):
         return option.estimate_micros
+
+
+def as_billed(kind: Kind, usage: Usage | None, made: int) -> dict[str, int]:
+    """Return what is written down of a bill: tokens, how many were made, and of videos the time."""
+    billed = {f"{kind}s": made} if kind is not Kind.CHAT else {}
+    if usage is None:
+        return billed
+    tokens = {
+        "input_tokens": (usage.text_input_tokens, usage.image_input_tokens),
+        "output_tokens": (usage.text_output_tokens, usage.image_output_tokens),
+    }
+    billed |= {
+        name: sum(count or 0 for count in counts)
+        for name, counts in tokens.items()
+        if any(count is not None for count in counts)
+    }
+    if kind is Kind.VIDEO and usage.seconds is not None:
+        billed["milliseconds"] = int(usage.seconds * 1000)
+    return billed
 
 
 def failure_of(claim: Claim, attempt: Attempt, error: ProviderError, turn: Turn) -> Failure:

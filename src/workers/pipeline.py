@@ -1,6 +1,7 @@
 """How a generation is made: the whole way, top to bottom.
 
-    join an identical one, or look up cache -> price the options -> leave to call -> Reserve
+    ask how its account pays -> join an identical one, or look up cache -> price the options
+        -> leave to call -> Reserve
         -> mark dispatched -> call provider -> store artifacts, write down the cost -> Commit
         -> fill cache -> done
 
@@ -24,7 +25,7 @@ already is given back, and a call under way is settled by how it ends. What was 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime, timedelta
 
 import structlog
@@ -42,9 +43,10 @@ from workers.calls import STOP_S
 from workers.database import patiently
 from workers.limits import Busy, Limits
 from workers.making import RESUME_DELAY_S, Maker
-from workers.options import NoOption, legs
+from workers.options import NoOption
 from workers.orders import NO_INPUTS, InputMissing, read_inputs
 from workers.outcomes import STOPS, describe_denial, is_dead_letter
+from workers.paying import commit_legs, downgrade_of, reserve_legs
 from workers.providers.base import Provider
 from workers.rows import (
     Attempt,
@@ -59,6 +61,7 @@ from workers.runner import TryLater
 from workers.serving import Serving
 from workers.steering import Stop
 from workers.store import WorkStore
+from workers.terms import Terms
 
 # A hold outlives any call, so that what is spent was held all the time.
 HOLD = timedelta(hours=2)
@@ -80,7 +83,7 @@ log = structlog.get_logger(__name__)
 
 
 class Pipeline:
-    """Makes generations. `clock` gives the time of now, in UTC.
+    """Makes generations. `terms` says how an account pays, `clock` the time of now, in UTC.
 
     `on_hit` is called when there may be something to book that was not made.
     """
@@ -94,6 +97,7 @@ class Pipeline:
         catalogue: Catalogue,
         limits: Limits,
         cache: SimilarityCache,
+        terms: Callable[[str], Awaitable[Terms]],
         clock: Callable[[], datetime],
         on_hit: Callable[[], None] = lambda: None,
     ) -> None:
@@ -101,6 +105,7 @@ class Pipeline:
         self._authority = authority
         self._providers = providers
         self._artifacts = artifacts
+        self._terms = terms
         self._clock = clock
         self._cache = cache
         self._on_hit = on_hit
@@ -147,15 +152,18 @@ class Pipeline:
             await self._fail(claim, STOPS[stop])
             return None
         try:
-            options = self._admission.options(claim)
+            terms = await self._terms(claim.request.account)
+            options = self._admission.options(claim, terms)
             is_served, looked = await self._serving.serve(claim, options[0])
             if is_served:
                 return None
-            async with self._admission.begin(claim) as (options, leave):
+            async with self._admission.begin(claim, terms) as (options, leave):
                 attempt = await self._store.begin_attempt(claim, options, looked)
                 return await self._reserve_and_call(claim, attempt, leave)
         except NoOption as error:
-            await self._fail(claim, error.failure)
+            is_denial = error.failure.reason == "plan_tier"
+            state = EndState.DENIED if is_denial else EndState.FAILED
+            await self._fail(claim, error.failure, state=state)
             return None
         except Busy as busy:
             await self._store.put_back(claim, busy.retry_s, crashed=False)
@@ -180,7 +188,8 @@ class Pipeline:
                 request.account,
                 options=[
                     ReserveOption(
-                        legs(request.kind, option.estimate_micros, request.count), option.quality
+                        reserve_legs(request.kind, option, request.count),
+                        option.tier or option.quality,
                     )
                     for option in attempt.options
                 ],
@@ -204,7 +213,11 @@ class Pipeline:
         begun = attempt
         attempt = await patiently(
             lambda: self._store.write_dispatch(
-                claim, begun, option_index=held.option_index, reservation_id=held.reservation_id
+                claim,
+                begun,
+                option_index=held.option_index,
+                reservation_id=held.reservation_id,
+                downgrade=downgrade_of(request, begun.options[held.option_index], held.passed_over),
             )
         )
         await leave.use(attempt.option.provider)
@@ -235,12 +248,10 @@ class Pipeline:
 
     async def _commit(self, claim: Claim, attempt: Attempt) -> None:
         """Pay what an attempt cost, fill the cache and end the generation, or try again."""
-        assert attempt.actual_micros is not None, "it is written down with the answer"
-        assert attempt.actual_images is not None, "it is written down with the answer"
         try:
             paid = await self._authority.commit(
                 attempt.reservation_id,
-                legs(claim.request.kind, attempt.actual_micros, attempt.actual_images),
+                commit_legs(claim.request, attempt),
                 idempotency_key=_key(claim, attempt, "commit"),
             )
         except REFUSALS as error:
@@ -255,16 +266,17 @@ class Pipeline:
             await self._retry_or_fail(claim, attempt.failure, settled)
             return
         option, entry = attempt.option, None
-        whole = attempt.actual_images >= claim.request.count
+        whole = (attempt.actual_images or 0) >= claim.request.count
         if whole:
             entry = await self._cache.entry(claim, option, charged)
         end = End(
             state=EndState.SUCCEEDED,
             provider=option.provider,
             model=option.model,
-            downgraded=attempt.option_index != 0,
+            downgraded=attempt.is_downgraded,
+            downgrade=attempt.downgrade,
             reservation_id=attempt.reservation_id,
-            shared=whole and attempt.option_index == 0,
+            shared=whole and not attempt.is_downgraded,
         )
         await self._store.finish(claim, end, settled=settled, entry=entry)
         log.info("generation_succeeded", model=option.model, cost_micros=charged)

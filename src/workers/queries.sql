@@ -76,7 +76,8 @@ RETURNING *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s
 -- name: write_dispatch
 UPDATE generation_attempt
 SET state = 'DISPATCHED', option_index = %(option_index)s, provider = %(provider)s, model = %(model)s,
-    reservation_id = %(reservation_id)s, estimate_micros = %(estimate_micros)s, dispatch_time = now()
+    reservation_id = %(reservation_id)s, estimate_micros = %(estimate_micros)s, dispatch_time = now(),
+    downgrade_reason = %(downgrade_reason)s, downgrade_budget = %(downgrade_budget)s
 WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
 RETURNING *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s,
           extract(epoch FROM retry_time - now())::float8 AS retry_s;
@@ -90,7 +91,7 @@ RETURNING *, extract(epoch FROM now() - dispatch_time)::float8 AS dispatch_age_s
 -- name: write_answer
 UPDATE generation_attempt
 SET state = 'ANSWERED', actual_micros = %(actual_micros)s, actual_images = %(actual_images)s,
-    presumed_spent = %(presumed_spent)s, error_reason = %(error_reason)s,
+    presumed_spent = %(presumed_spent)s, usage = %(usage)s, error_reason = %(error_reason)s,
     error_message = %(error_message)s, retry_time = now() + %(retry)s::interval, elsewhere = %(elsewhere)s,
     error_class = %(error_class)s, error_body = %(error_body)s, request_id = %(request_id)s
 WHERE generation_id = %(generation_id)s AND attempt = %(attempt)s
@@ -135,6 +136,7 @@ RETURNING extract(epoch FROM least(deadline_time, next_try_time) - now())::float
 -- What was charged is charged, also by attempts that failed.
 UPDATE generation
 SET state = %(state)s, provider = %(provider)s, model = %(model)s, downgraded = %(downgraded)s,
+    downgrade_reason = %(downgrade_reason)s, downgrade_budget = %(downgrade_budget)s,
     reservation_id = %(reservation_id)s, cached = %(cached)s, saved_micros = %(saved_micros)s,
     error_reason = %(error_reason)s, error_message = %(error_message)s, stage = '', progress_percent = NULL,
     dead_time = CASE WHEN %(dead)s THEN now() END,

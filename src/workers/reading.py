@@ -11,7 +11,7 @@ from generations.models import Kind
 from generations.requests import GenerationRequest
 from generations.settings import Priority, Settings
 from similarity.stages import Reuse
-from workers.rows import Attempt, AttemptState, Claim, Failure, Option, Wish
+from workers.rows import Attempt, AttemptState, Claim, Downgrade, Failure, Option, Wish
 from workers.steering import Steering
 
 
@@ -65,6 +65,8 @@ def read_attempt(row: DictRow) -> Attempt:
         actual_images=row["actual_images"],
         presumed_spent=row["presumed_spent"],
         failure=_read_failure(row),
+        downgrade=Downgrade(row["downgrade_reason"], row["downgrade_budget"]),
+        usage=row["usage"] or {},
     )
 
 

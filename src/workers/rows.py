@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from generations.requests import GenerationRequest
@@ -54,6 +56,25 @@ class Option:
     model: str
     quality: str
     estimate_micros: int
+    # Its quality class; '' in what was written before there were any.
+    tier: str = ""
+    # The unit that its user pays with: of the kind's count, or CREDITS; '' if it does not.
+    paid_by: str = ""
+    credits_micros: int = 0
+    # Whether there is a leg of how many are made.
+    counts: bool = True
+    # Why the tier that was asked for is not offered.
+    lesser: str = ""
+
+
+class Downgrade(NamedTuple):
+    """Why a lesser tier is made than was asked for, and the budget in the way; '' for none."""
+
+    reason: str = ""
+    budget: str = ""
+
+
+NOT_DOWNGRADED = Downgrade()
 
 
 class Failure(NamedTuple):
@@ -87,12 +108,23 @@ class Attempt:
     actual_images: int | None
     presumed_spent: bool
     failure: Failure | None
+    downgrade: Downgrade = NOT_DOWNGRADED
+    # As it was billed: input_tokens, output_tokens, images, milliseconds.
+    usage: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def option(self) -> Option:
         """Return the option that was held."""
         assert self.option_index is not None, "nothing was held yet"
         return self.options[self.option_index]
+
+    @property
+    def is_downgraded(self) -> bool:
+        """Say whether a lesser tier was held than was asked for."""
+        if not self.option.tier:
+            # It was written down by a version that knew no tiers.
+            return self.option_index != 0
+        return bool(self.downgrade.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +201,7 @@ class Answer(NamedTuple):
     artifacts: tuple[Artifact, ...] = ()
     failure: Failure | None = None
     presumed_spent: bool = False
+    usage: Mapping[str, int] = MappingProxyType({})
 
 
 class Settlement(NamedTuple):
@@ -187,6 +220,7 @@ class End:
     provider: str = ""
     model: str = ""
     downgraded: bool = False
+    downgrade: Downgrade = NOT_DOWNGRADED
     reservation_id: str | None = None
     cached: str = ""
     saved_micros: int = 0

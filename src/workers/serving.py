@@ -14,7 +14,7 @@ from workers import metrics
 from workers.cache.cache import SimilarityCache
 from workers.cache.rows import Looked, Report, Served
 from workers.database import DatabaseAway
-from workers.rows import Claim, End, EndState, Option
+from workers.rows import Claim, Downgrade, End, EndState, Option
 from workers.runner import TryLater
 from workers.store import FOLLOW, ClaimLost, WorkStore
 
@@ -56,7 +56,7 @@ class Serving:
         if found is not None:
             metrics.count_look_up(kind, found, time.perf_counter() - begun)
         if isinstance(found, Served):
-            await self._finish(claim, found)
+            await self._finish(claim, found, best)
             return Outcome(is_served=True)
         return Outcome(is_served=False, looked=found)
 
@@ -79,17 +79,20 @@ class Serving:
         log.info("cache_missed", **looked.report.encode())
         return looked
 
-    async def _finish(self, claim: Claim, served: Served) -> None:
+    async def _finish(self, claim: Claim, served: Served, best: Option) -> None:
         hit = served.hit
         end = End(
             state=EndState.SUCCEEDED,
             provider=hit.provider,
             model=hit.model,
+            # The best that its account may have is not always what was asked for.
+            downgraded=bool(best.lesser),
+            downgrade=Downgrade(best.lesser),
             cached=hit.candidate.stage,
             saved_micros=hit.candidate.cost_micros,
             artifacts=hit.artifacts,
             # What its sender has chosen is for nobody else.
-            shared=hit.candidate.stage != "accepted",
+            shared=hit.candidate.stage != "accepted" and not best.lesser,
         )
         await self._store.finish(claim, end, served=served)
         self._on_hit()

@@ -22,10 +22,12 @@ from workers.cache.writes import write_entry, write_hit, write_looked_up
 from workers.database import Pool, statements, transaction
 from workers.reading import read_attempt, read_claim
 from workers.rows import (
+    NOT_DOWNGRADED,
     Answer,
     Artifact,
     Attempt,
     Claim,
+    Downgrade,
     End,
     EndState,
     Failure,
@@ -136,7 +138,13 @@ class WorkStore:
             return await self._attempt(connection, claim, "insert_attempt", options=stored)
 
     async def write_dispatch(
-        self, claim: Claim, attempt: Attempt, *, option_index: int, reservation_id: str
+        self,
+        claim: Claim,
+        attempt: Attempt,
+        *,
+        option_index: int,
+        reservation_id: str,
+        downgrade: Downgrade = NOT_DOWNGRADED,
     ) -> Attempt:
         """Write down what is held, and that the provider may have been called from now on."""
         option = attempt.options[option_index]
@@ -151,6 +159,8 @@ class WorkStore:
                 model=option.model,
                 reservation_id=reservation_id,
                 estimate_micros=option.estimate_micros,
+                downgrade_reason=downgrade.reason,
+                downgrade_budget=downgrade.budget,
             )
 
     async def write_remote_id(self, claim: Claim, attempt: Attempt, remote_id: str) -> Attempt:
@@ -172,6 +182,7 @@ class WorkStore:
                 actual_micros=answer.actual_micros,
                 actual_images=answer.actual_images,
                 presumed_spent=answer.presumed_spent,
+                usage=Jsonb(dict(answer.usage)),
                 **_failure(answer.failure or Failure("", "")),
             )
 
@@ -233,7 +244,8 @@ class WorkStore:
                     saved_micros=end.saved_micros or (settled.charged_micros if settled else 0),
                 )
             fields = asdict(end)
-            del fields["artifacts"]
+            del fields["artifacts"], fields["downgrade"]
+            fields["downgrade_reason"], fields["downgrade_budget"] = end.downgrade
             await self._run(connection, claim, "end_generation", **fields)
 
     # What requests name.

@@ -11,7 +11,9 @@ from generations.catalogue import Catalogue, Kind
 from generations.pricing import price
 from generations.requests import validate_request
 from generations.settings import Settings
-from workers.options import NoOption, legs, priced_options
+from workers.options import NoOption, priced_options
+from workers.paying import reserve_legs
+from workers.rows import Option
 
 TODAY = date(2026, 11, 21)
 EVERYONE = {"openai", "fal", "stability", "novita", "huggingface", "groq", "sandbox"}
@@ -102,4 +104,5 @@ def test_what_nobody_who_is_live_takes_is_no_option():
     [(Kind.IMAGE, Unit.IMAGES), (Kind.CHAT, Unit.MESSAGES), (Kind.VIDEO, Unit.VIDEOS)],
 )
 def test_money_and_count_are_held_and_paid(kind, unit):
-    assert legs(kind, 40_000, 2) == (Leg(Unit.USD, 40_000), Leg(unit, 2))
+    option = Option("sandbox", "model", "standard", 40_000)
+    assert reserve_legs(kind, option, 2) == (Leg(Unit.USD, 40_000), Leg(unit, 2))

@@ -76,6 +76,8 @@ class Generation:
     progress_percent: int | None
     favourite: bool
     visibility: Visibility
+    downgrade_reason: str = ""
+    downgrade_budget: str = ""
 
     @property
     def is_final(self) -> bool:

@@ -143,6 +143,8 @@ def read_generation(row: DictRow) -> Generation:
         provider=row["provider"],
         model=row["model"],
         downgraded=row["downgraded"],
+        downgrade_reason=row["downgrade_reason"],
+        downgrade_budget=row["downgrade_budget"],
         cached=row["cached"],
         cost_micros=row["cost_micros"],
         saved_micros=row["saved_micros"],

@@ -39,7 +39,8 @@ def denial_reason_to_proto(reason: DenialReason) -> errors_pb2.DenialReason.Valu
     return errors_pb2.DenialReason.Value(f"DENIAL_REASON_{reason}")
 
 
-def _enforcement(enforcement: Enforcement) -> resources_pb2.Enforcement.ValueType:
+def enforcement_to_proto(enforcement: Enforcement) -> resources_pb2.Enforcement.ValueType:
+    """Return the proto's value."""
     return resources_pb2.Enforcement.Value(f"ENFORCEMENT_{enforcement}")
 
 
@@ -114,7 +115,7 @@ def plan_to_proto(plan: Plan) -> resources_pb2.Plan:
                 unit=unit_to_proto(budget.unit),
                 window=window_to_proto(budget.window),
                 limit=budget.limit,
-                enforcement=_enforcement(budget.enforcement),
+                enforcement=enforcement_to_proto(budget.enforcement),
                 alert_thresholds=resources_pb2.AlertThresholds(percents=budget.alert_thresholds),
             )
             for budget in plan.budgets
@@ -157,7 +158,7 @@ def budget_to_proto(budget: Budget) -> resources_pb2.Budget:
         unit=unit_to_proto(budget.unit),
         window=window_to_proto(budget.window),
         limit=budget.limit,
-        enforcement=_enforcement(budget.enforcement),
+        enforcement=enforcement_to_proto(budget.enforcement),
         create_time=_timestamp(budget.create_time),
         update_time=_timestamp(budget.update_time),
         alert_thresholds=resources_pb2.AlertThresholds(percents=budget.alert_thresholds),

@@ -11,7 +11,13 @@ from google.rpc import error_details_pb2
 from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.errors import ReserveDenied, SubmissionDenied
 from authority.domain.operations import DenialReason, Denied, LimitingWindow
-from authority.rpc.convert import denial_reason_to_proto, set_time, unit_to_proto, window_to_proto
+from authority.rpc.convert import (
+    denial_reason_to_proto,
+    enforcement_to_proto,
+    set_time,
+    unit_to_proto,
+    window_to_proto,
+)
 from authority.v1 import errors_pb2
 
 # Trailers are small; the count tells how many there were.
@@ -138,6 +144,7 @@ def _limiting(row: LimitingWindow, window: BudgetWindow) -> errors_pb2.LimitingB
         requested=row.requested,
         short_by=row.short_by,
         reason=denial_reason_to_proto(row.reason),
+        enforcement=enforcement_to_proto(budget.enforcement),
     )
     set_time(message.reset_time, window.span.end_ms)
     return message

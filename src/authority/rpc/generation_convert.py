@@ -50,6 +50,8 @@ def generation_to_proto(generation: Generation) -> messages.Generation:
         provider=generation.provider,
         model=generation.model,
         downgraded=generation.downgraded,
+        downgrade_reason=generation.downgrade_reason,
+        downgrade_budget=generation.downgrade_budget,
         cached=generation.cached,
         cost=generation.cost_micros,
         saved=generation.saved_micros,

@@ -314,6 +314,7 @@ class LimitingBudget(_message.Message):
     SHORT_BY_FIELD_NUMBER: _builtins.int
     RESET_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The account that the budget belongs to."""
     budget: _builtins.str
@@ -334,6 +335,8 @@ class LimitingBudget(_message.Message):
     """By how much it did not fit."""
     reason: Global___DenialReason.ValueType
     """Why this budget was in the way."""
+    enforcement: _resources_pb2.Enforcement.ValueType
+    """What it does when an amount does not fit; ENFORCEMENT_DOWNGRADE is a soft cap."""
     @_builtins.property
     def reset_time(self) -> _timestamp_pb2.Timestamp:
         """When the window ends; not set for WINDOW_TOTAL."""
@@ -352,10 +355,11 @@ class LimitingBudget(_message.Message):
         short_by: _builtins.int = ...,
         reset_time: _timestamp_pb2.Timestamp | None = ...,
         reason: Global___DenialReason.ValueType = ...,
+        enforcement: _resources_pb2.Enforcement.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reset_time", b"reset_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "budget", b"budget", "committed", b"committed", "limit", b"limit", "reason", b"reason", "requested", b"requested", "reserved", b"reserved", "reset_time", b"reset_time", "short_by", b"short_by", "unit", b"unit", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "budget", b"budget", "committed", b"committed", "enforcement", b"enforcement", "limit", b"limit", "reason", b"reason", "requested", b"requested", "reserved", b"reserved", "reset_time", b"reset_time", "short_by", b"short_by", "unit", b"unit", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -183,7 +183,7 @@ def _outcome(told: Told) -> str:
         case GenerationState.SUCCEEDED if generation.cached:
             text = f"{generation.cached} cache hit, saved {format_usd(generation.saved)}"
         case GenerationState.SUCCEEDED if generation.downgraded:
-            text = f"downgraded by soft cap: {maker}"
+            text = f"downgraded by {generation.downgrade_reason.replace('_', ' ')}: {maker}"
         case GenerationState.SUCCEEDED if generation.attempt_count > 1:
             text = f"429 at first, then {maker}"
         case GenerationState.SUCCEEDED:

@@ -21,6 +21,7 @@ from paymaster.cli.cache_tables import suggestion_table
 from paymaster.cli.connection import Connection, connected
 from paymaster.cli.documents import document_of
 from paymaster.cli.exits import CommandFailed, ExitCode
+from paymaster.cli.generation_tables import model_text
 from paymaster.cli.money import format_usd
 from paymaster.cli.output import Column, Output, Table, count_of, minor, note, one_line, right, wide
 from paymaster.cli.prompts import check_prompt, read_prompts
@@ -220,7 +221,7 @@ def _show(output: Output, generations: Sequence[Generation], made: Made) -> None
         [
             item.generation_id,
             item.state,
-            (item.model or item.requested_model or "-") + (" (downgraded)" * item.downgraded),
+            model_text(item),
             item.size,
             item.quality,
             item.cached or "-",

@@ -51,7 +51,7 @@ def generation_table(found: Sequence[Generation]) -> Table:
                 item.generation_id,
                 item.state,
                 item.kind,
-                item.model or item.requested_model or "-",
+                model_text(item),
                 item.cached or "-",
                 format_usd(item.cost),
                 "yes" if item.favourite else "-",
@@ -62,6 +62,15 @@ def generation_table(found: Sequence[Generation]) -> Table:
             for item in found
         ],
     )
+
+
+def model_text(generation: Generation) -> str:
+    """Return the model that made it, or was asked for, and why it is a lesser one."""
+    text = generation.model or generation.requested_model or "-"
+    if not generation.downgraded:
+        return text
+    reason = generation.downgrade_reason.replace("_", " ")
+    return f"{text} (downgraded: {reason})" if reason else f"{text} (downgraded)"
 
 
 def field_table(generation: Generation) -> Table:

@@ -24,9 +24,15 @@ INSERT INTO price_list (version, prices, actor, reason) VALUES (1, '[
     {"kind": "video", "tier": "standard", "credits": 1000000}
 ]', 'paymaster', 'The defaults.');
 
--- As the provider has billed, or as it was counted where that is unknown: {"input_tokens", "output_tokens", "images",
--- "milliseconds"}; what there is none of is left out. Null for attempts that were never answered.
-ALTER TABLE generation_attempt ADD COLUMN usage jsonb;
+ALTER TABLE generation_attempt
+-- Of the option that was held: as of the generation, below. Written before the provider is called.
+ADD COLUMN downgrade_reason text NOT NULL DEFAULT '' CHECK (
+    downgrade_reason IN ('', 'soft_cap', 'budget', 'grants', 'plan_tier', 'unavailable')
+),
+ADD COLUMN downgrade_budget text NOT NULL DEFAULT '',
+-- As the provider has billed, and how many were made: {"input_tokens", "output_tokens", "images", "videos",
+-- "milliseconds"}; what is unknown is left out. Null for attempts that were never answered.
+ADD COLUMN usage jsonb;
 
 ALTER TABLE generation
 -- Why another tier was made than the one asked for; '' where it was not downgraded, or was before this was kept.

@@ -191,9 +191,9 @@ class Generation:
     made it. `cached` is empty, a stage of the cache, `accepted` or `joined`. `end_time` is None
     before a final state. `stage` and `progress_percent` are what a running one has come to, where
     its provider tells. `downgrade_reason` says why a lesser tier was made than was asked for:
-    `soft_cap`, `budget`, `grants`, `plan_tier` or `unavailable`; and `downgrade_budget` which budget
-    was in the way, as `account#budget`. `warning` is what its submitter should know, such as that the model ends
-    soon.
+    `soft_cap`, `budget`, `grants`, `plan_tier` or `unavailable`; and `downgrade_budget` which
+    budget was in the way, as `account#budget`. `warning` is what its submitter should know, such as
+    that the model ends soon.
     """
 
     generation_id: str

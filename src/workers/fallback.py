@@ -42,13 +42,15 @@ def left_out(claim: Claim) -> set[str]:
 
 
 def next_turn(
-    catalogue: Catalogue, claim: Claim, attempt: Attempt, providers: Collection[str], today: date
+    catalogue: Catalogue,
+    claim: Claim,
+    failed: str,
+    providers: Collection[str],
+    today: date,
+    *,
+    tier: str = "",
 ) -> Turn:
-    """Return whose turn it is after the provider of an attempt has failed."""
-    failed = attempt.option.provider
-    # Those of the next attempt are bound as these were.
-    tiers = {option.tier for option in attempt.options}
-    tier = Quality.STANDARD if tiers == {Quality.STANDARD} else ""
+    """Return whose turn it is after `failed` has failed, of those that make up to a tier."""
     for turn, without in ((Turn.OTHER, left_out(claim)), (Turn.ANEW, _lasting(claim))):
         try:
             priced_options(
@@ -63,6 +65,12 @@ def next_turn(
             continue
         return turn
     return Turn.NONE
+
+
+def tier_of(attempt: Attempt) -> str:
+    """Return the tier that bounds the options of an attempt, and so of the next; '' for none."""
+    tiers = {option.tier for option in attempt.options}
+    return Quality.STANDARD if tiers == {Quality.STANDARD} else ""
 
 
 def _lasting(claim: Claim) -> set[str]:

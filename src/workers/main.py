@@ -116,18 +116,7 @@ async def open_worker(
         # Not the name alone: another process may have had it before.
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid_utils.uuid7()}"
         runner = Runner(store, pipeline.run, owner=owner, lease_s=settings.lease_s)
-        workers = [
-            BudgetWorker(
-                runner.run,
-                kind,
-                redis=redis,
-                name=owner,
-                slots=slots,
-                lease_s=settings.lease_s,
-                completion_wait_s=settings.completion_wait_s,
-            )
-            for kind, slots in settings.slots.items()
-        ]
+        workers = _make_workers(settings, runner, redis, owner)
         yield WorkerProcess(
             settings,
             redis,
@@ -142,6 +131,23 @@ async def open_worker(
             now,
             now(),
         )
+
+
+def _make_workers(
+    settings: WorkerSettings, runner: Runner, redis: ArqRedis, owner: str
+) -> list[BudgetWorker]:
+    return [
+        BudgetWorker(
+            runner.run,
+            kind,
+            redis=redis,
+            name=owner,
+            slots=slots,
+            lease_s=settings.lease_s,
+            completion_wait_s=settings.completion_wait_s,
+        )
+        for kind, slots in settings.slots.items()
+    ]
 
 
 def _open_client(settings: WorkerSettings, client: type[_Client]) -> _Client:

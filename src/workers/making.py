@@ -15,7 +15,7 @@ from generations.catalogue import Catalogue
 from workers.admission import Admission, Leave
 from workers.calls import Call
 from workers.database import patiently
-from workers.fallback import next_turn
+from workers.fallback import next_turn, tier_of
 from workers.files import store_files
 from workers.orders import Inputs, order
 from workers.outcomes import as_billed, bill, failure_of, outcome_of_dead, presumed
@@ -148,7 +148,14 @@ class Maker:
             dispatched=error.dispatched,
             request_id=error.request_id,
         )
-        turn = next_turn(self._catalogue, claim, attempt, self._providers, self._today())
+        turn = next_turn(
+            self._catalogue,
+            claim,
+            error.provider,
+            self._providers,
+            self._today(),
+            tier=tier_of(attempt),
+        )
         failure = failure_of(claim, attempt, error, turn)
         if error.dispatched == "no":
             return await self._store.write_failure(claim, attempt, failure)

@@ -31,10 +31,6 @@ METHOD_NAMES = {
 }
 
 
-def _words(method):
-    return set(re.findall("[A-Z][a-z]+", method))
-
-
 async def latest(stubs):
     """Return the latest change, with its documents read."""
     change = (await changes(stubs))[0]
@@ -146,7 +142,7 @@ async def test_every_change_is_recorded_once_with_who_and_why(acme, every_change
         found = await changes(acme)
         assert len(found) == before + 1
         assert found[0].method == method
-        assert found[0].tenant == ("platform" if {"Plan", "Price"} & _words(method) else "acme")
+        assert found[0].tenant == ("platform" if re.search("Pla|Pri", method) else "acme")
         assert found[0].actor == ROOT
         assert found[0].reason == f"because of {method}: Straße, 日本"
         assert found[0].change_time.seconds > 1_500_000_000

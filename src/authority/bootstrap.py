@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -29,6 +30,7 @@ from authority.rpc.shield import Shield
 from authority.rpc.tls import BadCertificate, TlsFiles, server_credentials
 from authority.usecases.api_keys import ApiKeys
 from authority.usecases.artifact_urls import ArtifactUrls
+from authority.usecases.bills import BillContext
 from authority.usecases.credentials import Credentials
 from authority.usecases.past import Past
 from authority.v1 import (
@@ -86,46 +88,19 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
 
         catalogue = core.generations.catalogue
         bills = make_reconciling(core.database, core.context, core.locator, catalogue)
-
-        def register(server: grpc.aio.Server) -> None:
-            operations = Operations(core.context, core.locator, Intake())
-            past = Past(core.context, PostgresHistory(core.database))
-            rebuilder = Rebuilder(core.epochs, core.tenants, core.ledger)
-            budgets = BudgetServicer(core.context, operations, past, shield, draining)
-            admin = AdminServicer(
-                core.context,
-                core.audit,
-                core.status,
-                api_keys,
-                shield,
-                past,
-                rebuilder.rebuild,
-            )
-            budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
-            admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
-            makes = GenerationServicer(core.generations, artifacts, web.urls, draining)
-            generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
-            add_queue_service(server, core.database, core.jobs, core.generations, shield)
-            add_cache_service(server, core.caching, core.generations, shield)
-            add_usage_service(server, core.context, core.database)
-            add_reconciliation_service(server, bills, shield)
-
+        parts = _Parts(core, bills, api_keys, artifacts, web.urls, shield, draining)
         server = RpcServer(
             credentials=credentials,
             reuse_port=settings.reuse_port,
-            register=register,
+            register=partial(_register, parts),
         )
         try:
             port = await server.start(settings.host, settings.port, _tls_files(settings))
         except BadCertificate as error:
             raise StartError(str(error)) from None
         tasks = [
-            asyncio.create_task(core.sweeper.run(), name="sweeper"),
-            asyncio.create_task(core.feed.run(), name="feed"),
-            asyncio.create_task(core.caching.reversals.run(), name="reversals"),
-            asyncio.create_task(Corrections(bills).run(), name="corrections"),
-            asyncio.create_task(make_projector(core.database, core.journal).run(), name="usage"),
-            asyncio.create_task(_report_health(core, server), name="health"),
+            asyncio.create_task(work, name=name)
+            for name, work in _background(parts, server, settings).items()
         ]
         try:
             yield RunningAuthority(core, server, port, draining, web.port)
@@ -135,6 +110,61 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             await shield.drain()
             for task in tasks:
                 await cancelled(task)
+
+
+class _Parts(NamedTuple):
+    """What the services and the background work are made of."""
+
+    core: Core
+    bills: BillContext
+    api_keys: ApiKeys
+    artifacts: ArtifactStore
+    urls: ArtifactUrls
+    shield: Shield
+    draining: asyncio.Event
+
+
+def _register(parts: _Parts, server: grpc.aio.Server) -> None:
+    """Let a server serve every service."""
+    core, shield = parts.core, parts.shield
+    operations = Operations(core.context, core.locator, Intake())
+    past = Past(core.context, PostgresHistory(core.database))
+    rebuilder = Rebuilder(core.epochs, core.tenants, core.ledger)
+    budgets = BudgetServicer(core.context, operations, past, shield, parts.draining)
+    admin = AdminServicer(
+        core.context,
+        core.audit,
+        core.status,
+        parts.api_keys,
+        shield,
+        past,
+        rebuilder.rebuild,
+    )
+    budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(budgets, server)
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
+    makes = GenerationServicer(core.generations, parts.artifacts, parts.urls, parts.draining)
+    generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
+    add_queue_service(server, core.database, core.jobs, core.generations, shield)
+    add_cache_service(server, core.caching, core.generations, shield)
+    add_usage_service(server, core.context, core.database)
+    add_reconciliation_service(server, parts.bills, shield)
+
+
+def _background(
+    parts: _Parts, server: RpcServer, settings: AuthoritySettings
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return what runs beside the calls, by its name, until it is cancelled."""
+    core = parts.core
+    return {
+        "sweeper": core.sweeper.run(),
+        "feed": core.feed.run(),
+        "reversals": core.caching.reversals.run(),
+        "corrections": Corrections(parts.bills).run(),
+        "usage": make_projector(
+            core.database, core.journal, core.context.clock.now_ms, settings
+        ).run(),
+        "health": _report_health(core, server),
+    }
 
 
 class _Web(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +29,12 @@ def _url_of(*schemes: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _check_time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("must be an IANA time zone, such as Europe/Berlin")
+    return name
 
 
 def _check_web_url(url: str) -> str:
@@ -112,6 +119,19 @@ class AuthoritySettings(BaseSettings):
     )
     pool_size_max: int = Field(
         default=10, ge=6, le=200, description="The most connections to Postgres."
+    )
+    reporting_time_zone: Annotated[str, AfterValidator(_check_time_zone)] = Field(
+        default="UTC",
+        description=(
+            "The time zone of days and hours in what is told of usage, such as Europe/Berlin; the"
+            " same for all processes. After a change the past is counted anew."
+        ),
+    )
+    usage_retention_months: int = Field(
+        default=0,
+        ge=0,
+        le=1200,
+        description="How many full months of usage events are kept; 0 keeps all. Sums stay.",
     )
     drain_seconds: float = Field(
         default=10.0, ge=0, le=300, description="How long calls may go on after SIGTERM."

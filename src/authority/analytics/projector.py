@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import structlog
 
 from authority.domain.errors import Unavailable
 from authority.ledger.usage_projection import UsageProjection
+from authority.ledger.usage_upkeep import UsageUpkeep
 
 OPERATIONS_MAX = 2_000  # in one transaction
 TENANTS_MAX = 100
 _GATHER_SECONDS = 0.5
 _LOOK_SECONDS = 5.0
+_UPKEEP_SECONDS = 3_600.0
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +31,24 @@ log = structlog.get_logger(__name__)
 class Projector:
     """Run `run` as a task; call `tell` with tenants that have new operations."""
 
-    def __init__(self, projection: UsageProjection) -> None:
+    def __init__(
+        self,
+        projection: UsageProjection,
+        upkeep: UsageUpkeep,
+        now_ms: Callable[[], int],
+        *,
+        time_zone: str,
+        months_kept: int,
+    ) -> None:
         self._projection = projection
+        self._upkeep = upkeep
+        self._now_ms = now_ms
+        self._time_zone = time_zone
+        self._months_kept = months_kept
         self._behind: set[str] = set()
         self._wake = asyncio.Event()
         self._looked_at = float("-inf")
+        self._kept_up_at = float("-inf")
 
     def tell(self, tenants: Iterable[str]) -> None:
         """Note that these tenants have operations that the log may not have."""
@@ -42,17 +59,29 @@ class Projector:
         """Project until cancelled. A store that is away is tried again."""
         while True:
             try:
+                await self.keep_up()
                 await self.catch_up()
             except Unavailable as error:
                 log.warning("usage_postponed", reason=error.message)
             except Exception:
                 log.exception("usage_failed")
             await asyncio.sleep(_GATHER_SECONDS)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
+
+    async def keep_up(self) -> None:
+        """See to the months once an hour, and at first to the time zone. Raises Unavailable."""
+        if time.monotonic() - self._kept_up_at < _UPKEEP_SECONDS:
+            return
+        if self._kept_up_at < 0 and await self._upkeep.set_time_zone(self._time_zone):
+            log.info("usage_days_counted_anew", time_zone=self._time_zone)
+        now = datetime.fromtimestamp(self._now_ms() / 1000, UTC)
+        await self._upkeep.make_months(now)
+        if self._months_kept:
+            for month in await self._upkeep.drop_months(_months_before(now, self._months_kept)):
+                log.info("usage_month_dropped", partition=month)
+        self._kept_up_at = time.monotonic()
 
     async def catch_up(self, *, look: bool = False) -> int:
         """Project what there is, and return how many operations that was. Raises Unavailable.
@@ -80,3 +109,9 @@ class Projector:
             count += sum(found.operation_count for found in projected)
             self._behind.update(found.tenant for found in projected if not found.is_all)
         return count
+
+
+def _months_before(now: datetime, count: int) -> datetime:
+    """Return when the month began that is so many before the present one."""
+    months = now.year * 12 + now.month - 1 - count
+    return datetime(max(months // 12, 1970), months % 12 + 1, 1, tzinfo=UTC)

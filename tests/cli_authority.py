@@ -102,6 +102,11 @@ class ScriptedAuthority(grpc.GenericRpcHandler):
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             yield from answer(request, context)
 
+        def gathered(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            return answer(list(requests), context)
+
+        if method.client_streaming:
+            return grpc.stream_unary_rpc_method_handler(gathered, read, _write)
         if method.server_streaming:
             return grpc.unary_stream_rpc_method_handler(stream, read, _write)
         return grpc.unary_unary_rpc_method_handler(answer, read, _write)

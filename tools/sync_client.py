@@ -37,6 +37,7 @@ MODULES = (
     "credit_calls",
     "usage_client",
     "cache_client",
+    "reconciliation_client",
 )
 
 HEADER = "# Generated from clients/{name}.py by tools/sync_client.py; edit that one.\n"
@@ -64,6 +65,7 @@ NAMES = {
     "CreditCalls": "SyncCreditCalls",
     "UsageClient": "SyncUsageClient",
     "AccountCalls": "SyncAccountCalls",
+    "ReconciliationClient": "SyncReconciliationClient",
     "Client": "SyncClient",
 }
 # Modules whose synchronous form is another one.

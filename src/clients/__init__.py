@@ -15,6 +15,16 @@ from clients.amounts import (
 )
 from clients.authority_client import AuthorityClient
 from clients.balance_types import Balance, Grant, GrantState
+from clients.bill_types import (
+    Bill,
+    BillAdjustment,
+    BillAdjustmentPart,
+    BillDay,
+    BillDayState,
+    BillFormat,
+    BillImport,
+    PresumedAttempt,
+)
 from clients.budget_requests import (
     CommitRequest,
     Durability,
@@ -48,6 +58,7 @@ from clients.errors import (
     AlreadyCommitted,
     AlreadyExists,
     ArtifactDamaged,
+    BillStateError,
     BudgetDenied,
     DeadlineExceeded,
     GenerationStateError,
@@ -109,6 +120,7 @@ from clients.queue_types import (
     Severity,
     Worker,
 )
+from clients.reconciliation_client import ReconciliationClient
 from clients.retry import RetryPolicy
 from clients.tls import tls_credentials, tls_from_environment
 from clients.types import (
@@ -154,6 +166,14 @@ __all__ = [
     "AuditReport",
     "AuthorityClient",
     "Balance",
+    "Bill",
+    "BillAdjustment",
+    "BillAdjustmentPart",
+    "BillDay",
+    "BillDayState",
+    "BillFormat",
+    "BillImport",
+    "BillStateError",
     "BookedHit",
     "BreakerState",
     "Budget",
@@ -229,6 +249,7 @@ __all__ = [
     "PlanBudget",
     "PlanGrant",
     "PlanVersion",
+    "PresumedAttempt",
     "PriceList",
     "Priority",
     "ProviderLoad",
@@ -237,6 +258,7 @@ __all__ = [
     "QueueEntry",
     "Queues",
     "RebuildReport",
+    "ReconciliationClient",
     "RefundExceedsCharge",
     "RefundRequest",
     "Reservation",

@@ -109,13 +109,17 @@ class Client:
             attempt += 1
 
     async def _pages(
-        self, method: grpc.aio.UnaryUnaryMultiCallable[Any, _Response], request: Any
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Any, _Response],
+        request: Any,
+        *,
+        timeout: float | None = None,
     ) -> AsyncIterator[_Response]:
-        """Yield the pages of a list from its first to its last."""
+        """Yield the pages of a list from its first to its last; the timeout is that of each."""
         token = ""
         while True:
             request.page_token = token
-            response: Any = await self._call(method, request)
+            response: Any = await self._call(method, request, timeout=timeout)
             yield response
             token = response.next_page_token
             if not token:

@@ -16,6 +16,7 @@
     ├── Unavailable                a store is away, or the authority can't be reached
     ├── DeadlineExceeded           no answer in time
     ├── GenerationStateError       the generation's state does not allow it
+    ├── BillStateError             no bill covers the day, or there is no difference
     ├── NoWebAddress               nothing serves artifacts to browsers
     ├── InternalError              a fault of Paymaster's own
     ├── NearMatches                the cache has what is near; `suggestions` says what
@@ -137,6 +138,18 @@ class GenerationStateError(PaymasterError):
     @property
     def state(self) -> str:
         """The state that the generation is in."""
+        return self.metadata.get("state", "")
+
+
+class BillStateError(PaymasterError):
+    """No bill covers the day, or its books have what was billed already."""
+
+    reason = "BILL_STATE"
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+    @property
+    def state(self) -> str:
+        """What the bill and the books have come to, such as `MATCHED` or `NO_BILL`."""
         return self.metadata.get("state", "")
 
 

@@ -36,6 +36,7 @@ _BY_REASON: dict[str, type[errors.PaymasterError]] = {
         errors.DeadlineExceeded,
         errors.NoWebAddress,
         errors.GenerationStateError,
+        errors.BillStateError,
         errors.InternalError,
     )
 }

@@ -7,6 +7,7 @@ from clients.sync.authority_client import SyncAuthorityClient
 from clients.sync.cache_client import SyncCacheClient
 from clients.sync.generation_client import SyncGenerationClient
 from clients.sync.queue_client import SyncQueueClient
+from clients.sync.reconciliation_client import SyncReconciliationClient
 from clients.sync.usage_client import SyncUsageClient
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "SyncCacheClient",
     "SyncGenerationClient",
     "SyncQueueClient",
+    "SyncReconciliationClient",
     "SyncUsageClient",
 ]

@@ -108,13 +108,17 @@ class SyncClient:
             attempt += 1
 
     def _pages(
-        self, method: grpc.UnaryUnaryMultiCallable[Any, _Response], request: Any
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Any, _Response],
+        request: Any,
+        *,
+        timeout: float | None = None,
     ) -> Iterator[_Response]:
-        """Yield the pages of a list from its first to its last."""
+        """Yield the pages of a list from its first to its last; the timeout is that of each."""
         token = ""
         while True:
             request.page_token = token
-            response: Any = self._call(method, request)
+            response: Any = self._call(method, request, timeout=timeout)
             yield response
             token = response.next_page_token
             if not token:

@@ -47,6 +47,7 @@ _COMMANDS = {
     "status": _Entry("books", "Show how the authority, its stores and the workers are."),
     "audit": _Entry("books", "Check that ledger and hot state agree; exit 1 if not."),
     "ledger": _Entry("ledger", "Export the entries of the ledger."),
+    "reconcile": _Entry("reconcile", "Compare providers' bills with the books, and correct them."),
     "rebuild": _Entry("books", "Make hot state anew from the ledger, beside traffic."),
     "serve": _Entry("processes", "Run an authority in the foreground."),
     "worker": _Entry("processes", "Run a worker in the foreground."),

@@ -16,6 +16,7 @@ from clients import (
     CacheClient,
     GenerationClient,
     QueueClient,
+    ReconciliationClient,
     UsageClient,
     tls_from_environment,
 )
@@ -48,6 +49,7 @@ class Connection(NamedTuple):
     queues: QueueClient
     cache: CacheClient
     usage: UsageClient
+    bills: ReconciliationClient
 
 
 def find_endpoint(data_dir: Path | None) -> Endpoint:
@@ -94,8 +96,11 @@ async def connect(
         UsageClient(
             address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
         ) as usage,
+        ReconciliationClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as bills,
     ):
-        yield Connection(authority, admin, generations, queues, cache, usage)
+        yield Connection(authority, admin, generations, queues, cache, usage, bills)
 
 
 @asynccontextmanager

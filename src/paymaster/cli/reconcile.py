@@ -152,7 +152,7 @@ async def withdraw(*, output: Output, data_dir: Path | None, bill_id: str, reaso
 @click.option(
     "--at-least",
     type=_parse_usd,
-    default=0,
+    default="0",
     metavar="USD",
     help="Only where they differ by so much, such as 0.01.",
 )

@@ -83,6 +83,7 @@ HARMLESS = {
     "ExtendRequest.idempotency_key",
     "FieldMask.paths",
     "GetBudgetRequest.budget",
+    "GetProjectionRequest.budget",
     "GetPlanRequest.plan",
     "ListPlanVersionsRequest.page_token",
     "ListPlanVersionsRequest.plan",

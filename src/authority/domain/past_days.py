@@ -7,7 +7,7 @@ past day is what the part that is to come is like, and seven days before anythin
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -65,6 +65,24 @@ def past_days(sums: list[int]) -> list[PastDay]:
     days = [PastDay(sums[at] + sums[at + 1], sums[at]) for at in range(0, len(sums), 2)]
     first = next((at for at, day in enumerate(days) if day.whole), len(days))
     return days[first and first + 1 :]
+
+
+def local_day(time_zone: str, now_ms: int) -> date:
+    """Return which day it is in a zone."""
+    return _local(time_zone, now_ms).date()
+
+
+def same_weekdays(time_zone: str, now_ms: int, weeks: int) -> list[int]:
+    """Return where this weekday began and ended in each of the last weeks, the oldest first.
+
+    They are Unix milliseconds: start, end, start, end, ...; what lies between an end and the next
+    start are the other days.
+    """
+    today = datetime.combine(local_day(time_zone, now_ms), datetime.min.time())
+    days = [today - timedelta(days=7 * week) for week in range(weeks, 0, -1)]
+    return [
+        _instant(time_zone, moment) for day in days for moment in (day, day + timedelta(days=1))
+    ]
 
 
 def _local(time_zone: str, moment_ms: int) -> datetime:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from authority.alerting.watch import Watch
 from authority.background import cancelled
 from authority.config import AuthoritySettings
 from authority.core import Core, StartError, running_core
@@ -44,6 +45,7 @@ from authority.wiring.caching import add_cache_service
 from authority.wiring.queues import add_queue_service
 from authority.wiring.reconciling import add_reconciliation_service, make_reconciling
 from authority.wiring.usage import add_usage_service, make_projector
+from authority.wiring.watching import make_watch
 from generations.artifact_locations import BadLocation
 from generations.artifacts import ArtifactStore
 
@@ -101,6 +103,13 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
         tasks = [
             asyncio.create_task(work, name=name)
             for name, work in _background(parts, server, settings).items()
+            asyncio.create_task(core.sweeper.run(), name="sweeper"),
+            asyncio.create_task(core.feed.run(), name="feed"),
+            asyncio.create_task(core.caching.reversals.run(), name="reversals"),
+            asyncio.create_task(Corrections(bills).run(), name="corrections"),
+            asyncio.create_task(make_projector(core.database, core.journal).run(), name="usage"),
+            asyncio.create_task(_watch(core, settings).run(), name="watch"),
+            asyncio.create_task(_report_health(core, server), name="health"),
         ]
         try:
             yield RunningAuthority(core, server, port, draining, web.port)
@@ -220,6 +229,16 @@ def _tls_files(settings: AuthoritySettings) -> TlsFiles | None:
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
     return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+
+
+def _watch(core: Core, settings: AuthoritySettings) -> Watch:
+    return make_watch(
+        settings.database_url.get_secret_value(),
+        core.database,
+        core.context,
+        core.auditor,
+        core.ledger.opened_tenants,
+    )
 
 
 async def _report_health(core: Core, server: RpcServer) -> None:

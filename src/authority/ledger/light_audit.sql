@@ -48,9 +48,8 @@ FROM (
         WHERE tenant = %(tenant)s AND state = 'HELD' AND windows <> ''
           AND split_part(leg, ':', 1) = split_part(counted, ':', 3)
         UNION ALL
-        SELECT split_part(receipt, ':', 1)::bigint, split_part(receipt, ':', 2)::bigint,
-               split_part(receipt, ',', 4)::bigint
-        FROM reservation, string_to_table(grants, ' ') AS receipt
+        SELECT split_part(taken, ':', 1)::bigint, split_part(taken, ':', 2)::bigint, split_part(taken, ',', 4)::bigint
+        FROM reservation, string_to_table(grants, ' ') AS taken
         WHERE tenant = %(tenant)s AND state = 'HELD' AND grants <> ''
     ) AS held_by_reservation
     GROUP BY budget_key, window_start_ms

@@ -103,13 +103,6 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
         tasks = [
             asyncio.create_task(work, name=name)
             for name, work in _background(parts, server, settings).items()
-            asyncio.create_task(core.sweeper.run(), name="sweeper"),
-            asyncio.create_task(core.feed.run(), name="feed"),
-            asyncio.create_task(core.caching.reversals.run(), name="reversals"),
-            asyncio.create_task(Corrections(bills).run(), name="corrections"),
-            asyncio.create_task(make_projector(core.database, core.journal).run(), name="usage"),
-            asyncio.create_task(_watch(core, settings).run(), name="watch"),
-            asyncio.create_task(_report_health(core, server), name="health"),
         ]
         try:
             yield RunningAuthority(core, server, port, draining, web.port)
@@ -172,6 +165,7 @@ def _background(
         "usage": make_projector(
             core.database, core.journal, core.context.clock.now_ms, settings
         ).run(),
+        "watch": _watch(core, settings).run(),
         "health": _report_health(core, server),
     }
 

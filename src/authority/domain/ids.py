@@ -62,6 +62,12 @@ def uuid_of(name: str) -> str:
     return name.partition("/")[2]
 
 
+def uuid7_floor(moment_ms: int) -> str:
+    """Return what no UUIDv7 of that Unix time in milliseconds, or of a later one, sorts before."""
+    digits = f"{moment_ms:012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
 def uuid7_milliseconds(text: str) -> int | None:
     """Return the Unix time in milliseconds that a UUIDv7 was made at; None for any other text."""
     if _UUID7.fullmatch(text) is None:

@@ -149,7 +149,7 @@ class Reservation(NamedTuple):
     @property
     def legs(self) -> tuple[ReservationLeg, ...]:
         """Read the numbers, by unit."""
-        return tuple([_leg(text) for text in self.legs_text.split(";") if text])
+        return read_legs(self.legs_text)
 
     @property
     def windows(self) -> tuple[WindowRef, ...]:
@@ -176,6 +176,11 @@ class Reservation(NamedTuple):
 def _refs(text: str) -> tuple[WindowRef, ...]:
     """Read a list of windows: the reservations of an account have the same for a while."""
     return tuple([WindowRef.parse(part) for part in text.split()])
+
+
+def read_legs(text: str) -> tuple[ReservationLeg, ...]:
+    """Read the numbers of a reservation, as scripts write them."""
+    return tuple([_leg(part) for part in text.split(";") if part])
 
 
 def _leg(text: str) -> ReservationLeg:

@@ -1,0 +1,168 @@
+"""What a generation would have cost otherwise: by the pricing function, and never too little.
+
+Of what the provider has billed, that part is kept which would have been the same; the rest is the
+upper bound that a Reserve would have held. So a saving that is told is the least that it would have
+been.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from datetime import date
+from functools import cached_property
+
+from authority.domain.insights.facts import Made, usage_elsewhere
+from authority.domain.insights.insight import Choice
+from generations.catalogue import SANDBOX, Catalogue, CatalogueError
+from generations.models import Kind, Model, Quality, Status
+from generations.pricing import Unpriced, price
+
+_SIZE = re.compile(r"(\d+)x(\d+)")
+_RESOLUTION = re.compile(r"(\d+)(p|k)")
+
+
+class Market:
+    """The models that there are on a day, at the providers that are live."""
+
+    def __init__(self, catalogue: Catalogue, live_providers: Collection[str], today: date) -> None:
+        self._catalogue = catalogue
+        self._live = frozenset(live_providers)
+        self._today = today
+
+    @cached_property
+    def _by_name(self) -> dict[str, Model]:
+        return {model.name: model for model in self._catalogue.models()}
+
+    @cached_property
+    def _lasting(self) -> dict[Kind, list[Model]]:
+        """What may be suggested: what lasts, has a published price, and makes rather than prints.
+
+        An estimated price would make a saving up.
+        """
+        return {
+            kind: [
+                model
+                for model in self._catalogue.models(kind)
+                if model.provider in self._live
+                and model.status_on(self._today) is Status.LIVE
+                and not model.estimated
+                and makes(model)
+            ]
+            for kind in Kind
+        }
+
+    def model(self, name: str) -> Model | None:
+        """Return a model, also one that has ended."""
+        return self._by_name.get(name)
+
+    def status(self, model: Model) -> Status:
+        """Return the status of a model today."""
+        return model.status_on(self._today)
+
+    def others(self, made: Made) -> list[Choice]:
+        """Return what else could have made a generation at the same size, no worse by its class.
+
+        That is at the same word for the quality, or of the same class of the catalogue. The sandbox
+        stands for nothing but itself.
+        """
+        own = self.model(made.option.model)
+        if own is None or not makes(own):
+            return []
+        quality_class = self._catalogue.quality_class(own, made.option.quality)
+        request = made.request
+        found = []
+        for model in self._lasting[request.kind]:
+            if model.name == own.name or (model.provider == SANDBOX) != (own.provider == SANDBOX):
+                continue
+            quality = self._same_quality(model, made.option.quality, quality_class)
+            if quality is not None and not model.accepts.refusals(request.settings, request.count):
+                found.append(Choice(model.provider, model.name, request.size, quality))
+        return found
+
+    def standard(self, made: Made) -> Choice | None:
+        """Return what a request without a model would have got, had it asked for `standard`."""
+        request = made.request
+        try:
+            (choice,) = self._catalogue.choices(
+                request.kind,
+                Quality.STANDARD,
+                "",
+                self._live,
+                self._today,
+                size=request.size,
+                count=request.count,
+                settings=request.settings,
+            )
+        except CatalogueError:
+            return None
+        model = choice.model
+        is_sandbox = model.provider == SANDBOX
+        if model.estimated or is_sandbox != (made.option.provider == SANDBOX):
+            return None
+        return Choice(model.provider, model.name, request.size, choice.quality)
+
+    def cost(self, made: Made, choice: Choice) -> int | None:
+        """Return the most that a generation would have cost by another choice.
+
+        None where there is no price for it.
+        """
+        model, request = self.model(choice.model), made.request
+        if model is None:
+            return None
+        try:
+            return price(
+                model,
+                size=choice.size,
+                quality=choice.quality,
+                count=request.count,
+                prompt=request.prompt,
+                settings=request.settings,
+                usage=usage_elsewhere(made),
+            )
+        except (Unpriced, OverflowError, KeyError):
+            return None
+
+    def _same_quality(
+        self, model: Model, quality: str, quality_class: Quality | None
+    ) -> str | None:
+        if quality in model.qualities:
+            return quality
+        if quality_class is None:
+            return None
+        return next(
+            (
+                word
+                for word in model.qualities
+                if self._catalogue.quality_class(model, word) is quality_class
+            ),
+            None,
+        )
+
+
+def makes(model: Model) -> bool:
+    """Say whether a model makes anything: a print only reproduces what it is given."""
+    return not model.accepts.reference_each
+
+
+def used_by(made: Made) -> Choice:
+    """Return what a generation was made by."""
+    option = made.option
+    return Choice(option.provider, option.model, made.request.size, option.quality)
+
+
+def extent(size: str) -> int | None:
+    """Return how large a size is, to compare it with others; None for a word such as `auto`."""
+    if found := _SIZE.fullmatch(size):
+        return int(found[1]) * int(found[2])
+    if found := _RESOLUTION.fullmatch(size):
+        return int(found[1]) * (540 if found[2] == "k" else 1)
+    return None
+
+
+def has_same_shape(size: str, other: str) -> bool:
+    """Say whether two sizes have the same proportions; those of videos all have."""
+    a, b = _SIZE.fullmatch(size), _SIZE.fullmatch(other)
+    if a is None or b is None:
+        return a is b
+    return int(a[1]) * int(b[2]) == int(a[2]) * int(b[1])

@@ -42,6 +42,7 @@ from authority.v1 import (
 from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
 from authority.wiring.caching import add_cache_service
+from authority.wiring.insights import add_insight_service
 from authority.wiring.queues import add_queue_service
 from authority.wiring.reconciling import add_reconciliation_service, make_reconciling
 from authority.wiring.usage import add_usage_service, make_projector
@@ -150,6 +151,7 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
     add_cache_service(server, core.caching, core.generations, shield)
     add_usage_service(server, core.context, core.database)
     add_reconciliation_service(server, parts.bills, shield)
+    add_insight_service(server, core.database, core.context, core.caching, core.generations)
 
 
 def _background(

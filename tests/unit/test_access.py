@@ -48,7 +48,7 @@ def test_nothing_is_open_to_a_key_without_scopes_and_all_to_the_root(method):
 @pytest.mark.parametrize("method", sorted(PATHS))
 def test_who_may_only_read_or_only_spend_changes_nothing_else(method):
     name = method.rpartition("/")[2]
-    reads = name.startswith(READS) or name in {"CreateArtifactUrl", "SuggestReuse"}
+    reads = name.startswith(READS) or name in {"CreateArtifactUrl", "SuggestReuse", "Replay"}
     assert allowed(method, caller("platform", Scope.READ)) == (reads and name != "ListApiKeys")
     # The admin reads everything too, and neither spends nor submits.
     own = name in ("Adjust", "Rebuild", "VoidGrant", "PurgeCache", "ReportHit", "AdjustBillDay")

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from psycopg.rows import DictRow
 
+from authority.domain.grants import GrantReceipt
 from authority.domain.ids import uuid7_floor
 from authority.domain.insights.facts import (
     Counted,
@@ -18,7 +19,7 @@ from authority.domain.insights.facts import (
 )
 from authority.domain.insights.past import Past, Span
 from authority.domain.money import Unit
-from authority.domain.operations import Operation
+from authority.domain.operations import Denied, Operation
 from authority.domain.reservations import read_legs
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
@@ -100,7 +101,7 @@ def _generation(row: DictRow) -> PastGeneration:
 
 
 def _attempt(row: Mapping[str, Any]) -> PastAttempt:
-    legs = read_legs(row["legs"] or "")
+    legs, denied = read_legs(row["legs"] or ""), _denied(row["denied"])
     charged, refunded = row["charged"] or 0, 0
     for leg in legs:
         if leg.unit is Unit.USD:
@@ -110,6 +111,7 @@ def _attempt(row: Mapping[str, Any]) -> PastAttempt:
         options=tuple(map(_option, row["options"])),
         option_index=row["option_index"],
         legs=legs,
+        granted=tuple((part.ref.unit, part.charged) for part in _grants(row["grants"] or "")),
         actual=row["actual"] or 0,
         charged=charged,
         refunded=refunded,
@@ -118,10 +120,15 @@ def _attempt(row: Mapping[str, Any]) -> PastAttempt:
         is_paid=row["state"] == "COMMITTED",
         presumed_spent=row["presumed_spent"],
         error=row["error"],
-        denial=_denial(row["denied"]),
+        denial=denied.reason if denied else "",
+        denied_by=denied.limiting[0].ref if denied and denied.limiting else None,
         reserve_ms=row["held_ms"] or row["reserve_ms"],
         settle_ms=row["settle_ms"] or 0,
     )
+
+
+def _grants(text: str) -> list[GrantReceipt]:
+    return [GrantReceipt.parse(part) for part in text.split()]
 
 
 def _option(row: Mapping[str, Any]) -> PastOption:
@@ -132,9 +139,6 @@ def _counted(usage: Mapping[str, Any]) -> Counted:
     return Counted(*(usage.get(name) for name in Counted._fields))
 
 
-def _denial(result: str | None) -> str:
+def _denied(result: str | None) -> Denied | None:
     """Return why a Reserve was denied, as the ledger has it."""
-    if result is None:
-        return ""
-    denied = Operation.decode(_DENIED_REQUEST, result).denied
-    return denied.reason if denied else ""
+    return None if result is None else Operation.decode(_DENIED_REQUEST, result).denied

@@ -33,7 +33,7 @@ CROSS JOIN LATERAL (
         'number', attempt.attempt, 'state', attempt.state, 'options', attempt.options,
         'option_index', attempt.option_index, 'actual', attempt.actual_micros, 'made', attempt.actual_images,
         'usage', attempt.usage, 'presumed_spent', attempt.presumed_spent, 'error', attempt.error_reason,
-        'charged', attempt.charged_micros, 'legs', held.legs, 'held_ms', held.create_ms,
+        'charged', attempt.charged_micros, 'legs', held.legs, 'grants', held.grants, 'held_ms', held.create_ms,
         'settle_ms', coalesce(nullif(held.settle_ms, 0), (extract(epoch FROM attempt.settle_time) * 1000)::bigint),
         'reserve_ms', (extract(epoch FROM coalesce(decided.create_time, attempt.create_time)) * 1000)::bigint,
         'denied', CASE WHEN decided.outcome = 'DENIED' THEN decided.result END

@@ -119,6 +119,10 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "AdjustBillDay": _ADMIN,
         "ListBillAdjustments": _READ,
     },
+    "InsightService": {
+        "ListInsights": _READ,
+        "Replay": _READ,
+    },
     "AlertService": {
         "ListAlerts": _READ,
         "GetAlert": _READ,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ class Caching(NamedTuple):
 
     context: CacheContext
     near: NearSearch
+    providers: Callable[[], Awaitable[set[str]]]
     reversals: Reversals
 
 
@@ -64,7 +65,7 @@ def make_caching(
         today=today,
         embedder=embedder,
     )
-    return Caching(cache, near, Reversals(cache))
+    return Caching(cache, near, providers, Reversals(cache))
 
 
 def add_cache_service(

@@ -16,7 +16,8 @@ from authority.domain.insights.facts import Made, usage_elsewhere
 from authority.domain.insights.insight import Choice
 from generations.catalogue import SANDBOX, Catalogue, CatalogueError
 from generations.models import Kind, Model, Quality, Status
-from generations.pricing import Unpriced, price
+from generations.pricing import Unpriced, Usage, price
+from generations.requests import GenerationRequest
 
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _RESOLUTION = re.compile(r"(\d+)(p|k)")
@@ -102,12 +103,25 @@ class Market:
             return None
         return Choice(model.provider, model.name, request.size, choice.quality)
 
+    def tier(self, choice: Choice) -> str:
+        """Return the quality class of a choice: the quality itself where there is no such class."""
+        model = self.model(choice.model)
+        found = model and self._catalogue.quality_class(model, choice.quality)
+        return found or choice.quality
+
+    def estimate(self, request: GenerationRequest, choice: Choice) -> int | None:
+        """Return what a Reserve would hold for a request by a choice; None without a price."""
+        return self._price(request, choice, None)
+
     def cost(self, made: Made, choice: Choice) -> int | None:
         """Return the most that a generation would have cost by another choice.
 
         None where there is no price for it.
         """
-        model, request = self.model(choice.model), made.request
+        return self._price(made.request, choice, usage_elsewhere(made))
+
+    def _price(self, request: GenerationRequest, choice: Choice, usage: Usage | None) -> int | None:
+        model = self.model(choice.model)
         if model is None:
             return None
         try:
@@ -118,7 +132,7 @@ class Market:
                 count=request.count,
                 prompt=request.prompt,
                 settings=request.settings,
-                usage=usage_elsewhere(made),
+                usage=usage,
             )
         except (Unpriced, OverflowError, KeyError):
             return None

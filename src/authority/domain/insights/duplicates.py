@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from authority.domain.insights.alternatives import Market
 from authority.domain.insights.facts import Made
 from authority.domain.insights.insight import Insight, InsightKind, Sum
 from similarity.policy import CachePolicy, Stage
@@ -22,7 +21,7 @@ SIGNATURES_MAX = 2_000
 METHOD = (
     "Each was looked for among what the same tenant had been made before it, of the same model, "
     "quality, size, count and settings and no older than the cache keeps it, by the cache's own "
-    f"rules: the same text, normalised text or, for the latest {SIGNATURES_MAX}, signature. Served "
+    f"rules: the same text, normalised text or, for the first {SIGNATURES_MAX}, signature. Served "
     "by the cache it would have cost nothing. What was asked for anew on purpose is left out."
 )
 _STAGES = (Stage.EXACT, Stage.NORMALISED, Stage.SIGNATURE)
@@ -36,10 +35,8 @@ class _Found(NamedTuple):
 class Duplicates:
     """Looks at what was delivered, the earliest first."""
 
-    def __init__(self, market: Market, policy: CachePolicy, signed_from_ms: int = 0) -> None:
-        self._market = market
+    def __init__(self, policy: CachePolicy) -> None:
         self._policy = policy
-        self._signed_from_ms = signed_from_ms
         self._made_ms: dict[bytes, int] = {}
         self._sums: dict[tuple[str, Stage], Sum] = {}
         self._allowed: dict[tuple[str, Stage], int] = {}
@@ -74,8 +71,10 @@ class Duplicates:
 
     def _keys(self, made: Made, stages: list[Stage]) -> Iterator[_Found]:
         """Yield what a generation is known by, the surest first."""
-        if Stage.SIGNATURE in stages and not self._may_sign(made):
+        if self._signatures_left == 0 or Stage.SIGNATURE not in stages:
             stages = [stage for stage in stages if stage is not Stage.SIGNATURE]
+        else:
+            self._signatures_left -= 1
         try:
             known = self._fingerprint(made, stages)
         except WordNetMissing:
@@ -84,12 +83,6 @@ class Duplicates:
         for stage, found in zip(_STAGES, hashes, strict=True):
             if found is not None:
                 yield _Found(stage, known.scope + stage.encode() + found)
-
-    def _may_sign(self, made: Made) -> bool:
-        if made.generation.create_ms < self._signed_from_ms or self._signatures_left == 0:
-            return False
-        self._signatures_left -= 1
-        return True
 
     def _fingerprint(self, made: Made, stages: list[Stage]) -> Fingerprint:
         return fingerprint(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
+from authority.domain.budgets import WindowRef
+from authority.domain.money import Unit
 from authority.domain.reservations import ReservationLeg
 from generations.models import Kind
 from generations.pricing import Usage
@@ -41,14 +43,15 @@ class PastAttempt:
     """One try to make a generation. Times are Unix milliseconds; 0 is never.
 
     `reserve_ms` is when its Reserve was decided and `settle_ms` when its hold ended, by the hot
-    store's clock. `option_index` is None where nothing was held, `legs` are those of what was.
-    `denial` is why it was denied.
+    store's clock. `option_index` is None where nothing was held, `legs` are those of what was, and
+    `granted` what was charged to grants of it. `denial` is why it was denied, and by which budget.
     """
 
     number: int
     options: tuple[PastOption, ...]
     option_index: int | None = None
     legs: tuple[ReservationLeg, ...] = ()
+    granted: tuple[tuple[Unit, int], ...] = ()
     actual: int = 0
     charged: int = 0
     refunded: int = 0
@@ -58,6 +61,7 @@ class PastAttempt:
     presumed_spent: bool = False
     error: str = ""
     denial: str = ""
+    denied_by: WindowRef | None = None
     reserve_ms: int = 0
     settle_ms: int = 0
 

@@ -38,9 +38,9 @@ class Reviewed(NamedTuple):
 class Review:
     """Goes once through the generations of a time."""
 
-    def __init__(self, market: Market, policy: CachePolicy, signed_from_ms: int = 0) -> None:
+    def __init__(self, market: Market, policy: CachePolicy) -> None:
         self._failures = Failures()
-        self._duplicates = Duplicates(market, policy, signed_from_ms)
+        self._duplicates = Duplicates(policy)
         self._models = CheaperModel(market)
         self._rest = (
             self._models,

@@ -1,0 +1,1 @@
+"""What would have become of an account's past under other terms: the operations without stores."""

@@ -8,8 +8,8 @@ _ALWAYS = (
         "what windows had counted before is replayed from their beginning on."
     ),
     (
-        "Budgets, grants and limits are those of today, of the account and of those below it. Those "
-        "above it, and what was reserved otherwise than for generations, are left out."
+        "Budgets, grants and limits are those of today, of the account and of those below it. "
+        "Those above it, and what was reserved otherwise than for generations, are left out."
     ),
     (
         "What was denied in reality has no bill: if the replay makes it, it costs its estimate. "

@@ -36,6 +36,7 @@ MODULES = (
     "queue_client",
     "credit_calls",
     "usage_client",
+    "insight_client",
     "cache_client",
     "reconciliation_client",
 )
@@ -66,6 +67,7 @@ NAMES = {
     "UsageClient": "SyncUsageClient",
     "AccountCalls": "SyncAccountCalls",
     "ReconciliationClient": "SyncReconciliationClient",
+    "InsightClient": "SyncInsightClient",
     "Client": "SyncClient",
 }
 # Modules whose synchronous form is another one.

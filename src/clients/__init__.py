@@ -97,6 +97,17 @@ from clients.generation_types import (
     Style,
     Visibility,
 )
+from clients.insight_client import InsightClient
+from clients.insight_types import (
+    EfficiencyScore,
+    Insight,
+    InsightChoice,
+    InsightKind,
+    Insights,
+    ReplayDenial,
+    Replayed,
+    ReplayOutcome,
+)
 from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.ledger_types import CacheUse, LedgerEntry, RebuildReport
 from clients.plan_types import AbusePolicy, Plan, PlanBudget, PlanGrant, PlanVersion
@@ -204,6 +215,7 @@ __all__ = [
     "Denial",
     "DenialReason",
     "Durability",
+    "EfficiencyScore",
     "Enforcement",
     "Finding",
     "Generation",
@@ -218,6 +230,11 @@ __all__ = [
     "HitBooking",
     "HitReport",
     "IdempotencyKeyReused",
+    "Insight",
+    "InsightChoice",
+    "InsightClient",
+    "InsightKind",
+    "Insights",
     "InternalError",
     "InvalidRequest",
     "Job",
@@ -261,6 +278,9 @@ __all__ = [
     "ReconciliationClient",
     "RefundExceedsCharge",
     "RefundRequest",
+    "ReplayDenial",
+    "ReplayOutcome",
+    "Replayed",
     "Reservation",
     "ReservationLeg",
     "ReservationState",

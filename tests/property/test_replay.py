@@ -116,7 +116,9 @@ class Twice:
         for grant in world["grants"]:
             fields = dict(grant)
             account = self.name(fields.pop("account"))
-            made = await self.stubs.grant(account, fields.pop("unit"), fields.pop("amount"), **fields)
+            made = await self.stubs.grant(
+                account, fields.pop("unit"), fields.pop("amount"), **fields
+            )
             self.grants[made.grant_id] = account
         self.core.context.policies.forget(self.tenant)
         self.policy = await self.core.context.policies.of(self.name("user"))

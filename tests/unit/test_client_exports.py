@@ -14,6 +14,7 @@ from clients import (
     change_types,
     errors,
     generation_types,
+    insight_types,
     key_types,
     ledger_types,
     queue_types,
@@ -27,6 +28,7 @@ PAIRS = [
     (clients.GenerationClient, sync.SyncGenerationClient),
     (clients.QueueClient, sync.SyncQueueClient),
     (clients.CacheClient, sync.SyncCacheClient),
+    (clients.InsightClient, sync.SyncInsightClient),
 ]
 
 
@@ -40,7 +42,7 @@ def test_all_that_is_listed_exists_once():
     "module",
     [
         *(balance_types, budget_requests, cache_types, change_types, errors),
-        *(generation_types, key_types, ledger_types, queue_types, types),
+        *(generation_types, insight_types, key_types, ledger_types, queue_types, types),
     ],
 )
 def test_every_type_and_error_is_offered(module):

@@ -30,18 +30,18 @@ def add_insight_service(
     async def cache_policy(account: str) -> CachePolicy:
         return (await get_policy(caching.context, account)).policy
 
+    async def credit_prices() -> CreditPrices:
+        listed = await context.ledger.price_list(0)
+        return {(price.kind, price.tier): price.credits for price in listed.prices}
+
     insights = InsightContext(
         context,
         PostgresHistory(database),
         PostgresPast(database),
         generations.catalogue,
         caching.providers,
-        _no_prices,
+        credit_prices,
         cache_policy,
         generations.today,
     )
     insight_service_pb2_grpc.add_InsightServiceServicer_to_server(InsightServicer(insights), server)
-
-
-async def _no_prices() -> CreditPrices:
-    return {}

@@ -15,6 +15,7 @@ from clients import (
     AuthorityClient,
     CacheClient,
     GenerationClient,
+    InsightClient,
     QueueClient,
     ReconciliationClient,
     UsageClient,
@@ -50,6 +51,7 @@ class Connection(NamedTuple):
     cache: CacheClient
     usage: UsageClient
     bills: ReconciliationClient
+    insights: InsightClient
 
 
 def find_endpoint(data_dir: Path | None) -> Endpoint:
@@ -99,8 +101,11 @@ async def connect(
         ReconciliationClient(
             address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
         ) as bills,
+        InsightClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as insights,
     ):
-        yield Connection(authority, admin, generations, queues, cache, usage, bills)
+        yield Connection(authority, admin, generations, queues, cache, usage, bills, insights)
 
 
 @asynccontextmanager

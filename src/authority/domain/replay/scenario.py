@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from authority.domain.budgets import AccountState, Budget, WindowRef
+from authority.domain.budgets import AccountState, Budget, Enforcement, WindowRef
 from authority.domain.grants import Grant
 from authority.domain.plans import BUDGET_PREFIX, SOURCE_PREFIX, Plan
 from authority.domain.policies import TenantPolicy
@@ -15,8 +15,9 @@ from authority.domain.windows import Window, window_at
 def as_it_is(policy: TenantPolicy, account: str, grants: Sequence[Grant]) -> TenantPolicy:
     """Return a policy by which an account and those below it are replayed.
 
-    `grants` are all that they were ever given. The budgets and grants of others are left out, and
-    nobody is frozen or closed: that may be of today alone.
+    `grants` are all that they were ever given. Those of others are left out, and budgets above deny
+    nothing: what else was spent of them is not known here. Nobody is frozen or closed, which may be
+    of today alone.
     """
     own = set(policy.below(account))
     accounts = {
@@ -27,7 +28,10 @@ def as_it_is(policy: TenantPolicy, account: str, grants: Sequence[Grant]) -> Ten
         tenant=policy.tenant,
         version=policy.version,
         accounts=accounts,
-        budgets={name: budgets for name, budgets in policy.budgets.items() if name in own},
+        budgets={
+            name: budgets if name in own else tuple(map(_that_only_counts, budgets))
+            for name, budgets in policy.budgets.items()
+        },
         grants=_by_account(grants),
         prepaid={name: units for name, units in policy.prepaid.items() if name in own},
         plans=policy.plans,
@@ -102,6 +106,10 @@ def lasting_refs(policy: TenantPolicy) -> list[WindowRef]:
     ]
     # What a replay has made up, the ledger does not know.
     return [ref for ref in refs if ref.budget_key > 0]
+
+
+def _that_only_counts(budget: Budget) -> Budget:
+    return replace(budget, enforcement=Enforcement.NOTIFY)
 
 
 def _starts(policy: TenantPolicy, found: Iterable[tuple[str, Window]], start_ms: int) -> list[int]:

@@ -25,7 +25,7 @@ _days_option = click.option(
 
 @group
 def insights() -> None:
-    """Say what would have saved money, and replay the past under other terms."""
+    """Say what would have saved money, and what would have been."""
 
 
 @command(insights, "ls")

@@ -70,13 +70,13 @@ class Market:
         own = self.model(made.option.model)
         if own is None or not makes(own):
             return []
-        quality_class = self._catalogue.quality_class(own, made.option.quality)
+        tier = self._catalogue.tier(own, made.option.quality)
         request = made.request
         found = []
         for model in self._lasting[request.kind]:
             if model.name == own.name or (model.provider == SANDBOX) != (own.provider == SANDBOX):
                 continue
-            quality = self._same_quality(model, made.option.quality, quality_class)
+            quality = self._same_quality(model, made.option.quality, tier)
             if quality is not None and not model.accepts.refusals(request.settings, request.count):
                 found.append(Choice(model.provider, model.name, request.size, quality))
         return found
@@ -104,10 +104,9 @@ class Market:
         return Choice(model.provider, model.name, request.size, choice.quality)
 
     def tier(self, choice: Choice) -> str:
-        """Return the quality class of a choice: the quality itself where there is no such class."""
+        """Return the class of a choice: the quality itself where the model is unknown."""
         model = self.model(choice.model)
-        found = model and self._catalogue.quality_class(model, choice.quality)
-        return found or choice.quality
+        return choice.quality if model is None else self._catalogue.tier(model, choice.quality)
 
     def estimate(self, request: GenerationRequest, choice: Choice) -> int | None:
         """Return what a Reserve would hold for a request by a choice; None without a price."""
@@ -137,21 +136,11 @@ class Market:
         except (Unpriced, OverflowError, KeyError):
             return None
 
-    def _same_quality(
-        self, model: Model, quality: str, quality_class: Quality | None
-    ) -> str | None:
+    def _same_quality(self, model: Model, quality: str, tier: Quality) -> str | None:
         if quality in model.qualities:
             return quality
-        if quality_class is None:
-            return None
-        return next(
-            (
-                word
-                for word in model.qualities
-                if self._catalogue.quality_class(model, word) is quality_class
-            ),
-            None,
-        )
+        same = (word for word in model.qualities if self._catalogue.tier(model, word) is tier)
+        return next(same, None)
 
 
 def makes(model: Model) -> bool:

@@ -7,9 +7,12 @@ import pytest
 
 from authorities import Stubs
 from authority.v1 import reconciliation_service_pb2 as messages
-from billing import FAL_HEADER, MODEL, Billing, fal_file, fal_row, openai_file, openai_row
+from authority.v1 import usage_service_pb2 as usage
+from authority.v1 import usage_service_pb2_grpc
+from billing import MODEL, Billing, fal_file, fal_row, openai_file, openai_row
 from keys import with_key
 from refusals import invalid, refused
+from support import eventually
 
 
 @pytest.fixture
@@ -247,4 +250,24 @@ async def test_what_services_have_committed_under_a_providers_name_counts_too(bi
     day = str(held.reservation.create_time.ToDatetime().date())
     content = openai_file(openai_row(day, "0.0042", "gpt-4.1-mini-2025-04-14, input_tokens"))
     await bills.import_file(content)
-    assert FAL_HEADER
+
+    async def matched():
+        (found,) = await bills.days()
+        return summary(found) == (day, "gpt-4.1-mini", 4_200, 4_200, 0, 0, "MATCHED")
+
+    # The usage log, which knows it, follows the ledger.
+    await eventually(matched)
+    await bills.import_file(content.replace(b"0.0042", b"0.0043"))
+    await bills.adjust(day, "gpt-4.1-mini")
+    service = usage_service_pb2_grpc.UsageServiceStub(stubs.channel)
+    asked = usage.QueryUsageRequest(group_by=["USAGE_DIMENSION_MODEL"])
+
+    async def adjusted():
+        answer = await service.QueryUsage(asked, metadata=stubs.metadata)
+        (group,) = answer.groups
+        sums = group.sums
+        return (sums.actual, sums.charged, sums.adjusted_count) == (4_300, 4_200, 1)
+
+    await eventually(adjusted)
+    (found,) = await bills.days()
+    assert summary(found) == (day, "gpt-4.1-mini", 4_300, 4_200, 100, 0, "MATCHED")

@@ -50,7 +50,8 @@ taken AS MATERIALIZED (
     SELECT tenant, sequence, kind AS verb, account, reservation_id, create_time, line,
         CASE WHEN kind LIKE 'CACHE%%' OR (kind = 'RESERVE' AND outcome = 'DENIED') THEN request::json END AS request,
         CASE
-            WHEN kind = 'RESERVE' THEN (request::json -> 'labels')::jsonb
+            -- An ADJUST has them where it makes the cost what a provider has billed.
+            WHEN kind IN ('RESERVE', 'ADJUST') THEN coalesce((request::json -> 'labels')::jsonb, '{}')
             WHEN coalesce(line[17], '') <> '' THEN line[17]::jsonb
             ELSE '{}'
         END AS labels

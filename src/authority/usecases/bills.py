@@ -232,17 +232,16 @@ async def carry_out(context: BillContext, adjustment: Adjustment) -> None:
 async def _book_cost(context: Context, adjustment: Adjustment, part: Correction) -> None:
     """Add to the cost of an account, which the platform absorbs."""
     request = adjustment.request
+    labels = {"provider": request.provider, "model": request.model, "day": request.day.isoformat()}
+    if part.generation_id:
+        labels |= {"generation": part.generation_id, "attempt": str(part.attempt)}
     fields = {
         "kind": Kind.ADJUST,
         "key": _key(adjustment, part, "cost"),
         "account": part.account,
         "legs": [],
         "actual": [Leg(Unit.USD, part.cost)],
-        "labels": {
-            "provider": request.provider,
-            "model": request.model,
-            "day": request.day.isoformat(),
-        },
+        "labels": labels,
         "reason": adjustment.cause.reason,
     }
 

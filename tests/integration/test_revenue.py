@@ -32,7 +32,8 @@ async def grants(database_url):
         await connection.execute("INSERT INTO tenant (tenant) VALUES ('acme')")
         await connection.execute(
             "INSERT INTO account (account, tenant, parent, display_name, time_zone, state,"
-            " overage_policy, create_time) VALUES ('acme', 'acme', 'platform', '', 'UTC', 'ACTIVE', 'AVAILABLE', now())"
+            " overage_policy, create_time)"
+            " VALUES ('acme', 'acme', 'platform', '', 'UTC', 'ACTIVE', 'AVAILABLE', now())"
         )
         for key, price in PRICES.items():
             await connection.execute(

@@ -30,6 +30,7 @@ from authority.ledger.generations import PostgresGenerations
 from authority.ledger.journal import Journal
 from authority.ledger.migrate import pending
 from authority.ledger.store import LedgerStore
+from authority.ledger.usage_audit import UsageAudit
 from authority.queue.jobs import QueuedJobs
 from authority.recovery.audit import Auditor, Report
 from authority.recovery.epoch import Epochs
@@ -76,7 +77,8 @@ class Core:
 
     async def audit(self, tenant: str) -> Report:
         """Audit one tenant, or all if it is ''. Raises Unavailable."""
-        return await self.auditor.audit([tenant] if tenant else await self.ledger.opened_tenants())
+        tenants = [tenant] if tenant else await self.ledger.opened_tenants()
+        return await self.auditor.audit(tenants, whole=not tenant)
 
     async def serves(self) -> bool:
         """Say whether both stores are there."""
@@ -184,7 +186,7 @@ def _wire(
         outbox=outbox,
         epochs=epochs,
     )
-    auditor = Auditor(hot, AuditReader(database), outbox)
+    auditor = Auditor(hot, AuditReader(database), outbox, UsageAudit(database))
     return Core(
         context,
         locator,

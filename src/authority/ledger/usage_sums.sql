@@ -37,7 +37,7 @@ combined AS (
 -- What is to be in usage_rollup and usage_total for `quarters`, which comes before it, in some grains. The time zone is
 -- that which the sums have; a change of the setting makes them anew.
 placed AS MATERIALIZED (
-    SELECT place.level, place.grain, place.bucket, place.tenant, place.account, place.user_name, quarters.combination,
+    SELECT place.level::smallint, place.grain::smallint, place.bucket, place.tenant, place.account, place.user_name, quarters.combination,
         quarters.outcome, quarters.downgraded, quarters.fallback, quarters.presumed_spent, quarters.late,
         quarters.outcome IN ('SUCCEEDED', 'FAILED') AS is_made,
         quarters.event_count, quarters.images, quarters.videos, quarters.messages, quarters.input_tokens,

@@ -17,6 +17,7 @@ from authority.domain.ports import WindowCounts
 from authority.domain.reservations import Reservation, ReservationState
 from authority.hotstate.store import HotStore
 from authority.ledger.audit import AuditReader, Books
+from authority.ledger.usage_audit import UsageAudit
 from authority.recovery.outbox import Outbox
 
 _WINDOWS_AT_ONCE = 1_000
@@ -28,7 +29,7 @@ class Difference(NamedTuple):
     """One number that is not what the entries say."""
 
     tenant: str
-    place: str  # ledger, window_total, reservation or hot_state
+    place: str  # ledger, window_total, reservation, hot_state or usage
     subject: str
     field: str
     expected: str
@@ -49,19 +50,27 @@ class Report:
 class Auditor:
     """Audits one tenant, or all."""
 
-    def __init__(self, hot: HotStore, reader: AuditReader, outbox: Outbox) -> None:
+    def __init__(
+        self, hot: HotStore, reader: AuditReader, outbox: Outbox, usage: UsageAudit
+    ) -> None:
         self._hot = hot
         self._reader = reader
         self._outbox = outbox
+        self._usage = usage
 
-    async def audit(self, tenants: Sequence[str]) -> Report:
-        """Audit tenants. Raises Unavailable."""
+    async def audit(self, tenants: Sequence[str], *, whole: bool = False) -> Report:
+        """Audit tenants; with `whole`, what is kept of all of them too. Raises Unavailable."""
         report = Report()
+        if whole:
+            found = await self._usage.of_all()
+            report.differences += [Difference("", "usage", *row) for row in found]
         for tenant in tenants:
             books = await self._reader.books(tenant)
             report.differences += _ledger_differences(tenant, books)
             report.differences += await self._hot_windows(tenant, books)
             report.differences += await self._hot_reservations(tenant, books)
+            found = await self._usage.of_tenant(tenant)
+            report.differences += [Difference(tenant, "usage", *row) for row in found]
             report.tenant_count += 1
             report.operation_count += books.operation_count
             report.window_count += len(books.totals)

@@ -101,6 +101,7 @@ BEGIN
         RETURN NEXT dropped;
     END LOOP;
     DELETE FROM usage_event_other WHERE event_time < first_kept;
+    UPDATE usage_calendar SET kept_from = greatest(kept_from, first_kept);
 END $$;
 SELECT ensure_usage_month(now()), ensure_usage_month(now() + interval '1 month');
 
@@ -112,10 +113,12 @@ CREATE TABLE usage_cursor (
     event_time timestamptz
 );
 
--- One row: the time zone that the days and hours of the sums are of.
+-- One row: the time zone that the days and hours of the sums are of, and how far back events are kept.
 CREATE TABLE usage_calendar (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    time_zone text NOT NULL
+    time_zone text NOT NULL,
+    -- Events before it were dropped.
+    kept_from timestamptz NOT NULL DEFAULT '-infinity'
 );
 INSERT INTO usage_calendar (time_zone) VALUES ('UTC');
 

@@ -111,6 +111,7 @@ from clients.insight_types import (
 from clients.key_types import ApiKey, NewApiKey, Scope
 from clients.ledger_types import CacheUse, LedgerEntry, RebuildReport
 from clients.plan_types import AbusePolicy, Plan, PlanBudget, PlanGrant, PlanVersion
+from clients.projection_types import Projection, ProjectionBasis, Projections
 from clients.queue_client import QueueClient
 from clients.queue_types import (
     BreakerState,
@@ -269,6 +270,9 @@ __all__ = [
     "PresumedAttempt",
     "PriceList",
     "Priority",
+    "Projection",
+    "ProjectionBasis",
+    "Projections",
     "ProviderLoad",
     "Queue",
     "QueueClient",

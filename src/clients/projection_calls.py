@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from authority.v1 import usage_service_pb2 as messages
-from authority.v1.usage_service_pb2_grpc import UsageServiceStub
-from clients.channel import Client
 from clients.convert_projections import projections_from_proto
+from clients.credit_calls import CreditCalls
 from clients.projection_types import Projections
 from clients.requests import message
 
 
-class ProjectionCalls(Client):
+class ProjectionCalls(CreditCalls):
     """The part of the usage client that is about the time to come."""
-
-    _stub: UsageServiceStub
 
     async def get_projection(self, account: str, budget: str = "") -> Projections:
         """Return what one of an account's own budgets, or all that bind it, will be charged."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from clients.credit_calls import CreditCalls
+from clients.projection_calls import ProjectionCalls
 
 
-class UsageClient(CreditCalls):
+class UsageClient(ProjectionCalls):
     """What owners and users of accounts look at. Errors are those of `clients.errors`."""

@@ -40,7 +40,7 @@ class Watch:
         self._detectors = detectors
 
     async def run(self) -> None:
-        """Lead whenever nobody else does, until cancelled."""
+        """Look whenever nobody else does, until cancelled."""
         while True:
             try:
                 await self._lead()
@@ -49,22 +49,27 @@ class Watch:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _lead(self) -> None:
-        """Look every few seconds, as long as the lock is held; return if another has it."""
+        """Look every few seconds while the lock is held, and else ask for it."""
         connection = await AsyncConnection.connect(
             self._database_url, autocommit=True, connect_timeout=_CONNECT_SECONDS
         )
+        leads = False
         async with connection:
-            cursor = await connection.execute(_LOCK)
-            if not (await cursor.fetchone() or (False,))[0]:
-                return
-            log.info("watch_led")
             while True:
-                await connection.execute("SELECT 1")  # The lock ends with the connection.
-                try:
-                    await self.tick()
-                except Unavailable as error:
-                    log.warning("watch_postponed", reason=error.message)
+                # The lock ends with the connection, so a leader asks whether it lives.
+                cursor = await connection.execute("SELECT true" if leads else _LOCK)
+                if not leads and await cursor.fetchone() == (True,):
+                    log.info("watch_led")
+                    leads = True
+                if leads:
+                    await self._tick_if_possible()
                 await asyncio.sleep(TICK_SECONDS)
+
+    async def _tick_if_possible(self) -> None:
+        try:
+            await self.tick()
+        except Unavailable as error:
+            log.warning("watch_postponed", reason=error.message)
 
     async def tick(self) -> int:
         """Let every detector look that is due; return how many alerts are new.

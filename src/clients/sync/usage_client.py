@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from clients.sync.credit_calls import SyncCreditCalls
+from clients.sync.projection_calls import SyncProjectionCalls
 
 
-class SyncUsageClient(SyncCreditCalls):
+class SyncUsageClient(SyncProjectionCalls):
     """What owners and users of accounts look at. Errors are those of `clients.errors`."""

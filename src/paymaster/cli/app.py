@@ -40,6 +40,7 @@ _COMMANDS = {
     "watch": _Entry("balances", "Show an account's balance, and again when it changes."),
     "reservations": _Entry("reservations", "List what is held, and what became of it."),
     "plans": _Entry("plans", "List, read, create and change plans."),
+    "usage": _Entry("usage", "Show what was used, by whom, what it cost, and what will be."),
     "insights": _Entry("insights", "Say what would have saved money, and what would have been."),
     "keys": _Entry("keys", "Make, list and revoke API keys."),
     "changes": _Entry("changes", "List who changed what, when and why, the latest first."),

@@ -34,6 +34,7 @@ from authority.usecases.artifact_urls import ArtifactUrls
 from authority.usecases.bills import BillContext
 from authority.usecases.credentials import Credentials
 from authority.usecases.past import Past
+from authority.usecases.queues import QueueContext
 from authority.v1 import (
     admin_service_pb2_grpc,
     budget_service_pb2_grpc,
@@ -42,8 +43,9 @@ from authority.v1 import (
 from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
 from authority.wiring.caching import add_cache_service
+from authority.wiring.health import LookedAt, add_health_service, make_examine
 from authority.wiring.insights import add_insight_service
-from authority.wiring.queues import add_queue_service
+from authority.wiring.queues import add_queue_service, make_queue_context
 from authority.wiring.reconciling import add_reconciliation_service, make_reconciling
 from authority.wiring.usage import add_usage_service, make_projector
 from authority.wiring.watching import make_watch
@@ -91,7 +93,8 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
 
         catalogue = core.generations.catalogue
         bills = make_reconciling(core.database, core.context, core.locator, catalogue)
-        parts = _Parts(core, bills, api_keys, artifacts, web.urls, shield, draining)
+        tasks: list[asyncio.Task[None]] = []
+        parts = _Parts(core, bills, api_keys, artifacts, web.urls, shield, draining, tasks)
         server = RpcServer(
             credentials=credentials,
             reuse_port=settings.reuse_port,
@@ -101,7 +104,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             port = await server.start(settings.host, settings.port, _tls_files(settings))
         except BadCertificate as error:
             raise StartError(str(error)) from None
-        tasks = [
+        tasks += [
             asyncio.create_task(work, name=name)
             for name, work in _background(parts, server, settings).items()
         ]
@@ -125,6 +128,7 @@ class _Parts(NamedTuple):
     urls: ArtifactUrls
     shield: Shield
     draining: asyncio.Event
+    tasks: list[asyncio.Task[None]]  # what runs beside the calls, once it does
 
 
 def _register(parts: _Parts, server: grpc.aio.Server) -> None:
@@ -147,11 +151,28 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
     makes = GenerationServicer(core.generations, parts.artifacts, parts.urls, parts.draining)
     generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
+    queues = make_queue_context(core.database, core.jobs, core.generations)
+    add_health_service(server, make_examine(_looked_at(parts, queues)))
     add_queue_service(server, core.database, core.jobs, core.generations, shield)
     add_cache_service(server, core.caching, core.generations, shield)
     add_usage_service(server, core.context, core.database)
     add_reconciliation_service(server, parts.bills, shield)
     add_insight_service(server, core.database, core.context, core.caching, core.generations)
+
+
+def _looked_at(parts: _Parts, queues: QueueContext) -> LookedAt:
+    """Return what GetHealth looks at."""
+    core = parts.core
+    return LookedAt(
+        core.hot,
+        core.ledger,
+        core.journal,
+        core.outbox,
+        core.health,
+        queues,
+        parts.tasks,
+        parts.artifacts.folder,
+    )
 
 
 def _background(

@@ -27,6 +27,7 @@ from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool, wait_for_postgres
 from authority.ledger.feed import PostgresFeed
 from authority.ledger.generations import PostgresGenerations
+from authority.ledger.health import HealthReader
 from authority.ledger.journal import Journal
 from authority.ledger.migrate import pending
 from authority.ledger.store import LedgerStore
@@ -69,6 +70,8 @@ class Core:
     epochs: Epochs
     tenants: Tenants
     sweeper: Sweeper
+    outbox: Outbox
+    health: HealthReader
     auditor: Auditor
     generations: GenerationContext
     feed: PostgresFeed
@@ -186,7 +189,12 @@ def _wire(
         outbox=outbox,
         epochs=epochs,
     )
-    auditor = Auditor(hot, AuditReader(database), outbox, UsageAudit(database))
+    health = HealthReader(database)
+
+    async def record_audit(tenant: str, difference_count: int) -> None:
+        await health.record_audit(tenant, hot.clock.now_ms(), difference_count)
+
+    auditor = Auditor(hot, AuditReader(database), outbox, UsageAudit(database), record_audit)
     return Core(
         context,
         locator,
@@ -197,6 +205,8 @@ def _wire(
         epochs,
         tenants,
         sweeper,
+        outbox,
+        health,
         auditor,
         generations,
         feed,

@@ -85,6 +85,12 @@ class ArtifactStore:
             await _check_bucket(store._store)  # noqa: SLF001
         return store
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder that it is in; None for a bucket."""
+        store = self._store
+        return Path(store.prefix) if isinstance(store, LocalStore) and store.prefix else None
+
     async def put(
         self,
         tenant: str,

@@ -101,6 +101,7 @@ class Catalogue:
     _models: tuple[Model, ...]
     _defaults: Defaults
     _embeddings: tuple[Embedding, ...]
+    as_of: date | None  # when its facts were looked up, and those of an operator's file
 
     @classmethod
     def parse(cls, text: str, name: str) -> Catalogue:

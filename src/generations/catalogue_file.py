@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -56,6 +57,7 @@ class Parsed(NamedTuple):
     models: tuple[Model, ...]
     defaults: Defaults
     embeddings: tuple[Embedding, ...]
+    as_of: date | None  # when its facts were looked up
 
 
 def parse(text: str, name: str, base: Parsed | None = None) -> Parsed:
@@ -88,8 +90,14 @@ def parse(text: str, name: str, base: Parsed | None = None) -> Parsed:
                 raise file.fault("default", f"the {quality} candidates for {kind} are missing.")
     embeddings = {made.name: made for made in base.embeddings} if base else {}
     embeddings |= _embeddings(file, name)
+    days = [day for day in (file.day("as_of"), base and base.as_of) if day]
     file.end()
-    return Parsed(tuple(models.values()), MappingProxyType(defaults), tuple(embeddings.values()))
+    return Parsed(
+        tuple(models.values()),
+        MappingProxyType(defaults),
+        tuple(embeddings.values()),
+        max(days, default=None),
+    )
 
 
 def _defaults(

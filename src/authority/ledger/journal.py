@@ -94,6 +94,11 @@ class Journal:
         """Have somebody told of what is written from now on."""
         self._tells.append(tell)
 
+    @property
+    def waiting_count(self) -> int:
+        """How many operations wait to be written by this process."""
+        return len(self._waiting)
+
     async def append(self, operation: Operation, entry: str) -> None:
         """Return when the operation is in the ledger. Raises Unavailable if that is not known."""
         await self._enqueue(operation, entry)

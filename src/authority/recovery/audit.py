@@ -7,7 +7,7 @@ ledger. An operation leaves the outbox only once it is in the ledger, so none ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ from authority.recovery.outbox import Outbox
 _WINDOWS_AT_ONCE = 1_000
 _OUTBOX_MAX = 100_000
 _READINGS_MAX = 5
+
+Record = Callable[[str, int], Awaitable[None]]
+"""Keeps how many differences the audit of a tenant found."""
 
 
 class Difference(NamedTuple):
@@ -51,12 +54,18 @@ class Auditor:
     """Audits one tenant, or all."""
 
     def __init__(
-        self, hot: HotStore, reader: AuditReader, outbox: Outbox, usage: UsageAudit
+        self,
+        hot: HotStore,
+        reader: AuditReader,
+        outbox: Outbox,
+        usage: UsageAudit,
+        record: Record,
     ) -> None:
         self._hot = hot
         self._reader = reader
         self._outbox = outbox
         self._usage = usage
+        self._record = record
 
     async def audit(self, tenants: Sequence[str], *, whole: bool = False) -> Report:
         """Audit tenants; with `whole`, what is kept of all of them too. Raises Unavailable."""
@@ -64,7 +73,9 @@ class Auditor:
         if whole:
             found = await self._usage.of_all()
             report.differences += [Difference("", "usage", *row) for row in found]
+            await self._record("", len(found))
         for tenant in tenants:
+            before = len(report.differences)
             books = await self._reader.books(tenant)
             report.differences += _ledger_differences(tenant, books)
             report.differences += await self._hot_windows(tenant, books)
@@ -75,6 +86,7 @@ class Auditor:
             report.operation_count += books.operation_count
             report.window_count += len(books.totals)
             report.reservation_count += len(books.reservations)
+            await self._record(tenant, len(report.differences) - before)
         return report
 
     async def _hot_windows(self, tenant: str, books: Books) -> list[Difference]:

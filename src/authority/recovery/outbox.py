@@ -78,6 +78,23 @@ class Outbox:
             raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
         return [tenant for tenant, length in zip(tenants, lengths, strict=True) if length]
 
+    async def oldest_ms(self, tenants: Sequence[str]) -> dict[str, int]:
+        """Return when the oldest entry of each tenant that has any was made. Raises Unavailable."""
+        waiting = await self.not_empty(tenants)
+        pipeline = self._hot.redis.pipeline(transaction=False)
+        for tenant in waiting:
+            pipeline.xrange(TenantKeys(tenant, 0).outbox, count=1)
+        try:
+            found = await pipeline.execute()
+        except AWAY as error:
+            raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
+        # An entry's name begins with the store's time at which it was made.
+        return {
+            tenant: int(rows[0][0].partition("-")[0])
+            for tenant, rows in zip(waiting, found, strict=True)
+            if rows
+        }
+
     async def trim(self, entries: Sequence[tuple[str, str]]) -> None:
         """Take (tenant, entry) pairs out, as far as the hot store answers.
 

@@ -20,6 +20,7 @@ from authority.v1 import (
     budget_service_pb2,
     cache_service_pb2,
     generation_service_pb2,
+    health_service_pb2,
     insight_service_pb2,
     queue_service_pb2,
     reconciliation_service_pb2,
@@ -34,7 +35,7 @@ _SERVICES = tuple(
     for module in (
         *(budget_service_pb2, admin_service_pb2, generation_service_pb2),
         *(queue_service_pb2, cache_service_pb2, reconciliation_service_pb2),
-        insight_service_pb2,
+        *(insight_service_pb2, health_service_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 )

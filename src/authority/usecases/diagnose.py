@@ -21,6 +21,7 @@ from authority.usecases.queues import (
     provider_loads,
     read_standing,
 )
+from generations.beats import Beat
 from generations.queue_control import ALL
 
 # Whoever waits longer, though nothing is paused, is in need of more workers.
@@ -31,10 +32,11 @@ _PAGE = 1000
 _URGENCY = list(Severity)
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """All that is looked at."""
 
     queues: list[QueueState]
+    beats: list[Beat]
     jobs: list[tuple[OpenJob, JobState]]
     survey: Survey
     strays: list[str]
@@ -48,6 +50,11 @@ class _Seen(NamedTuple):
 
 async def diagnose(context: QueueContext) -> list[Finding]:
     """Return what is wrong, the most urgent first. Raises Unavailable."""
+    return findings(await survey_all(context))
+
+
+async def survey_all(context: QueueContext) -> Seen:
+    """Look at all that may be wrong. Raises Unavailable."""
     # The survey may take long; where Redis is away this says so at once.
     beats = await context.view.beats()
     survey = await context.view.survey()
@@ -60,8 +67,9 @@ async def diagnose(context: QueueContext) -> list[Finding]:
         current = await context.jobs.current(page)
         strays += [name for name in page if name not in current]
     now = context.now()
-    seen = _Seen(
+    return Seen(
         queues=queues,
+        beats=beats,
         jobs=standing.jobs,
         survey=survey,
         strays=strays,
@@ -76,11 +84,15 @@ async def diagnose(context: QueueContext) -> list[Finding]:
             if queue.oldest_ready_time is not None and now - queue.oldest_ready_time > PATIENCE
         ],
     )
+
+
+def findings(seen: Seen) -> list[Finding]:
+    """Return what is wrong in what was seen, the most urgent first."""
     found = [*_of_workers(seen), *_of_jobs(seen), *_of_redis(seen), *_of_providers(seen)]
     return sorted(found, key=lambda finding: _URGENCY.index(finding.severity))
 
 
-def _of_workers(seen: _Seen) -> Iterator[Finding]:
+def _of_workers(seen: Seen) -> Iterator[Finding]:
     waiting = {job.kind for job, state in seen.jobs if state is not JobState.RUNNING}
     yield from _finding(
         "worker_missing",
@@ -113,7 +125,7 @@ def _of_workers(seen: _Seen) -> Iterator[Finding]:
     )
 
 
-def _of_jobs(seen: _Seen) -> Iterator[Finding]:
+def _of_jobs(seen: Seen) -> Iterator[Finding]:
     yield from _finding(
         "job_lost",
         Severity.WARNING,
@@ -140,7 +152,7 @@ def _of_jobs(seen: _Seen) -> Iterator[Finding]:
     )
 
 
-def _of_redis(seen: _Seen) -> Iterator[Finding]:
+def _of_redis(seen: Seen) -> Iterator[Finding]:
     survey = seen.survey
     strays = set(seen.strays)
     yield from _finding(
@@ -181,7 +193,7 @@ def _of_redis(seen: _Seen) -> Iterator[Finding]:
     )
 
 
-def _of_providers(seen: _Seen) -> Iterator[Finding]:
+def _of_providers(seen: Seen) -> Iterator[Finding]:
     yield from _finding(
         "paused",
         Severity.INFO,
@@ -205,7 +217,7 @@ def _of_providers(seen: _Seen) -> Iterator[Finding]:
     )
 
 
-def _ids(seen: _Seen, state: JobState) -> list[str]:
+def _ids(seen: Seen, state: JobState) -> list[str]:
     return [job.generation_id for job, found in seen.jobs if found is state]
 
 

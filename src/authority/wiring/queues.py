@@ -27,16 +27,23 @@ def add_queue_service(
     shield: Shield,
 ) -> None:
     """Let a server serve QueueService."""
-    context = QueueContext(
+    context = make_queue_context(database, jobs, generations)
+    queue_service_pb2_grpc.add_QueueServiceServicer_to_server(
+        QueueServicer(context, shield), server
+    )
+
+
+def make_queue_context(
+    database: Database, jobs: QueuedJobs, generations: GenerationContext
+) -> QueueContext:
+    """Return what the use cases of queues work with."""
+    return QueueContext(
         PostgresJobs(database),
         QueueReader(jobs),
         QueueLevers(jobs),
         PostgresDeadLetters(database),
         generations,
         wall_clock,
-    )
-    queue_service_pb2_grpc.add_QueueServiceServicer_to_server(
-        QueueServicer(context, shield), server
     )
 
 

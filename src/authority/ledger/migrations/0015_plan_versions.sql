@@ -1,5 +1,5 @@
 -- Plans have a tier, a rate of submissions and a policy against abuse; each of their versions stays readable.
--- Accounts may have an end, and be frozen for a time.
+-- Accounts may have an end, and be frozen for a time. How the last audits ended is kept.
 -- No version before this one was ever released: there is no busy table to block.
 -- squawk-ignore-file require-concurrent-index-creation, constraint-missing-not-valid
 
@@ -45,3 +45,11 @@ ALTER TABLE account
 
 CREATE INDEX account_by_end ON account (end_ms) WHERE end_ms <> 0 AND state <> 'CLOSED';
 CREATE INDEX account_by_freeze_end ON account (freeze_end_ms) WHERE freeze_end_ms <> 0;
+
+-- How the last audit of each tenant ended, for who asks how the books are.
+CREATE TABLE audit_run (
+    -- '' for what is of no tenant, such as the sums of all.
+    tenant text PRIMARY KEY,
+    audit_ms bigint NOT NULL,
+    difference_count bigint NOT NULL
+);

@@ -40,6 +40,7 @@ MODULES = (
     "insight_client",
     "cache_client",
     "reconciliation_client",
+    "health_client",
 )
 
 HEADER = "# Generated from clients/{name}.py by tools/sync_client.py; edit that one.\n"
@@ -67,6 +68,7 @@ NAMES = {
     "CreditCalls": "SyncCreditCalls",
     "ProjectionCalls": "SyncProjectionCalls",
     "UsageClient": "SyncUsageClient",
+    "HealthClient": "SyncHealthClient",
     "AccountCalls": "SyncAccountCalls",
     "ReconciliationClient": "SyncReconciliationClient",
     "InsightClient": "SyncInsightClient",

@@ -97,6 +97,8 @@ from clients.generation_types import (
     Style,
     Visibility,
 )
+from clients.health_client import HealthClient
+from clients.health_types import Health, HealthCheck, HealthStatus
 from clients.insight_client import InsightClient
 from clients.insight_types import (
     EfficiencyScore,
@@ -227,6 +229,10 @@ __all__ = [
     "GrantReceipt",
     "GrantShortage",
     "GrantState",
+    "Health",
+    "HealthCheck",
+    "HealthClient",
+    "HealthStatus",
     "HeldReservation",
     "HitBooking",
     "HitReport",

@@ -6,6 +6,7 @@ from clients.sync.admin_client import SyncAdminClient
 from clients.sync.authority_client import SyncAuthorityClient
 from clients.sync.cache_client import SyncCacheClient
 from clients.sync.generation_client import SyncGenerationClient
+from clients.sync.health_client import SyncHealthClient
 from clients.sync.insight_client import SyncInsightClient
 from clients.sync.queue_client import SyncQueueClient
 from clients.sync.reconciliation_client import SyncReconciliationClient
@@ -16,6 +17,7 @@ __all__ = [
     "SyncAuthorityClient",
     "SyncCacheClient",
     "SyncGenerationClient",
+    "SyncHealthClient",
     "SyncInsightClient",
     "SyncQueueClient",
     "SyncReconciliationClient",

@@ -47,6 +47,7 @@ _COMMANDS = {
     "models": _Entry("models", "List the models of the price catalogue."),
     "styles": _Entry("models", "List the style presets for images and videos."),
     "status": _Entry("books", "Show how the authority, its stores and the workers are."),
+    "doctor": _Entry("doctor", "Look at everything, and say what to do about what is wrong."),
     "audit": _Entry("books", "Check that ledger and hot state agree; exit 1 if not."),
     "ledger": _Entry("ledger", "Export the entries of the ledger."),
     "reconcile": _Entry("reconcile", "Compare providers' bills with the books, and correct them."),

@@ -15,6 +15,7 @@ from clients import (
     AuthorityClient,
     CacheClient,
     GenerationClient,
+    HealthClient,
     InsightClient,
     QueueClient,
     ReconciliationClient,
@@ -52,6 +53,7 @@ class Connection(NamedTuple):
     usage: UsageClient
     bills: ReconciliationClient
     insights: InsightClient
+    health: HealthClient
 
 
 def find_endpoint(data_dir: Path | None) -> Endpoint:
@@ -104,8 +106,13 @@ async def connect(
         InsightClient(
             address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
         ) as insights,
+        HealthClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as health,
     ):
-        yield Connection(authority, admin, generations, queues, cache, usage, bills, insights)
+        yield Connection(
+            authority, admin, generations, queues, cache, usage, bills, insights, health
+        )
 
 
 @asynccontextmanager

@@ -219,7 +219,7 @@ async def test_lags_of_usage_and_of_telling_are_told():
 async def test_what_the_last_audits_found_is_told():
     (row,) = await books.drift(Reader(audits=Audits(["acme"], 2, 0)), lambda: 0)
     assert (row.status, row.value) == (UNHEALTHY, "2 differences: acme")
-    assert "paymaster audit --tenant acme" in row.advice
+    assert "paymaster audit" in row.advice
     assert (await books.drift(Reader(audits=Audits([], 0, 1)), lambda: 0))[0].status is DEGRADED
     assert (await books.drift(Reader(audits=Audits([], 0, 0)), lambda: 0))[0].status is HEALTHY
 

@@ -1,0 +1,162 @@
+"""GetHealth against real stores: all is well, and then one thing after the other is not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from authorities import TOKEN, make_settings
+from authority.ledger.migrate import migrate
+from authority.v1 import admin_service_pb2 as admin
+from authority.v1 import health_service_pb2 as messages
+from calls import send
+from clients import HealthClient, HealthStatus
+from clients.sync import SyncHealthClient
+from generating import Generations
+from keys import with_key
+from refusals import refused
+from support import eventually
+
+HEALTHY = messages.HEALTH_STATUS_HEALTHY
+DEGRADED = messages.HEALTH_STATUS_DEGRADED
+UNHEALTHY = messages.HEALTH_STATUS_UNHEALTHY
+CHECKS = {
+    *("hot_store", "ledger", "epoch", "clocks", "journal", "outbox", "expired_reservations"),
+    *("usage_log", "drift", "alert_deliveries", "queue", "workers", "loops", "disk", "catalogue"),
+}
+
+
+async def look(stubs):
+    return await send(stubs, messages.GetHealthRequest())
+
+
+async def check(stubs, name, subject=""):
+    (found,) = (
+        row for row in (await look(stubs)).checks if (row.check, row.subject) == (name, subject)
+    )
+    return found
+
+
+async def test_a_new_installation_is_healthy(stubs):
+    async def healthy():
+        found = await look(stubs)
+        return found if found.status == HEALTHY else None
+
+    found = await eventually(healthy)
+    assert {row.check for row in found.checks} == CHECKS
+    assert {row.subject for row in found.checks if row.check == "queue"} == {
+        "image",
+        "chat",
+        "video",
+    }
+    assert all(row.value and not row.advice for row in found.checks)
+    assert found.version
+    assert found.read_time.seconds > 1_500_000_000
+
+
+async def test_it_is_the_platforms(stubs):
+    await stubs.account("acme")
+    for scopes, tenant, code in (
+        (["READ"], "acme", "PERMISSION_DENIED"),
+        (["SPEND"], "platform", "PERMISSION_DENIED"),
+    ):
+        caller = await with_key(stubs, tenant, scopes)
+        assert (await refused(look(caller))).code == code
+    assert (await look(await with_key(stubs, "platform", ["READ"]))).checks
+
+
+async def test_through_the_clients(authority):
+    address = f"127.0.0.1:{authority[0].port}"
+    async with HealthClient(address, token=TOKEN) as client:
+        found = await client.get_health()
+    assert {row.check for row in found.checks} == CHECKS
+    assert found.status in HealthStatus
+
+    def ask():
+        with SyncHealthClient(address, token=TOKEN) as client:
+            return client.get_health()
+
+    assert {row.check for row in (await asyncio.to_thread(ask)).checks} == CHECKS
+
+
+async def test_a_generation_without_workers_is_told(stubs):
+    await stubs.account("acme")
+    await Generations(stubs).submit()
+    found = await look(stubs)
+    wrong = {(row.check, row.subject): row for row in found.checks if row.status == UNHEALTHY}
+    assert set(wrong) == {("queue", "image"), ("workers", "")}
+    assert "paymaster worker" in wrong["workers", ""].advice
+    assert found.status == UNHEALTHY
+
+
+async def test_drift_is_told_from_the_audit_on_until_the_next(stubs, core):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 100)
+    await stubs.reserve("acme", {"USD": 10})
+    assert (await check(stubs, "drift")).status == HEALTHY
+    for shift, status in ((1, UNHEALTHY), (-1, HEALTHY)):
+        async with core.database.connection() as connection:
+            await connection.execute(
+                "UPDATE window_total SET committed = committed + %s WHERE tenant = 'acme'", [shift]
+            )
+        await send(stubs, admin.AuditRequest())
+        found = await check(stubs, "drift")
+        assert found.status == status
+        assert ("acme" in found.value) == (status == UNHEALTHY)
+
+
+async def test_a_tenant_that_was_not_audited_for_long_is_told(stubs, core):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 100)
+    await stubs.reserve("acme", {"USD": 10})
+    async with core.database.connection() as connection:
+        await connection.execute(
+            "UPDATE operation SET create_time = create_time - interval '3 days'"
+        )
+    assert (await check(stubs, "drift")).status == DEGRADED
+    await send(stubs, admin.AuditRequest(tenant="acme"))
+    assert (await check(stubs, "drift")).status == HEALTHY
+
+
+async def test_a_loop_that_died_is_told(authority, stubs):
+    await check(stubs, "loops")
+    (feed,) = (task for task in asyncio.all_tasks() if task.get_name() == "feed")
+    feed.cancel()
+    await asyncio.wait([feed])
+    found = await check(stubs, "loops")
+    assert (found.status, found.value) == (UNHEALTHY, "ended: feed")
+
+
+async def test_old_prices_are_told(core, stubs):
+    core.hot.clock.offset_ms += 200 * 86_400_000
+    assert (await check(stubs, "catalogue")).status == DEGRADED
+
+
+@pytest.mark.parametrize("away", [0, 1], ids=["postgres", "valkey"])
+async def test_it_answers_while_a_store_is_away(
+    make_postgres, make_valkey, start_authority, tmp_path, away
+):
+    stores = await make_postgres(), await make_valkey()
+    await migrate(stores[0].url)
+    settings = make_settings(stores[0].url, stores[1].url, tmp_path / "artifacts")
+    _, stubs = await start_authority(settings)
+    await stubs.account("acme")
+    await stores[away].stop()
+    began = time.monotonic()
+    found = await look(stubs)
+    assert time.monotonic() - began < 10
+    assert found.status == UNHEALTHY
+    rows = {row.check: row for row in found.checks}
+    name, other = ("ledger", "hot_store") if away == 0 else ("hot_store", "ledger")
+    assert (rows[name].status, rows[other].status) == (UNHEALTHY, HEALTHY)
+    assert ("DATABASE_URL" if away == 0 else "REDIS_URL") in rows[name].advice
+    assert rows["outbox"].value == f"not looked at: {name} away"
+    assert {rows[name].status for name in ("loops", "disk", "catalogue")} == {HEALTHY}
+    await stores[away].start()
+
+    async def is_back():
+        return (await look(stubs)).status == HEALTHY
+
+    await eventually(is_back)

@@ -162,6 +162,20 @@ from clients.types import (
     WorkerStatus,
 )
 from clients.usage_client import UsageClient
+from clients.usage_types import (
+    UsageCacheEntry,
+    UsageDimension,
+    UsageEvent,
+    UsageFilter,
+    UsageGroup,
+    UsageInterval,
+    UsageOrder,
+    UsageOutcome,
+    UsagePoint,
+    UsageReport,
+    UsageSpan,
+    UsageSums,
+)
 
 __all__ = [
     "AbusePolicy",
@@ -311,7 +325,19 @@ __all__ = [
     "Unavailable",
     "Unit",
     "Unpriced",
+    "UsageCacheEntry",
     "UsageClient",
+    "UsageDimension",
+    "UsageEvent",
+    "UsageFilter",
+    "UsageGroup",
+    "UsageInterval",
+    "UsageOrder",
+    "UsageOutcome",
+    "UsagePoint",
+    "UsageReport",
+    "UsageSpan",
+    "UsageSums",
     "Violation",
     "Visibility",
     "Window",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from clients.projection_calls import ProjectionCalls
+from clients.usage_calls import UsageCalls
 
 
-class UsageClient(ProjectionCalls):
+class UsageClient(UsageCalls):
     """What owners and users of accounts look at. Errors are those of `clients.errors`."""

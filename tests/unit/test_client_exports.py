@@ -20,6 +20,7 @@ from clients import (
     queue_types,
     sync,
     types,
+    usage_types,
 )
 
 PAIRS = [
@@ -29,6 +30,7 @@ PAIRS = [
     (clients.QueueClient, sync.SyncQueueClient),
     (clients.CacheClient, sync.SyncCacheClient),
     (clients.InsightClient, sync.SyncInsightClient),
+    (clients.UsageClient, sync.SyncUsageClient),
 ]
 
 
@@ -43,6 +45,7 @@ def test_all_that_is_listed_exists_once():
     [
         *(balance_types, budget_requests, cache_types, change_types, errors),
         *(generation_types, insight_types, key_types, ledger_types, queue_types, types),
+        usage_types,
     ],
 )
 def test_every_type_and_error_is_offered(module):

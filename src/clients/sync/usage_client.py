@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from clients.sync.projection_calls import SyncProjectionCalls
+from clients.sync.usage_calls import SyncUsageCalls
 
 
-class SyncUsageClient(SyncProjectionCalls):
+class SyncUsageClient(SyncUsageCalls):
     """What owners and users of accounts look at. Errors are those of `clients.errors`."""

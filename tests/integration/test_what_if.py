@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from authority.v1 import admin_service_pb2 as admin
-from authority.v1 import resources_pb2
+from authority.v1 import credits_pb2, resources_pb2
 from clients.amounts import Unit
 
 HIGH = ("openai", "gpt-image-2", "high", 220_000)
@@ -101,6 +101,37 @@ async def test_free_images_of_a_plan_are_used_up_each_day(past, insights, stubs)
     assert [(leg.unit, leg.amount) for leg in found.what_if.granted] == [(Unit.IMAGES, 2)]
     assert found.what_if.denials[0].reason == "INSUFFICIENT_GRANTS"
     assert found.as_is.granted == ()
+
+
+async def test_what_is_not_free_is_paid_in_credits(past, insights, stubs):
+    listed = await stubs.admin.GetPriceList(
+        credits_pb2.GetPriceListRequest(), metadata=stubs.metadata
+    )
+    price = next(
+        row.credits for row in listed.price_list.prices if (row.kind, row.tier) == (1, "premium")
+    )
+    grants = [
+        resources_pb2.PlanGrant(unit="UNIT_IMAGES", amount=1, recurrence="WINDOW_MONTH"),
+        resources_pb2.PlanGrant(unit="UNIT_CREDITS", amount=price * 3 // 2),
+    ]
+    await make_plan(stubs, "paid", grants=grants, budgets=[usd("MONTH", 10**9)])
+    for number in range(3):
+        await past.made("acme/alice", prompt=str(number), options=[HIGH], actual=200_000)
+    what_if = (await insights.replay("acme/alice", plan="paid")).what_if
+    assert (what_if.made_count, what_if.denied_count) == (2, 1)
+    granted = {leg.unit: leg.amount for leg in what_if.granted}
+    assert granted == {Unit.IMAGES: 1, Unit.CREDITS: price}
+
+
+async def test_a_plan_of_standard_models_makes_nothing_else(past, insights, stubs):
+    await make_plan(stubs, "plain", tier="standard", budgets=[usd("MONTH", 10**9)])
+    await past.made("acme/alice", options=[HIGH, MEDIUM], actual=200_000)
+    await past.made("acme/alice", options=[HIGH], actual=200_000, model="gpt-image-2")
+    what_if = (await insights.replay("acme/alice", plan="plain")).what_if
+    assert (what_if.made_count, what_if.downgraded_count) == (1, 1)
+    assert [denial.reason for denial in what_if.denials] == ["PLAN_TIER"]
+    # By medium, an image and what is sent for it.
+    assert what_if.charged == 53_000 + 380
 
 
 async def test_another_model_would_have_cost_so_much(past, insights):

@@ -132,7 +132,14 @@ def _grants(text: str) -> list[GrantReceipt]:
 
 
 def _option(row: Mapping[str, Any]) -> PastOption:
-    return PastOption(row["provider"], row["model"], row["quality"], row["estimate_micros"])
+    return PastOption(
+        row["provider"],
+        row["model"],
+        row["quality"],
+        row["estimate_micros"],
+        row.get("tier", ""),
+        row.get("lesser", ""),
+    )
 
 
 def _counted(usage: Mapping[str, Any]) -> Counted:

@@ -76,18 +76,26 @@ class Market:
         for model in self._lasting[request.kind]:
             if model.name == own.name or (model.provider == SANDBOX) != (own.provider == SANDBOX):
                 continue
-            quality = self._same_quality(model, made.option.quality, tier)
+            quality = self.same_quality(model, made.option.quality, tier)
             if quality is not None and not model.accepts.refusals(request.settings, request.count):
                 found.append(Choice(model.provider, model.name, request.size, quality))
         return found
 
     def standard(self, made: Made) -> Choice | None:
         """Return what a request without a model would have got, had it asked for `standard`."""
-        request = made.request
+        choice = self.by_class(made.request, Quality.STANDARD)
+        model = self.model(choice.model) if choice else None
+        if choice is None or model is None or model.estimated:
+            return None
+        is_sandbox = model.provider == SANDBOX
+        return choice if is_sandbox == (made.option.provider == SANDBOX) else None
+
+    def by_class(self, request: GenerationRequest, tier: Quality) -> Choice | None:
+        """Return what a request without a model gets in a class; None if there is nothing."""
         try:
-            (choice,) = self._catalogue.choices(
+            first, *_ = self._catalogue.choices(
                 request.kind,
-                Quality.STANDARD,
+                tier,
                 "",
                 self._live,
                 self._today,
@@ -97,11 +105,7 @@ class Market:
             )
         except CatalogueError:
             return None
-        model = choice.model
-        is_sandbox = model.provider == SANDBOX
-        if model.estimated or is_sandbox != (made.option.provider == SANDBOX):
-            return None
-        return Choice(model.provider, model.name, request.size, choice.quality)
+        return Choice(first.model.provider, first.model.name, request.size, first.quality)
 
     def tier(self, choice: Choice) -> str:
         """Return the class of a choice: the quality itself where the model is unknown."""
@@ -136,10 +140,11 @@ class Market:
         except (Unpriced, OverflowError, KeyError):
             return None
 
-    def _same_quality(self, model: Model, quality: str, tier: Quality) -> str | None:
+    def same_quality(self, model: Model, quality: str, tier: str) -> str | None:
+        """Return the same word for the quality, or else the first of the same class."""
         if quality in model.qualities:
             return quality
-        same = (word for word in model.qualities if self._catalogue.tier(model, word) is tier)
+        same = (word for word in model.qualities if self._catalogue.tier(model, word) == tier)
         return next(same, None)
 
 

@@ -25,6 +25,8 @@ class PastOption(NamedTuple):
     model: str
     quality: str
     estimate: int
+    tier: str = ""  # its class, where it was written down
+    lesser: str = ""  # why the tier that was asked for was not offered
 
 
 class Counted(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from authority.domain.insights.facts import PastAttempt, PastGeneration
+from authority.domain.money import Unit
 from authority.domain.policies import TenantPolicy
 from authority.domain.replay.player import Blame, Outcome
 
@@ -29,7 +30,7 @@ class Actual:
                 outcome.charged += attempt.charged
                 outcome.refunded += attempt.refunded
             for unit, amount in attempt.granted:
-                if amount:
+                if amount and unit is not Unit.USD:
                     outcome.granted[unit] += amount
         if generation.cached:
             outcome.cached_count += 1

@@ -21,8 +21,8 @@ _PLAN = (
     "then."
 )
 _MODEL = (
-    "Every generation of the model's kind is made by it at once, at its request's quality or the "
-    "model's default one. Tokens and seconds count as billed, else the most that it could have "
+    "Every generation of the model's kind is made by it at once, at the same quality or class, or "
+    "its default one. Tokens and seconds count as billed, else the most that it could have "
     "cost. What failed for good is not tried anew."
 )
 

@@ -11,11 +11,9 @@ from typing import NamedTuple
 
 from authority.domain.money import Unit
 from authority.domain.policies import TenantPolicy
-from authority.domain.replay.payment import CreditPrices, Way, ways_to_pay
-from authority.domain.replay.simulator import Denied, Held, Simulator
+from authority.domain.replay.payment import CreditPrices, NoWay, Way, ways_to_pay
+from authority.domain.replay.simulator import Held, Simulator
 from authority.domain.replay.workload import Fate, Work, Workload
-
-_TIER = "PLAN_TIER"
 
 
 class Blame(NamedTuple):
@@ -57,10 +55,21 @@ class _Begin(NamedTuple):
     is_last: bool
 
 
+class _Taken(NamedTuple):
+    held: Held
+    way: Way
+
+
 class _End(NamedTuple):
     held: Held
     way: Way
     is_counted: bool
+
+
+class _Denial(Exception):
+    def __init__(self, blame: Blame) -> None:
+        super().__init__(blame.reason)
+        self.blame = blame
 
 
 class Player:
@@ -110,21 +119,34 @@ class Player:
 
     def _begin(self, workload: Workload, event: _Begin, moment_ms: int) -> None:
         work, is_counted = event.work, workload.create_ms >= self._counted_from_ms
-        ways = ways_to_pay(work, self._policy, self._prices)
-        options = [way.option for way in ways]
-        held = self._simulator.reserve(work.account, options, moment_ms) if options else None
-        if isinstance(held, Held):
-            way = ways[held.option_index]
-            self._push(work.end_ms, 0, _End(held, way, is_counted))
-            if is_counted and event.is_last:
-                self._outcome.failed_count += workload.fails
-                self._outcome.made_count += not workload.fails
-                is_worse = way.offer.tier != work.offers[0].tier
-                self._outcome.downgraded_count += is_worse and not workload.fails
+        try:
+            way = self._reserve(work, moment_ms)
+        except _Denial as denial:
+            self._denied.add(event.place)
+            if is_counted:
+                self._outcome.blame(denial.blame, moment_ms)
             return
-        self._denied.add(event.place)
-        if is_counted:
-            self._outcome.blame(self._blame(held), moment_ms)
+        self._push(work.end_ms, 0, _End(*way, is_counted))
+        if is_counted and event.is_last:
+            is_worse = bool(work.tier) and way.way.offer.tier != work.tier
+            self._outcome.failed_count += workload.fails
+            self._outcome.made_count += not workload.fails
+            self._outcome.downgraded_count += is_worse and not workload.fails
+
+    def _reserve(self, work: Work, moment_ms: int) -> _Taken:
+        """Hold what some work needs. Raises _Denial."""
+        try:
+            ways = ways_to_pay(work, self._policy, self._prices)
+        except NoWay as error:
+            raise _Denial(Blame(str(error))) from None
+        options = [way.option for way in ways]
+        held = self._simulator.reserve(work.account, options, moment_ms)
+        if isinstance(held, Held):
+            return _Taken(held, ways[held.option_index])
+        if held.limiting is None:
+            raise _Denial(Blame(held.reason))
+        budget = self._policy.known_budgets[held.limiting.budget_key]
+        raise _Denial(Blame(held.reason, budget.account, budget.budget))
 
     def _end(self, event: _End, moment_ms: int) -> None:
         if not event.way.offer.is_paid:
@@ -137,11 +159,3 @@ class Player:
             prepaid = self._policy.prepaid_units(event.held.account)
             for unit in prepaid & charged.keys() - {Unit.USD}:
                 self._outcome.granted[unit] += charged[unit]
-
-    def _blame(self, denied: Denied | None) -> Blame:
-        if denied is None:
-            return Blame(_TIER)
-        if denied.limiting is None:
-            return Blame(denied.reason)
-        budget = self._policy.known_budgets[denied.limiting.budget_key]
-        return Blame(denied.reason, budget.account, budget.budget)

@@ -23,6 +23,9 @@ from refusals import Refusal, refused
 
 # Texts that name nothing that a tenant owns, by message and field.
 HARMLESS = {
+    # Models and plans are of the platform.
+    "ReplayRequest.model",
+    "ReplayRequest.plan",
     # Bills are of the platform.
     "BillHeader.provider",
     "BillHeader.source",

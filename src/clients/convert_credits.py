@@ -37,7 +37,7 @@ def credit_status_from_proto(message: credits_pb2.GetCreditStatusResponse) -> Cr
         account=message.account,
         plan=message.plan,
         tier=message.tier,
-        prepaid_units=frozenset(map(unit_from_proto, message.prepaid_units)),
+        prepaid_units=tuple(map(unit_from_proto, message.prepaid_units)),
         allowances=tuple(
             Allowance(
                 grant_id=row.grant_id,

@@ -61,7 +61,7 @@ class CreditStatus:
     account: str
     plan: str
     tier: str
-    prepaid_units: frozenset[Unit]
+    prepaid_units: tuple[Unit, ...]
     allowances: tuple[Allowance, ...]
     free_images: int
     credits: int

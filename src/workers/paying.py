@@ -50,6 +50,11 @@ def ways_to_pay(
     return ways
 
 
+def counted_in(kind: Kind) -> Unit:
+    """Return the unit in which the generations of a kind are counted."""
+    return _COUNTED_IN[kind]
+
+
 def reserve_legs(kind: Kind, option: Option, count: int) -> tuple[Leg, ...]:
     """Return what a Reserve holds for an option: money, the count, credits."""
     return _legs(kind, option, option.estimate_micros, count, option.credits_micros)
@@ -97,7 +102,7 @@ def downgrade_of(request: GenerationRequest, option: Option, passed: Denial | No
 
 def _ways(option: Option, request: GenerationRequest, terms: Terms) -> list[Option]:
     """Return an option once for each way to pay for it."""
-    counted = _COUNTED_IN[request.kind]
+    counted = counted_in(request.kind)
     has_units = counted in terms.prepaid_units
     ways = [replace(option, paid_by=counted)] if has_units else []
     if Unit.CREDITS not in terms.prepaid_units:
@@ -119,7 +124,7 @@ def _ways(option: Option, request: GenerationRequest, terms: Terms) -> list[Opti
 def _legs(kind: Kind, option: Option, micros: int, made: int, paid: int) -> tuple[Leg, ...]:
     legs = [Leg(Unit.USD, micros)]
     if option.counts:
-        legs.append(Leg(_COUNTED_IN[kind], made))
+        legs.append(Leg(counted_in(kind), made))
     if option.credits_micros:
         legs.append(Leg(Unit.CREDITS, paid))
     return tuple(legs)

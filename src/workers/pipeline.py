@@ -46,7 +46,7 @@ from workers.making import RESUME_DELAY_S, Maker
 from workers.options import NoOption
 from workers.orders import NO_INPUTS, InputMissing, read_inputs
 from workers.outcomes import STOPS, describe_denial, is_dead_letter
-from workers.paying import commit_legs, downgrade_of, reserve_legs
+from workers.paying import commit_legs, counted_in, downgrade_of, reserve_legs
 from workers.providers.base import Provider
 from workers.rows import (
     Attempt,
@@ -194,7 +194,7 @@ class Pipeline:
                     for option in attempt.options
                 ],
                 ttl=_hold(claim),
-                labels={"generation": claim.generation_id, "attempt": str(attempt.number)},
+                labels=_labels(claim, attempt),
                 idempotency_key=_key(claim, attempt, "reserve"),
             )
         except refusals.BudgetDenied as denied:
@@ -332,6 +332,14 @@ def _hold(claim: Claim) -> timedelta:
     if claim.lifetime is None:
         return HOLD
     return min(HOLD, claim.lifetime + HOLD_AFTER_DEADLINE)
+
+
+def _labels(claim: Claim, attempt: Attempt) -> dict[str, str]:
+    """Return what a reservation is named by, with the count where not every option has it."""
+    labels = {"generation": claim.generation_id, "attempt": str(attempt.number)}
+    if not all(option.counts for option in attempt.options):
+        labels[counted_in(claim.request.kind).lower()] = str(claim.request.count)
+    return labels
 
 
 def _key(claim: Claim, attempt: Attempt, verb: str) -> str:

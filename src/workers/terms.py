@@ -44,7 +44,7 @@ class TermsOfAccounts:
             return terms
         try:
             status = await self._ask(account)
-            terms = Terms(status.tier, status.prepaid_units, status.price_list)
+            terms = Terms(status.tier, frozenset(status.prepaid_units), status.price_list)
         except refusals.NotFound:
             terms = NO_TERMS
         if len(self._known) >= _ACCOUNTS_MAX:

@@ -269,7 +269,7 @@ class TestTerms:
                 account,
                 "free",
                 "standard",
-                frozenset({Unit.IMAGES}),
+                (Unit.IMAGES,),
                 (),
                 3,
                 0,

@@ -39,6 +39,8 @@ _COMMANDS = {
     "balance": _Entry("balances", "Show an account's budgets and grants, now or in the past."),
     "watch": _Entry("balances", "Show an account's balance, and again when it changes."),
     "reservations": _Entry("reservations", "List what is held, and what became of it."),
+    "credits": _Entry("credits", "Show what an account has to pay with, and give it more."),
+    "prices": _Entry("prices", "Show and set what users pay in credits."),
     "plans": _Entry("plans", "List, read, create and change plans."),
     "usage": _Entry("usage", "Show what was used, by whom, what it cost, and what will be."),
     "insights": _Entry("insights", "Say what would have saved money, and what would have been."),

@@ -29,6 +29,7 @@ _COLUMNS = (
     Column("committed", right=True, minor=True),
     right("available"),
     Column("priority", right=True, minor=True),
+    Column("price", right=True, minor=True),
     minor("source"),
     minor("expire_time"),
 )
@@ -78,6 +79,7 @@ async def list_grants(
     help="How long what is refunded after it has expired may be spent; forfeited if not given.",
 )
 @click.option("--source", default="", metavar="TEXT", help="A word for reports, such as purchase.")
+@click.option("--price", default="0", metavar="USD", help="What was paid for it, such as 9.99.")
 @reason_option
 @_key_option
 async def create_grant(
@@ -93,6 +95,7 @@ async def create_grant(
     expire_time: datetime | None,
     refund_grace_days: int | None,
     source: str,
+    price: str,
     reason: str,
     key: str | None,
 ) -> None:
@@ -101,6 +104,10 @@ async def create_grant(
         steps = parse_amount(amount, unit)
     except BadAmount as error:
         raise click.BadParameter(str(error), param_hint="--amount") from None
+    try:
+        paid = parse_amount(price, Unit.USD)
+    except BadAmount as error:
+        raise click.BadParameter(str(error), param_hint="--price") from None
     async with connected(data_dir) as connection:
         made = await connection.admin.create_grant(
             account,
@@ -112,6 +119,7 @@ async def create_grant(
             recurrence=recurrence,
             refund_grace=None if refund_grace_days is None else timedelta(days=refund_grace_days),
             source=source,
+            price=paid,
             reason=reason,
             idempotency_key=key,
         )
@@ -151,6 +159,7 @@ def _row(grant: Grant) -> list[str]:
         committed,
         available,
         str(grant.priority),
+        format_amount(grant.price, Unit.USD),
         grant.source,
         time_text(grant.expire_time),
     ]

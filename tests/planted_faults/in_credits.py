@@ -29,8 +29,8 @@ FAULTS = [
     Fault(
         "each charge is rounded by itself",
         _MIGRATION,
-        "earned_micros(price_micros, amount, used_after) - earned_micros(price_micros, amount, used_after - used)",
-        "earned_micros(price_micros, amount, used)",
+        "earned_micros(price_micros, amount, used_after) - ",
+        "earned_micros(price_micros, amount, used) + 0 * ",
         (_REVENUE + "test_all_revenue_of_a_grant_that_is_used_up_is_its_price",),
     ),
     Fault(

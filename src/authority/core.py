@@ -21,6 +21,7 @@ from authority.background import cancelled
 from authority.config import AuthoritySettings
 from authority.domain.errors import Unavailable
 from authority.hotstate.clock import HotClock
+from authority.hotstate.leases import HotStoreLeases
 from authority.hotstate.store import HotStore, connect
 from authority.hotstate.submissions import HotSubmissionRates
 from authority.ledger.audit import AuditReader
@@ -29,6 +30,7 @@ from authority.ledger.feed import PostgresFeed
 from authority.ledger.generations import PostgresGenerations
 from authority.ledger.health import HealthReader
 from authority.ledger.journal import Journal
+from authority.ledger.leases import PostgresLeases
 from authority.ledger.migrate import pending
 from authority.ledger.store import LedgerStore
 from authority.ledger.usage_audit import UsageAudit
@@ -40,6 +42,7 @@ from authority.recovery.sweep import Sweeper
 from authority.recovery.tenants import Tenants
 from authority.usecases.context import Context
 from authority.usecases.generations import GenerationContext
+from authority.usecases.leases import Leases
 from authority.usecases.locate import Locator
 from authority.usecases.policies import Policies
 from authority.usecases.submission_rates import Submitting
@@ -141,7 +144,12 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(cancelled, journal)
         # Nobody may be waiting for these any more, and they use the stores' connections.
-        for shared in (core.context.policies, core.context.loads, core.tenants):
+        for shared in (
+            core.context.policies,
+            core.context.loads,
+            core.context.leases,
+            core.tenants,
+        ):
             stack.push_async_callback(shared.stop)
         with suppress(Unavailable):
             await core.epochs.ensure()
@@ -162,7 +170,8 @@ def _wire(
     epochs = Epochs(hot, database)
     tenants = Tenants(hot, database, journal, outbox, epochs)
     policies = Policies(ledger)
-    context = Context(hot, ledger, journal, policies, hot.clock, tenants.open)
+    leases = Leases(PostgresLeases(database), HotStoreLeases(hot), ledger, hot, tenants.open)
+    context = Context(hot, ledger, journal, policies, hot.clock, tenants.open, leases)
 
     def today() -> date:
         return datetime.fromtimestamp(hot.clock.now_ms() / 1000, UTC).date()

@@ -61,7 +61,7 @@ DECIDING = [
     Fault(
         "DEBT is held to the limit",
         "usecases/settle.py",
-        "limits=[None] * len(held.windows) if in_debt else _limits(policy, held.windows),",
+        "limits=_limits(policy, held.windows, in_debt=in_debt),",
         "limits=_limits(policy, held.windows),",
         (_OPERATIONS + "TestCommit::test_what_is_charged_and_what_absorbed",),
     ),

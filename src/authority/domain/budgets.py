@@ -10,10 +10,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from authority.domain.alerts import DEFAULT_THRESHOLDS
+from authority.domain.ids import PLATFORM
 from authority.domain.money import UNITS, Unit
 from authority.domain.windows import Window, WindowSpan
 
 BUDGETS_PER_ACCOUNT_MAX = 16
+# In place of a limit: what the tenant has leased of the platform's budget; and of one that denies
+# nothing here, as a soft cap spares what is under way.
+LEASED = -1
+LEASED_SOFTLY = -2
 ACCOUNT_DEPTH_MAX = 8
 
 
@@ -75,12 +80,27 @@ class Budget:
     update_time: datetime
     alert_thresholds: tuple[int, ...] = DEFAULT_THRESHOLDS  # percents, each once, in order
 
+    @property
+    def is_of_platform(self) -> bool:
+        """Say whether it is the platform's; then `key` is that of the tenant's own count of it."""
+        return self.account == PLATFORM
+
+    @property
+    def is_leased(self) -> bool:
+        """Say whether a tenant may use only what is leased to it of the platform's budget."""
+        return self.is_of_platform and self.enforcement is not Enforcement.NOTIFY
+
 
 class BudgetWindow(NamedTuple):
     """A budget in one of its windows."""
 
     budget: Budget
     span: WindowSpan
+
+    @property
+    def is_leased(self) -> bool:
+        """Say whether its limit is a lease."""
+        return self.budget.is_leased
 
     @property
     def ref(self) -> WindowRef:

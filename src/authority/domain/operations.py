@@ -67,6 +67,9 @@ class Move(NamedTuple):
     refunded: int
 
 
+_IN_DEBT, _LEASED = 1, 2
+
+
 class LimitingWindow(NamedTuple):
     """One window that did not allow a Reserve, with its numbers at that moment."""
 
@@ -76,7 +79,12 @@ class LimitingWindow(NamedTuple):
     committed: int
     refunded: int
     requested: int
-    in_debt: int  # 1 where more was charged than the limit, by an account that may be in debt
+    mark: int  # 1 where an account that may be in debt is; 2 where the limit is a lease
+
+    @property
+    def is_leased(self) -> bool:
+        """Say whether the limit is what the tenant has leased of the platform's budget."""
+        return self.mark == _LEASED
 
     @property
     def short_by(self) -> int:
@@ -89,7 +97,7 @@ class LimitingWindow(NamedTuple):
         """Return BUDGET_BUSY where only open reservations are in the way."""
         if self.ref.unit is Unit.RESERVATIONS:
             return DenialReason.CONCURRENCY_CAP
-        if self.in_debt:
+        if self.mark == _IN_DEBT:
             return DenialReason.DEBT_OUTSTANDING
         if self.short_by <= self.reserved:
             return DenialReason.BUDGET_BUSY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +26,7 @@ from authority.domain.windows import QUARTER_MS, window_at
 from generations.models import Quality
 
 _TERMS_MAX = 20_000
+PLATFORM_ZONE = "UTC"
 
 
 class Money(NamedTuple):
@@ -54,6 +55,11 @@ class Terms:
     def refs(self) -> list[WindowRef]:
         """Return what counts: the windows, and then the lots."""
         return [*(window.ref for window in self.windows), *(lot.ref for lot in self.money.lots)]
+
+    @cached_property
+    def leased(self) -> list[WindowRef]:
+        """Return the windows whose limit is a lease."""
+        return [window.ref for window in self.windows if window.is_leased]
 
     def refusal_of(self, option: Option) -> DenialReason | None:
         """Return why an option may never be held, whatever is left."""
@@ -85,6 +91,8 @@ class TenantPolicy:
     grants: Mapping[str, tuple[Grant, ...]]
     prepaid: Mapping[str, frozenset[Unit]]
     ended: tuple[Budget, ...] = ()
+    # The budgets of the platform, by the keys under which this tenant counts them.
+    shares: tuple[Budget, ...] = ()
     plans: Mapping[str, Plan] = field(default_factory=dict)
     # A policy never changes: what follows from it is worked out once.
     _terms: dict[tuple[str, frozenset[Unit], int], Terms] = field(
@@ -108,14 +116,17 @@ class TenantPolicy:
 
     def windows(self, account: str, now_ms: int) -> list[BudgetWindow]:
         """Return every budget that binds `account` in its window of now, from the inside out."""
-        return [
+        own = [
             self.window_of(budget, now_ms)
             for node in self.chain(account)
             for budget in self.budgets.get(node.account, ())
         ]
+        return own + [self.window_of(share, now_ms) for share in self.shares]
 
     def window_of(self, budget: Budget, moment_ms: int) -> BudgetWindow:
         """Return the window of a budget that was or is in force at a moment."""
+        if budget.is_of_platform:
+            return BudgetWindow(budget, window_at(budget.window, PLATFORM_ZONE, moment_ms))
         time_zone = self.accounts[budget.account].time_zone
         span = window_at(budget.window, time_zone, moment_ms)
         others = self.budgets.get(budget.account, ())
@@ -124,7 +135,8 @@ class TenantPolicy:
     @cached_property
     def budget_by_key(self) -> Mapping[int, Budget]:
         """Return the budgets that bind by the ledger's number for them."""
-        return {budget.key: budget for of in self.budgets.values() for budget in of}
+        of_accounts = {budget.key: budget for of in self.budgets.values() for budget in of}
+        return of_accounts | {share.key: share for share in self.shares}
 
     @cached_property
     def thresholds(self) -> Mapping[int, Thresholds]:
@@ -132,7 +144,8 @@ class TenantPolicy:
         return {
             key: Thresholds(budget.limit, budget.alert_thresholds)
             for key, budget in self.budget_by_key.items()
-            if budget.alert_thresholds
+            # What all tenants use together is looked at elsewhere (recovery/leases.py).
+            if budget.alert_thresholds and not budget.is_of_platform
         }
 
     @cached_property
@@ -197,6 +210,11 @@ class TenantPolicy:
     def grant_by_key(self) -> Mapping[int, Grant]:
         """Return the grants by the ledger's number for them."""
         return {grant.key: grant for of in self.grants.values() for grant in of}
+
+    def leased(self, refs: Iterable[WindowRef]) -> list[WindowRef]:
+        """Return those windows whose limit is a lease."""
+        keys = {share.key for share in self.shares if share.is_leased}
+        return [ref for ref in refs if ref.budget_key in keys]
 
     def money(self, account: str, units: frozenset[Unit], now_ms: int) -> Money:
         """Return what must be covered by grants in some units, and what may be spent of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -13,6 +13,7 @@ from authority.domain.budgets import Account, Budget, BudgetWindow, OveragePolic
 from authority.domain.callers import Cause
 from authority.domain.changes import Change, ChangeFilter
 from authority.domain.grants import Grant
+from authority.domain.leases import Lease
 from authority.domain.money import Leg, Option, Unit
 from authority.domain.operations import DenialReason, Move, Operation
 from authority.domain.plans import Plan, PlanChange, PlanVersion, PlanWork
@@ -47,6 +48,7 @@ class Verdict(StrEnum):
     MISSING = "MISSING"
     MISPLACED = "MISPLACED"
     RECLAIM = "RECLAIM"
+    LEASE = "LEASE"
     STATE = "STATE"
     EXCEEDS = "EXCEEDS"
     NOT_HELD = "NOT_HELD"
@@ -91,6 +93,7 @@ class ReserveCommand(NamedTuple):
     labels: Mapping[str, str]
     mode: ReserveMode
     may_reclaim: bool
+    refused: Collection[WindowRef] = ()  # leases that can't grow now; likewise below
 
 
 class HeldOn(NamedTuple):
@@ -104,7 +107,8 @@ class HeldOn(NamedTuple):
 class CommitCommand(NamedTuple):
     """A Commit.
 
-    `limits` has one entry for each window, None where none binds; `thresholds` the same, None where
+    `limits` has one entry for each window, None where none binds, LEASED or LEASED_SOFTLY;
+    `thresholds` the same, None where
     it raises no alert.
     """
 
@@ -118,10 +122,11 @@ class CommitCommand(NamedTuple):
     final: bool
     force: bool
     receipt: str
+    refused: Collection[WindowRef] = ()
 
 
 class ExtendCommand(NamedTuple):
-    """An Extend. `limits` has one entry for each window, None where none denies."""
+    """An Extend. `limits` has one entry for each window, as those of a Commit."""
 
     held: HeldOn
     limits: Sequence[int | None]
@@ -129,6 +134,7 @@ class ExtendCommand(NamedTuple):
     policy_version: int
     ttl_ms: int
     legs: Sequence[Leg]
+    refused: Collection[WindowRef] = ()
 
 
 class Restore(NamedTuple):
@@ -155,6 +161,7 @@ class AdjustCommand(NamedTuple):
     money: Money
     policy_version: int
     legs: Sequence[Leg]
+    refused: Collection[WindowRef] = ()
 
 
 class WindowCounts(NamedTuple):
@@ -228,6 +235,7 @@ class HotState(Protocol):
         reservation: Reservation | None,
         counts: Mapping[WindowRef, WindowCounts],
         epoch: int,
+        leases: Mapping[WindowRef, Lease] | None = None,
     ) -> None:
         """Bring in what the ledger has, if the store still is in the epoch that it was missed in.
 
@@ -255,6 +263,10 @@ class Ledger(PriceListStore, Protocol):
         """Return the counts of the windows, zero for those that were never used."""
         ...
 
+    async def platform_counts(self, refs: Sequence[WindowRef]) -> dict[WindowRef, WindowCounts]:
+        """Return what all tenants together count of the platform's budgets."""
+        ...
+
     async def policy(self, tenant: str) -> TenantPolicy | None:
         """Return the tenant's accounts, budgets and grants; None if there is no such tenant."""
         ...
@@ -265,6 +277,10 @@ class Ledger(PriceListStore, Protocol):
 
     async def raise_policy_version(self, tenant: str) -> int:
         """Make all cached policies of the tenant stale; return the new version."""
+        ...
+
+    async def present_policy_versions(self) -> Sequence[tuple[str, int]]:
+        """Return the tenants that are open in the present epoch, with their policy's version."""
         ...
 
     async def grant(self, grant_id: str) -> Grant | None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from authority.domain.alerts import Thresholds
-from authority.domain.budgets import BudgetWindow, WindowRef
+from authority.domain.budgets import LEASED, LEASED_SOFTLY, BudgetWindow, WindowRef
 from authority.domain.grants import Lot
 from authority.domain.money import AMOUNT_MAX, Leg, Option
 from authority.domain.operations import Move
@@ -33,6 +33,7 @@ from authority.hotstate.scripts import Verb
 _Row = TypeVar("_Row")
 
 _PARTS_MAX = 4096
+_WORDS = {None: "-", LEASED: "lease", LEASED_SOFTLY: "soft"}
 _NO_MONEY = Money((), frozenset())
 _FIRST_OTHER = 4  # among KEYS: behind the three that every call has
 
@@ -60,6 +61,7 @@ class Item(NamedTuple):
     key: str = ""
     reservation: str = ""
     refs: Sequence[WindowRef] = ()  # of the reservation
+    leased: Sequence[WindowRef] = ()  # those of them whose limit is a lease
     policy: PolicyPart | None = None
     arguments: Sequence[str] = ()
 
@@ -86,6 +88,8 @@ class Call:
             if ref not in self._refs:
                 self._refs.add(ref)
                 self._windows[keys.window(ref)] = None
+        for ref in item.leased:
+            self._windows[keys.lease(ref)] = None
         checked = 1 if item.checked else 0
         answer = self._other(keys.answer(item.key)) if item.key else 0
         held = self._other(keys.reservation(item.reservation)) if item.reservation else 0
@@ -116,7 +120,7 @@ class Call:
         return context
 
     def _context_text(self, part: PolicyPart) -> str:
-        limits = " ".join("-" if limit is None else str(limit) for limit in part.limits)
+        limits = " ".join(map(_limit, part.limits))
         windows = self._once(part.windows, lambda window: self._window(window, part.debtors))
         lots = self._once(part.money.lots, self._lot)
         prepaid = " ".join(sorted(part.money.prepaid))
@@ -138,6 +142,9 @@ class Call:
         ref = f"{budget.key}:{span.start_ms}:{budget.unit}"
         self._windows[self._keys.window(ref)] = None
         mark = 1 if budget.account in debtors else 0
+        if window.is_leased:
+            mark = 2
+            self._windows[self._keys.lease(ref)] = None
         return self._text(
             f"{ref} {budget.limit} {budget.enforcement} {mark} 0 0 {span.start_ms} {span.end_ms}"
         )
@@ -181,6 +188,7 @@ def reserve_item(keyed: Keyed, command: ReserveCommand) -> Item:
             ";".join(
                 f"{refusal or '-'} {tier} {_legs(option.legs)}" for option, refusal, tier in options
             ),
+            _refused(command.refused),
         ),
     )
 
@@ -224,6 +232,7 @@ def commit_item(keyed: Keyed, command: CommitCommand) -> Item:
         "1" if command.force else "0",
         command.receipt,
         _legs(command.actual),
+        _refused(command.refused),
     )
 
 
@@ -242,6 +251,7 @@ def extend_item(keyed: Keyed, command: ExtendCommand) -> Item:
         str(command.ttl_ms),
         str(LIFE_MS_MAX),
         _legs(command.legs),
+        _refused(command.refused),
     )
 
 
@@ -269,7 +279,7 @@ def adjust_item(keyed: Keyed, command: AdjustCommand) -> Item:
             money=command.money,
             thresholds=command.thresholds,
         ),
-        arguments=(_legs(command.legs),),
+        arguments=(_legs(command.legs), _refused(command.refused)),
     )
 
 
@@ -308,9 +318,26 @@ def _held_item(
         key=keyed.key,
         reservation=held.reservation_id,
         refs=(*held.windows, *held.lots),
+        leased=_leased(held, policy),
         policy=policy,
         arguments=arguments,
     )
+
+
+def _leased(held: HeldOn, policy: PolicyPart | None) -> list[WindowRef]:
+    limits = policy.limits if policy else ()
+    if not any(limit is not None and limit < 0 for limit in limits):
+        return []
+    pairs = zip(held.windows, limits, strict=True)
+    return [ref for ref, limit in pairs if limit in (LEASED, LEASED_SOFTLY)]
+
+
+def _limit(limit: int | None) -> str:
+    return _WORDS.get(limit) or str(limit)
+
+
+def _refused(refs: Iterable[WindowRef]) -> str:
+    return " ".join(map(str, refs))
 
 
 @lru_cache(maxsize=_PARTS_MAX)

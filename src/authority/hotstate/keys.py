@@ -45,6 +45,10 @@ class TenantKeys(NamedTuple):
         """Return the key of the counts of a budget in one window, or of a lot."""
         return f"pm:{{{self.tenant}}}:{self.epoch}:window:{ref}"
 
+    def lease(self, ref: WindowRef | str) -> str:
+        """Return the key of what is leased to the tenant of a platform's budget in one window."""
+        return self.window(f"lease:{ref}")
+
     def admitted(self, idempotency_key: str) -> str:
         """Return the key of a submission that was let in."""
         return f"pm:{{{self.tenant}}}:{self.epoch}:admitted:{idempotency_key}"

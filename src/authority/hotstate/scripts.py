@@ -22,6 +22,7 @@ class Script(StrEnum):
     OPEN = "open"
     POLICY = "policy"
     SUBMIT = "submit"
+    LEASE = "lease"
 
 
 class Verb(StrEnum):
@@ -38,7 +39,17 @@ class Verb(StrEnum):
 
 
 # What DECIDE is made of besides the prelude.
-_SHARED = ("_call", "_outbox", "_policy", "_holds", "_lots", "_limits", "_thresholds")
+_SHARED = (
+    "_call",
+    "_outbox",
+    "_leases",
+    "_policy",
+    "_holds",
+    "_lots",
+    "_limits",
+    "_charges",
+    "_thresholds",
+)
 
 
 class ScriptSet(NamedTuple):

@@ -18,6 +18,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from authority.domain.budgets import WindowRef
 from authority.domain.errors import Unavailable
 from authority.domain.ids import tenant_of
+from authority.domain.leases import Lease
 from authority.domain.operations import Move, Operation
 from authority.domain.ports import (
     AdjustCommand,
@@ -271,6 +272,7 @@ class HotStore:
         reservation: Reservation | None,
         counts: Mapping[WindowRef, WindowCounts],
         epoch: int,
+        leases: Mapping[WindowRef, Lease] | None = None,
     ) -> None:
         """Bring in what the ledger has, if the epoch still is the one that it was missed in."""
         if self.epoch != epoch:
@@ -280,10 +282,11 @@ class HotStore:
             keys.meta,
             keys.reservation(reservation.reservation_id) if reservation else keys.meta,
             *(keys.window(ref) for ref in counts),
+            *(keys.lease(ref) for ref in leases or ()),
         ]
         packed = reservation.pack() if reservation else ""
-        rows = (" ".join(map(str, row)) for row in counts.values())
-        await self.call(Script.LOAD, names, [packed, *rows])
+        rows = [*counts.values(), *(leases or {}).values()]
+        await self.call(Script.LOAD, names, [packed, *(" ".join(map(str, row)) for row in rows)])
 
     async def raise_policy_version(self, tenant: str, version: int) -> bool:
         """Make older policies of the tenant stale; False if the tenant is not loaded."""

@@ -38,13 +38,13 @@ WHERE account = %(account)s RETURNING account;
 
 -- name: list_accounts
 SELECT * FROM account
-WHERE account > %(after)s AND (%(tenant)s = '' OR tenant = %(tenant)s)
+WHERE account > %(after)s AND account <> 'platform' AND (%(tenant)s = '' OR tenant = %(tenant)s)
   AND (%(parent)s = '' OR parent = %(parent)s) AND (%(state)s = '' OR state = %(state)s)
 ORDER BY account LIMIT %(limit)s;
 
 -- name: list_accounts_back
 SELECT * FROM account
-WHERE (%(after)s = '' OR account < %(after)s) AND (%(tenant)s = '' OR tenant = %(tenant)s)
+WHERE (%(after)s = '' OR account < %(after)s) AND account <> 'platform' AND (%(tenant)s = '' OR tenant = %(tenant)s)
   AND (%(parent)s = '' OR parent = %(parent)s) AND (%(state)s = '' OR state = %(state)s)
 ORDER BY account DESC LIMIT %(limit)s;
 

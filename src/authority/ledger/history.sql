@@ -11,7 +11,8 @@ SELECT entry.operation_id::text, entry.line, entry.sequence, operation.kind, ent
        CASE WHEN operation.kind IN ('CACHE_HIT', 'CACHE_REVERSAL') THEN operation.request::json END AS cache_use
 FROM ledger_entry AS entry
 JOIN operation USING (tenant, sequence)
-LEFT JOIN budget USING (budget_key)
+LEFT JOIN platform_share AS share ON share.share_key = entry.budget_key
+LEFT JOIN budget ON budget.budget_key = coalesce(share.budget_key, entry.budget_key)
 LEFT JOIN account_grant ON account_grant.grant_key = entry.budget_key
 WHERE entry.tenant = %(tenant)s AND entry.account = ANY(%(accounts)s::text[])
   AND (%(reservation_id)s = '' OR entry.reservation_id = %(reservation_id)s)

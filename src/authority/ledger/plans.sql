@@ -60,7 +60,10 @@ WITH locked AS (
     SELECT tenant FROM tenant WHERE tenant = ANY(%(tenants)s::text[]) ORDER BY tenant FOR UPDATE
 )
 UPDATE tenant SET policy_version = policy_version + 1, policy_time = now() FROM locked
-WHERE tenant.tenant = locked.tenant RETURNING tenant.tenant, policy_version;
+WHERE tenant.tenant = locked.tenant
+RETURNING tenant.tenant,
+          policy_version + (SELECT platform.policy_version FROM tenant AS platform WHERE platform.tenant = 'platform')
+          AS policy_version;
 
 -- name: end_budgets
 UPDATE budget SET end_time = %(change_time)s, update_time = %(change_time)s
@@ -90,7 +93,7 @@ GROUP BY account HAVING count(*) > %(most)s ORDER BY account LIMIT 1;
 
 -- name: set_pending
 UPDATE account SET plan_pending = tenant.policy_version FROM tenant
-WHERE account = ANY(%(accounts)s::text[]) AND tenant.tenant = account.tenant;
+WHERE account = ANY(%(accounts)s::text[]) AND tenant.tenant = account.tenant AND account <> 'platform';
 
 -- name: clear_pending
 UPDATE account SET plan_pending = 0 WHERE account = %(account)s AND plan_pending = %(pending)s RETURNING account;

@@ -127,7 +127,9 @@ WHERE (budget_key, window_start_ms) IN
       (SELECT * FROM unnest(%(budget_key)s::bigint[], %(window_start_ms)s::bigint[]));
 
 -- name: read_tenant
-SELECT policy_version, loaded_epoch, hot_store.epoch FROM tenant, hot_store WHERE tenant = %(tenant)s;
+-- A change of the platform's budgets is one of every tenant's policy: the versions of both add up.
+SELECT tenant.policy_version + platform.policy_version AS policy_version, tenant.loaded_epoch, hot_store.epoch
+FROM tenant, tenant AS platform, hot_store WHERE tenant.tenant = %(tenant)s AND platform.tenant = 'platform';
 
 -- name: read_accounts
 SELECT account, parent, display_name, time_zone, state, overage_policy, create_time,
@@ -199,10 +201,21 @@ WHERE tenant = ANY(%(tenant)s::text[]);
 
 -- name: raise_policy_version
 UPDATE tenant SET policy_version = policy_version + 1, policy_time = now()
-WHERE tenant = %(tenant)s RETURNING policy_version;
+WHERE tenant = %(tenant)s
+RETURNING policy_version + (SELECT policy_version FROM tenant WHERE tenant = 'platform') AS policy_version;
 
 -- name: recent_policy_versions
-SELECT tenant, policy_version FROM tenant WHERE policy_time > now() - interval '1 minute';
+SELECT tenant.tenant, tenant.policy_version + platform.policy_version AS policy_version
+FROM tenant, tenant AS platform
+WHERE platform.tenant = 'platform' AND tenant.tenant <> 'platform'
+      AND greatest(tenant.policy_time, platform.policy_time) > now() - interval '1 minute';
+
+-- name: present_policy_versions
+-- Of the tenants that are open in the present epoch.
+SELECT tenant.tenant, tenant.policy_version + platform.policy_version AS policy_version
+FROM tenant, tenant AS platform, hot_store
+WHERE platform.tenant = 'platform' AND tenant.tenant <> 'platform' AND tenant.loaded_epoch = hot_store.epoch
+ORDER BY tenant.tenant;
 
 -- name: tenants
 SELECT tenant FROM tenant WHERE tenant > %(after)s ORDER BY tenant LIMIT %(limit)s;

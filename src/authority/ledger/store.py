@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from psycopg.rows import DictRow
@@ -40,6 +41,7 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
         self._clock = clock
         self._sql = statements()
         self._plan_sql = statements("plans.sql")
+        self._lease_sql = statements("leases.sql")
 
     async def rows(self, name: str, **parameters: Any) -> list[DictRow]:
         """Run a named statement and return its rows."""
@@ -66,8 +68,27 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
         found = {window_ref(row): window_counts(row) for row in rows}
         return {ref: found.get(ref, ZERO) for ref in wanted}
 
+    async def platform_counts(self, refs: Sequence[WindowRef]) -> dict[WindowRef, WindowCounts]:
+        """Return what all tenants together count of the platform's budgets."""
+        places = {
+            "budget_key": [ref.budget_key for ref in refs],
+            "start_ms": [ref.start_ms for ref in refs],
+        }
+        rows = await self.database.rows(self._lease_sql["platform_counts"], places)
+        found = {row["budget_key"]: window_counts(row) for row in rows}
+        return {ref: found.get(ref.budget_key, ZERO) for ref in refs}
+
     async def policy(self, tenant: str) -> TenantPolicy | None:
         """Return the tenant's accounts and budgets; None if there is no such tenant."""
+        policy = await self._read_policy(tenant)
+        while policy is not None and any(not share.key for share in policy.shares):
+            # The platform has a budget that this tenant does not count yet.
+            async with self.database.connection() as connection:
+                await connection.execute(self._lease_sql["make_shares"], {"tenant": tenant})
+            policy = await self._read_policy(tenant)
+        return policy
+
+    async def _read_policy(self, tenant: str) -> TenantPolicy | None:
         async with self.database.transaction() as connection:
             # One snapshot: the version must be that of the rows.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -83,6 +104,12 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
             ended: list[Budget] = []
             for row in await cursor.fetchall():
                 (ended if row["end_time"] else budgets).append(budget_of(row))
+            shares: list[Budget] = []
+            cursor = await connection.execute(self._lease_sql["read_shares"], parameters)
+            for row in await cursor.fetchall():
+                share = replace(budget_of(row), key=row["share_key"] or 0)
+                if share.key or not row["end_time"]:
+                    (ended if row["end_time"] else shares).append(share)
             cursor = await connection.execute(self._plan_sql["plans_of_tenant"], parameters)
             plans = [plan_of(row) for row in await cursor.fetchall()]
             now_ms = self._clock.now_ms()
@@ -99,6 +126,7 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
             _grouped((grant.account, grant) for grant in grants),
             {account: frozenset(units) for account, units in _grouped(prepaid).items()},
             tuple(ended),
+            tuple(shares),
             {plan.plan: plan for plan in plans},
         )
 
@@ -154,6 +182,11 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
     async def opened_tenants(self) -> list[str]:
         """Return the tenants whose hot state was ever opened."""
         return [row["tenant"] for row in await self.rows("opened_tenants")]
+
+    async def present_policy_versions(self) -> Sequence[tuple[str, int]]:
+        """Return the tenants that are open in the present epoch, with their policy's version."""
+        rows = await self.rows("present_policy_versions")
+        return [(row["tenant"], row["policy_version"]) for row in rows]
 
     async def recent_policy_versions(self) -> Sequence[tuple[str, int]]:
         """Return the tenants whose policy was changed within the last minute, with its version."""

@@ -37,6 +37,8 @@ _ACCOUNT_MASK = (
     "state",
     "submissions_per_minute",
 )
+# All that there is of the root to be changed.
+_PLATFORM_MASK = ("display_name", "plan")
 
 _Value = TypeVar("_Value")
 
@@ -63,7 +65,9 @@ def read_account(reader: Reader, message: resources_pb2.Account) -> Account:
 def read_account_change(reader: Reader, request: messages.UpdateAccountRequest) -> AccountChange:
     """Read what to change of an account; what the mask does not name is not looked at."""
     wanted = request.account
-    mask = reader.mask(request.update_mask, _ACCOUNT_MASK)
+    mask = reader.mask(
+        request.update_mask, _PLATFORM_MASK if wanted.account == PLATFORM else _ACCOUNT_MASK
+    )
 
     def masked(name: str, read: Callable[[], _Value]) -> _Value | None:
         return read() if name in mask else None
@@ -101,7 +105,7 @@ def read_account_filter(reader: Reader, request: messages.ListAccountsRequest) -
 def read_budget(reader: Reader, message: resources_pb2.Budget) -> Budget:
     """Read a budget to be made."""
     _check_own(reader, message.budget)
-    account = reader.account(message.account, "budget.account")
+    account = reader.account(message.account, "budget.account", or_platform=True)
     unit = read_unit(reader, "budget.unit", message.unit)
     window_name = enum_name(resources_pb2.Window, message.window)
     window = reader.word("budget.window", "WINDOW", window_name, Window, None)

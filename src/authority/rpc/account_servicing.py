@@ -51,7 +51,7 @@ class AccountServicing(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: messages.UpdateAccountRequest, context: Call
     ) -> messages.UpdateAccountResponse:
         reader = Reader()
-        account = reader.account(request.account.account, "account.account")
+        account = reader.account(request.account.account, "account.account", or_platform=True)
         change = read_account_change(reader, request)
         cause = read_cause(reader, request.reason)
         reader.finish()
@@ -63,7 +63,7 @@ class AccountServicing(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: messages.GetAccountRequest, context: Call
     ) -> messages.GetAccountResponse:
         reader = Reader()
-        account = reader.account(request.account)
+        account = reader.account(request.account, or_platform=True)
         reader.finish()
         self._context.policies.forget(tenant_of(account))
         found = await self._context.policies.account(account)
@@ -102,7 +102,7 @@ class AccountServicing(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: messages.UpdateBudgetRequest, context: Call
     ) -> messages.UpdateBudgetResponse:
         reader = Reader()
-        account = reader.account(request.budget.account, "budget.account")
+        account = reader.account(request.budget.account, "budget.account", or_platform=True)
         budget = reader.budget(request.budget.budget, "budget.budget")
         change = read_budget_change(reader, request)
         cause = read_cause(reader, request.reason)
@@ -126,7 +126,7 @@ class AccountServicing(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: messages.GetBudgetRequest, context: Call
     ) -> messages.GetBudgetResponse:
         reader = Reader()
-        account = reader.account(request.account)
+        account = reader.account(request.account, or_platform=True)
         budget = reader.budget(request.budget)
         reader.finish()
         self._context.policies.forget(tenant_of(account))
@@ -139,7 +139,7 @@ class AccountServicing(admin_service_pb2_grpc.AdminServiceServicer):
         reader = Reader()
         size = reader.page_size(request.page_size)
         if request.account:
-            reader.account(request.account)
+            reader.account(request.account, or_platform=True)
         unit: Unit | None = None
         if request.unit != resources_pb2.UNIT_UNSPECIFIED:
             unit = read_unit(reader, "unit", request.unit)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from authority.domain.ids import PLATFORM
 from authority.domain.reservations import ReservationState
 from authority.rpc.batch_servicing import BatchServicing
 from authority.rpc.convert import account_balance_to_proto, reservation_to_proto
@@ -102,8 +103,10 @@ class BudgetServicer(BatchServicing, SessionServicing, WatchServicing):
         self, request: messages.GetBalanceRequest, context: Call
     ) -> messages.GetBalanceResponse:
         reader = Reader()
-        account = reader.account(request.account)
+        account = reader.account(request.account, or_platform=True)
         moment_ms = reader.time("as_of_time", request)
+        if account == PLATFORM and moment_ms:
+            reader.wrong("as_of_time", "must not be set for `platform`: its balance is of now")
         reader.finish()
         if moment_ms:
             return account_balance_to_proto(await self._past.balance(account, moment_ms))

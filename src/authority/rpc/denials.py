@@ -96,7 +96,7 @@ def _retry_delay_ms(denial: ReserveDenied, windows: list[BudgetWindow]) -> int |
     A busy budget may be free when the earliest open reservation ends; exhausted ones are free when
     the last of their windows has ended. What is above a limit itself never fits.
     """
-    if any(row.requested > row.limit for row in denial.denied.limiting):
+    if any(row.requested > row.limit and not row.is_leased for row in denial.denied.limiting):
         return None
     passed_ms = denial.now_ms - denial.operation.decide_ms
     match denial.denied.reason:

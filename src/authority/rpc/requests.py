@@ -82,8 +82,10 @@ class Reader:
             self.wrong("idempotency_key", "what begins so is the authority's own; take another key")
         return key
 
-    def account(self, account: str, field: str = "account") -> str:
-        """Read an account's id. The platform itself neither spends nor has budgets."""
+    def account(self, account: str, field: str = "account", *, or_platform: bool = False) -> str:
+        """Read an account's id. The platform itself spends nothing; it may have budgets."""
+        if account == PLATFORM and or_platform:
+            return account
         if tenant_of(account) == PLATFORM:
             self.wrong(field, "`platform` is the root; name a tenant or an account below one")
         elif not is_account(account):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from authority.domain.budgets import BudgetWindow
+from authority.domain.budgets import BudgetWindow, WindowRef
 from authority.domain.errors import InvalidRequest
 from authority.domain.ids import tenant_of
 from authority.domain.money import Leg
@@ -13,6 +13,7 @@ from authority.domain.policies import Money
 from authority.domain.ports import AdjustCommand, Decision, Keyed, Verdict
 from authority.usecases.context import Context
 from authority.usecases.decide import Answer, decide, renew_policy
+from authority.usecases.leases import needs_of
 
 
 async def adjust(
@@ -30,6 +31,7 @@ async def adjust(
     tenant = tenant_of(account)
     windows: list[BudgetWindow] = []
     money = Money((), frozenset())
+    refused: set[WindowRef] = set()
 
     async def call(keyed: Keyed) -> Decision:
         nonlocal windows, money
@@ -41,7 +43,7 @@ async def adjust(
         ]
         money = policy.money(account, units, now_ms)
         thresholds = [policy.thresholds.get(window.budget.key) for window in windows]
-        command = AdjustCommand(windows, thresholds, money, policy.version, legs)
+        command = AdjustCommand(windows, thresholds, money, policy.version, legs, refused)
         return await context.hot.adjust(keyed, command)
 
     async def put_right(decision: Decision) -> None:
@@ -52,7 +54,10 @@ async def adjust(
                 context.clock.observe(int(decision.detail[0]))
             case Verdict.MISSING:
                 refs = [window.ref for window in windows] + [lot.ref for lot in money.lots]
-                await context.load_windows(tenant, refs, decision.epoch)
+                leased = [window.ref for window in windows if window.is_leased]
+                await context.load_windows(tenant, refs, decision.epoch, leased)
+            case Verdict.LEASE:
+                refused.update(await context.leases.grow(tenant, needs_of(decision)))
             case Verdict.EXCEEDS:
                 unit, most = decision.detail
                 raise InvalidRequest.of("legs", f"at most {most} {unit} can still be counted")

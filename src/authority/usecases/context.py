@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from authority.domain.budgets import WindowRef
 from authority.domain.ports import Clock, HotState, Journal, Ledger, OpenTenant
+from authority.usecases.leases import Leases
 from authority.usecases.policies import Policies
 from authority.usecases.single_flight import SingleFlight
 
@@ -21,19 +22,22 @@ class Context:
     policies: Policies
     clock: Clock
     open_tenant: OpenTenant
-    loads: SingleFlight[tuple[int, *tuple[WindowRef, ...]], None] = field(
-        default_factory=SingleFlight
-    )
+    leases: Leases
+    loads: SingleFlight[tuple[int | WindowRef, ...], None] = field(default_factory=SingleFlight)
 
-    async def load_windows(self, tenant: str, refs: Sequence[WindowRef], epoch: int) -> None:
+    async def load_windows(
+        self,
+        tenant: str,
+        refs: Sequence[WindowRef],
+        epoch: int,
+        leased: Sequence[WindowRef] = (),
+    ) -> None:
         """Bring windows and lots that were missed in an epoch from the ledger into the hot store.
 
-        Many calls miss the same ones at the same moment; one of them loads for all. Raises
-        Unavailable.
+        Those that are `leased` come with their leases. Many calls miss the same ones at the same
+        moment; one of them loads for all. Raises Unavailable.
         """
-
-        async def load() -> None:
-            counts = await self.ledger.window_counts(refs)
-            await self.hot.load(tenant, None, counts, epoch)
-
-        await self.loads.do((epoch, *refs), load)
+        await self.loads.do(
+            (epoch, len(leased), *refs, *leased),
+            lambda: self.leases.load(tenant, refs, leased, epoch),
+        )

@@ -74,6 +74,7 @@ class Past:
             window
             for window in policy.windows(account, moment_ms)
             if window.budget.create_time.timestamp() * 1000 <= moment_ms
+            and not window.budget.is_of_platform
         ]
         zones = {node.account: node.time_zone for node in policy.chain(account)}
         grants = await self._history.grants_at(list(zones), moment_ms)

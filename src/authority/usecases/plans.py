@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from authority.domain.callers import Cause
 from authority.domain.grants import Grant
-from authority.domain.ids import tenant_of
+from authority.domain.ids import PLATFORM, tenant_of
 from authority.domain.plans import SOURCE_PREFIX, Plan, PlanChange, PlanGrant, PlanWork
 from authority.usecases.context import Context
 from authority.usecases.grants import GrantRequest, make_grant, void_grant
@@ -90,10 +90,21 @@ async def bind(context: Context, account: str, version: int) -> None:
     """Make a policy version bind the next Reserve of the account's tenant, on every process."""
     tenant = tenant_of(account)
     context.policies.forget(tenant)
+    if tenant == PLATFORM:
+        await _bind_all(context)
+        return
     if not await context.hot.raise_policy_version(tenant, version):
         # Opening takes over the version in the ledger; but others may have it open already.
         await context.open_tenant(tenant)
         await context.hot.raise_policy_version(tenant, version)
+
+
+async def _bind_all(context: Context) -> None:
+    """Make a change of the platform bind in every tenant that is open."""
+    for tenant, version in await context.ledger.present_policy_versions():
+        context.policies.outdate(tenant, version)
+        await context.hot.raise_policy_version(tenant, version)
+    await context.leases.reclaim()
 
 
 def now(context: Context) -> datetime:

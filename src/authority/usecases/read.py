@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from authority.domain.budgets import BudgetWindow
 from authority.domain.errors import NotFound, Unavailable
-from authority.domain.ids import tenant_of
+from authority.domain.ids import PLATFORM, tenant_of
 from authority.domain.ports import WindowCounts
 from authority.domain.reservations import Reservation
 from authority.usecases.context import Context
@@ -67,13 +67,18 @@ async def read_balance(context: Context, account: str, *, renew: bool) -> Accoun
 
     """
     tenant = tenant_of(account)
+    if tenant == PLATFORM:
+        return await _balance_of_platform(context)
     for _ in range(_ROUNDS_MAX):
         # Read anew: unlike Reserve, no script tells whether the cached one is stale.
         if renew:
             context.policies.forget(tenant)
         policy = await context.policies.of(account)
         now_ms = context.clock.now_ms()
-        windows = policy.windows(account, now_ms)
+        # What is leased to the tenant is a matter of the moment, and no limit that it has.
+        windows = [
+            window for window in policy.windows(account, now_ms) if not window.budget.is_of_platform
+        ]
         lots = policy.lots(account, policy.prepaid_units(account), now_ms)
         refs = [window.ref for window in windows] + [lot.ref for lot in lots]
         spans = [window.span for window in windows] + [lot.span for lot in lots]
@@ -96,3 +101,13 @@ async def read_balance(context: Context, account: str, *, renew: bool) -> Accoun
                 reading.now_ms,
             )
     raise Unavailable("The hot state keeps changing; try again.")
+
+
+async def _balance_of_platform(context: Context) -> AccountBalance:
+    """Return what all tenants together count of the platform's budgets, as the ledger has it."""
+    context.policies.forget(PLATFORM)
+    policy = await context.policies.of(PLATFORM)
+    now_ms = context.clock.now_ms()
+    windows = policy.windows(PLATFORM, now_ms)
+    counts = await context.ledger.platform_counts([window.ref for window in windows])
+    return AccountBalance([Balance(window, counts[window.ref]) for window in windows], [], now_ms)

@@ -17,6 +17,7 @@ from authority.domain.reservations import ReserveMode
 from authority.usecases.context import Context
 from authority.usecases.decide import Answer, canonical, decide, new_id, renew_policy
 from authority.usecases.expire import BrokenReservation, expire
+from authority.usecases.leases import needs_of
 from authority.usecases.locate import Locator
 
 # Expired reservations are reclaimed before a denial, 16 at a time; after that the sweeper's turn.
@@ -48,6 +49,7 @@ class _Reserve:
         self._units = frozenset(leg.unit for option in request.options for leg in option.legs)
         self._reclaims_left = _RECLAIMS_MAX
         self._terms: Terms | None = None
+        self._refused: set[WindowRef] = set()
 
     async def call(self, keyed: Keyed) -> Decision:
         request = self._request
@@ -63,6 +65,7 @@ class _Reserve:
             labels=request.labels,
             mode=request.mode,
             may_reclaim=self._reclaims_left > 0,
+            refused=self._refused,
         )
         return await self._context.hot.reserve(keyed, command)
 
@@ -75,7 +78,14 @@ class _Reserve:
                 context.clock.observe(int(decision.detail[0]))
             case Verdict.MISSING:
                 assert self._terms is not None
-                await context.load_windows(self._tenant, self._terms.refs, decision.epoch)
+                terms = self._terms
+                await context.load_windows(self._tenant, terms.refs, decision.epoch, terms.leased)
+            case Verdict.LEASE:
+                self._refused |= await context.leases.grow(
+                    self._tenant,
+                    needs_of(decision),
+                    partial=self._request.mode is ReserveMode.BEST_EFFORT,
+                )
             case Verdict.RECLAIM:
                 self._reclaims_left -= 1
                 for reservation_id in decision.detail:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from authority.domain.budgets import Enforcement, OveragePolicy, WindowRef
+from authority.domain.budgets import LEASED, LEASED_SOFTLY, Enforcement, OveragePolicy, WindowRef
 from authority.domain.errors import (
     AlreadyCommitted,
     InvalidRequest,
@@ -30,6 +30,7 @@ from authority.domain.ports import (
 from authority.domain.reservations import ReservationState
 from authority.usecases.context import Context
 from authority.usecases.decide import Answer, decide, new_id, renew_policy
+from authority.usecases.leases import needs_of
 from authority.usecases.locate import Located, Locator
 from authority.usecases.reserve import describe
 
@@ -59,6 +60,8 @@ async def commit_reservation(context: Context, locator: Locator, request: Commit
 
     """
 
+    refused: set[WindowRef] = set()
+
     async def call(keyed: Keyed, located: Located) -> Decision:
         account, held = located
         policy = await context.policies.of(account)
@@ -67,7 +70,7 @@ async def commit_reservation(context: Context, locator: Locator, request: Commit
         in_debt = overage is OveragePolicy.DEBT
         command = CommitCommand(
             held=held,
-            limits=[None] * len(held.windows) if in_debt else _limits(policy, held.windows),
+            limits=_limits(policy, held.windows, in_debt=in_debt),
             thresholds=[policy.thresholds.get(ref.budget_key) for ref in held.windows],
             money=policy.terms(account, units, context.clock.now_ms()).money,
             overage=overage,
@@ -76,6 +79,7 @@ async def commit_reservation(context: Context, locator: Locator, request: Commit
             final=request.final,
             force=request.force,
             receipt=request.receipt,
+            refused=refused,
         )
         return await context.hot.commit_reservation(keyed, command)
 
@@ -91,7 +95,7 @@ async def commit_reservation(context: Context, locator: Locator, request: Commit
         fields["force"] = True
     if request.receipt:
         fields["receipt"] = request.receipt
-    return await _settle(context, locator, fields, call, "committed")
+    return await _settle(context, locator, fields, call, "committed", refused)
 
 
 async def release(
@@ -103,7 +107,7 @@ async def release(
         return await context.hot.release(keyed, located.held)
 
     fields = {"kind": Kind.RELEASE, "key": key, "reservation_id": reservation_id, "reason": reason}
-    return await _settle(context, locator, fields, call, "released")
+    return await _settle(context, locator, fields, call, "released", set())
 
 
 async def refund(
@@ -131,7 +135,7 @@ async def refund(
         "legs": legs,
         "reason": reason,
     }
-    answer = await _settle(context, locator, fields, call, "refunded")
+    answer = await _settle(context, locator, fields, call, "refunded", set())
     held = answer.operation.reservation
     assert held is not None
     policy = await context.policies.of(held.account)
@@ -160,6 +164,8 @@ async def extend(context: Context, locator: Locator, request: ExtendRequest) -> 
     ReserveDenied.
     """
 
+    refused: set[WindowRef] = set()
+
     async def call(keyed: Keyed, located: Located) -> Decision:
         account, held = located
         policy = await context.policies.of(account)
@@ -171,6 +177,7 @@ async def extend(context: Context, locator: Locator, request: ExtendRequest) -> 
             policy_version=policy.version,
             ttl_ms=request.ttl_ms,
             legs=request.legs,
+            refused=refused,
         )
         return await context.hot.extend(keyed, command)
 
@@ -182,7 +189,7 @@ async def extend(context: Context, locator: Locator, request: ExtendRequest) -> 
         "legs": request.legs,
     }
     try:
-        return await _settle(context, locator, fields, call, "extended")
+        return await _settle(context, locator, fields, call, "extended", refused)
     except ReserveDenied as denial:
         await describe(context, denial)
         raise
@@ -196,7 +203,12 @@ async def bind_policy(context: Context, tenant: str) -> None:
 
 
 async def _settle(
-    context: Context, locator: Locator, fields: Mapping[str, Any], call: _Call, verb: str
+    context: Context,
+    locator: Locator,
+    fields: Mapping[str, Any],
+    call: _Call,
+    verb: str,
+    refused: set[WindowRef],
 ) -> Answer:
     reservation_id = str(fields["reservation_id"])
     tenant = tenant_of(reservation_id)
@@ -212,19 +224,12 @@ async def _settle(
                 await renew_policy(context, tenant, decision)
             case Verdict.MISSING:
                 await _load(context, locator, reservation_id, decision.epoch)
+            case Verdict.LEASE:
+                refused.update(await context.leases.grow(tenant, needs_of(decision)))
             case Verdict.MISPLACED:
                 locator.forget(reservation_id)
-            case Verdict.STATE:
-                _raise_state(reservation_id, decision, verb)
-            case Verdict.EXCEEDS:
-                unit, refundable = decision.detail
-                raise RefundExceedsCharge(unit, int(refundable))
-            case Verdict.NOT_HELD:
-                raise InvalidRequest.of(
-                    "legs", f"must be in units that the reservation holds, not {decision.detail[0]}"
-                )
             case _:
-                raise AssertionError(decision)
+                _raise_refusal(reservation_id, decision, verb)
 
     answer = await decide(context, tenant, fields, call_located, put_right)
     assert answer.operation.reservation is not None
@@ -244,26 +249,41 @@ async def _load(context: Context, locator: Locator, reservation_id: str, epoch: 
     policy = await context.policies.of(account)
     money = policy.money(account, policy.prepaid_units(account), context.clock.now_ms())
     refs = (*held.windows, *held.lots, *(lot.ref for lot in money.lots))
-    await context.load_windows(tenant, refs, epoch)
+    await context.load_windows(tenant, refs, epoch, policy.leased(held.windows))
 
 
-def _raise_state(reservation_id: str, decision: Decision, verb: str) -> NoReturn:
-    state, commit_key = decision.detail
-    if state == ReservationState.COMMITTED and verb == "committed":
-        raise AlreadyCommitted(reservation_id, commit_key)
-    raise ReservationStateError(reservation_id, state, verb)
+def _raise_refusal(reservation_id: str, decision: Decision, verb: str) -> NoReturn:
+    match decision.verdict, decision.detail:
+        case Verdict.STATE, (ReservationState.COMMITTED, commit_key) if verb == "committed":
+            raise AlreadyCommitted(reservation_id, commit_key)
+        case Verdict.STATE, (state, _):
+            raise ReservationStateError(reservation_id, state, verb)
+        case Verdict.EXCEEDS, (unit, refundable):
+            raise RefundExceedsCharge(unit, int(refundable))
+        case Verdict.NOT_HELD, (unit,):
+            raise InvalidRequest.of(
+                "legs", f"must be in units that the reservation holds, not {unit}"
+            )
+        case _:
+            raise AssertionError(decision)
 
 
-def _limits(policy: TenantPolicy, refs: Sequence[WindowRef]) -> list[int | None]:
-    """Return the limits of budgets that block."""
-    budgets = policy.budget_by_key
-    found = ((budgets.get(ref.budget_key), ref) for ref in refs)
-    return [
-        policy.window_of(budget, ref.start_ms).budget.limit
-        if budget is not None and budget.enforcement is Enforcement.BLOCK
-        else None
-        for budget, ref in found
-    ]
+def _limits(
+    policy: TenantPolicy, refs: Sequence[WindowRef], *, in_debt: bool = False
+) -> list[int | None]:
+    """Return the limits of budgets that block; of an account that may be in debt only leases."""
+    return [_limit(policy, ref, in_debt=in_debt) for ref in refs]
+
+
+def _limit(policy: TenantPolicy, ref: WindowRef, *, in_debt: bool) -> int | None:
+    budget = policy.budget_by_key.get(ref.budget_key)
+    if budget is None:
+        return None
+    if budget.is_leased:
+        return LEASED if budget.enforcement is Enforcement.BLOCK else LEASED_SOFTLY
+    if in_debt or budget.enforcement is not Enforcement.BLOCK:
+        return None
+    return policy.window_of(budget, ref.start_ms).budget.limit
 
 
 def _restores(policy: TenantPolicy, held: HeldOn) -> dict[WindowRef, Restore]:

@@ -1,6 +1,7 @@
 -- limits(): what Reserve and Extend share, glued on behind the lots.
 
--- Returns the windows that do not allow the amounts, or nil. A soft cap spares what is in the lowest
+-- Returns the windows that do not allow the amounts, or nil; a lease that may grow is none of them.
+-- A soft cap spares what is in the lowest
 -- tier of its request. Even a budget that never denies keeps its counts exact, so nothing may pass the
 -- largest amount.
 local function limiting(windows, amounts, is_lowest)
@@ -8,7 +9,7 @@ local function limiting(windows, amounts, is_lowest)
   for i = 1, #windows do
     local window = windows[i]
     local amount, counts = amounts[window.unit], window.counts
-    if amount then
+    if amount and not may_grow(window) then
       local denies = window.enforcement == 'BLOCK'
         or (window.enforcement == 'DOWNGRADE' and not is_lowest)
       local overflows = counts.r + counts.c + amount > AMOUNT_MAX
@@ -17,7 +18,7 @@ local function limiting(windows, amounts, is_lowest)
         rows = rows or {}
         rows[#rows + 1] = {
           counts.ref, fmt(window.amount), fmt(counts.r), fmt(counts.c), fmt(counts.f), fmt(amount),
-          in_debt and '1' or '0',
+          window.is_leased and '2' or (in_debt and '1' or '0'),
         }
       end
     end
@@ -85,7 +86,7 @@ local function best_effort(windows, pools, wanted)
   for unit, amount in pairs(wanted) do
     for i = 1, #windows do
       local window = windows[i]
-      if window.unit == unit and window.enforcement == 'BLOCK' then
+      if window.unit == unit and window.enforcement == 'BLOCK' and not may_grow(window) then
         amount = math.min(amount, left_of(window))
       end
     end

@@ -8,7 +8,8 @@ local definitions = {}  -- by place: a window or lot, as it was read
 local contexts = {}     -- by place: a context, as it was read
 
 -- Reads `ref amount kind mark effective expires start finish` of a window (kind: its enforcement,
--- mark: '1' if its account may be in debt) or of a lot (kind: the id of its grant).
+-- mark: '1' if its account may be in debt, '2' if its limit is a lease) or of a lot (kind: the id of
+-- its grant).
 local function definition_of(place)
   local read = definitions[place]
   if not read then
@@ -21,7 +22,12 @@ local function definition_of(place)
       enforcement = kind, may_owe = mark == '1', counts = counts_of(ref),
       is_over = finish > 0 and (meta.now < start or meta.now >= finish),
       is_active = meta.now >= effective and (expires == 0 or meta.now < expires),
+      is_leased = mark == '2',
     }
+    if read.is_leased then
+      read.amount = lease_of(ref)
+      read.counts = read.amount and read.counts
+    end
     definitions[place] = read
   end
   return read
@@ -36,6 +42,7 @@ local function read_definitions(context, places_text)
     context.is_over = context.is_over or read.is_over
     context.is_missing = context.is_missing or not read.counts
     context.counts_open = context.counts_open or read.unit == 'RESERVATIONS'
+    context.has_leases = context.has_leases or read.is_leased
   end
   return list
 end
@@ -44,7 +51,8 @@ end
 --   policy   the version that it was made from
 --   rule     of Reserve: why the account may not reserve, or '', and behind an '@' when it ends; of Commit: the
 --            overage policy
---   limits   of a reservation's windows: an amount each, or '-' where none binds
+--   limits   of a reservation's windows: an amount each, '-' where none binds;
+--            'lease' where it is one, 'soft' where it is one that denies nothing
 --   windows  places of the definitions of windows
 --   lots     the same of lots, in the order in which they are spent
 --   prepaid  the units that must be covered by grants
@@ -64,7 +72,9 @@ local function context_of()
   end
   context = { policy = policy, rule = rule, limits = {}, pools = {}, rates = {}, lowest = {}, marks = {} }
   for limit in string.gmatch(limits, '%S+') do
-    context.limits[#context.limits + 1] = limit ~= '-' and number_of(limit)
+    local is_leased = limit == 'lease' or limit == 'soft'
+    context.has_leases = context.has_leases or is_leased
+    context.limits[#context.limits + 1] = is_leased and limit or (limit ~= '-' and number_of(limit))
   end
   context.windows = read_definitions(context, windows)
   context.lots = read_definitions(context, lots)

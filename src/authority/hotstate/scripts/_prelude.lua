@@ -12,6 +12,7 @@
 --   reservation string  one reservation, as domain/reservations.py reads it
 --   window      string  reserved, committed, refunded of one budget in one window, or of one grant
 --                       (in one period of it, if it recurs): a lot
+--   lease       string  amount, version: what the tenant may use of a window of the platform's budget
 --   rate        string  when an account's rate limit is free again (microseconds)
 --   submissions string  the same of a rate of submissions, of an account or of an API key
 -- A key that is absent is loaded from the ledger before a script may use it: the answer is MISSING.

@@ -1,11 +1,11 @@
--- adjust(amounts)
+-- adjust(amounts, refused)
 --
 -- Charges an account more or less than was committed, in the windows of now. Never denied, but for
 -- what can't be counted. `amounts` is `UNIT:amount UNIT:amount`, and may be below zero.
 -- Answers DONE, REPLAYED, REUSED, LOOK_UP, STALE_POLICY, MOVED, MISSING,
--- EXCEEDS (unit, what can still be counted).
+-- EXCEEDS (unit, what can still be counted), LEASE.
 
-verbs.adjust = function(legs)
+verbs.adjust = function(legs, refused_text)
   local context = context_of()
   if meta.policy ~= context.policy then
     return { 'STALE_POLICY', meta.policy }
@@ -22,6 +22,11 @@ verbs.adjust = function(legs)
         return { 'EXCEEDS', row.unit, fmt(most) }
       end
     end
+  end
+  read_refused(refused_text)
+  local asked = lacking(context, amounts)
+  if asked then
+    return asked
   end
   local function take(lot, part)
     add(lot.counts, 0, part, 0)

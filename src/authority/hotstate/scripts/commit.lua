@@ -1,50 +1,8 @@
--- commit(key, final, force, receipt, actual)
+-- commit(key, final, force, receipt, actual, refused)
 --
 -- Charges a reservation its actual cost: what it holds first, then by the overage policy, which is
 -- the context's rule. `actual` is `UNIT:amount UNIT:amount`.
--- Answers DONE, REPLAYED, REUSED, LOOK_UP, STALE_POLICY, MISSING, MISPLACED, STATE.
-
--- How much may be charged in all: no count may pass the largest amount.
-local function room_of(held, context, unit)
-  local most = AMOUNT_MAX
-  for i = 1, #held.windows do
-    local counts = held.windows[i]
-    most = counts.unit == unit and math.min(most, AMOUNT_MAX - counts.c) or most
-  end
-  for i = 1, #held.lots do
-    local receipt = held.lots[i]
-    local counts = receipt.counts
-    most = counts.unit == unit and math.min(most, AMOUNT_MAX - counts.c) or most
-  end
-  for i = 1, #context.lots do
-    local lot = context.lots[i]
-    most = lot.unit == unit and math.min(most, AMOUNT_MAX - lot.counts.c) or most
-  end
-  return most
-end
-
--- How much is free above the hold, of which `base` is charged: in the tightest window, and in the
--- grants of a prepaid unit. Nothing is in a unit that nothing meters.
-local function free_above(held, context, unit, base)
-  local pool, leg = context.pools[unit], held.legs[unit]
-  local free, metered = AMOUNT_MAX, debtor_of(pool, held, unit) ~= nil
-  for i = 1, #held.windows do
-    local counts = held.windows[i]
-    if counts.unit == unit then
-      metered = true
-      local limit = context.limits[i]
-      if limit then
-        local left = limit + (counts.f - counts.c) - (counts.r - leg.held) - base
-        free = math.min(free, math.max(left, 0))
-      end
-    end
-  end
-  if pool and context.rule ~= 'DEBT' then
-    -- What comes late takes its hold from the lots once more.
-    free = math.min(free, math.max(free_of(pool, free) - (held.is_held and 0 or base), 0))
-  end
-  return metered and free or 0
-end
+-- Answers DONE, REPLAYED, REUSED, LOOK_UP, STALE_POLICY, MISSING, MISPLACED, STATE, LEASE.
 
 -- Charges the lots: first what the reservation had taken, in the order in which it was taken, then
 -- what else there is. What nobody has is a debt of the last one.
@@ -77,12 +35,11 @@ end
 -- Charges the cost in one unit; returns how much of it.
 local function charge(held, context, unit, cost)
   local leg, is_held = held.legs[unit], held.is_held
-  -- A late commit is charged its hold all the same: that money had been admitted.
-  local own = is_held and leg.held or math.max(leg.reserved - leg.charged, 0)
+  local own = own_of(held, leg)
   local room = room_of(held, context, unit)
   local base, extra = math.min(cost, own, room), 0
   if context.rule ~= 'CAP' and cost > base then
-    extra = math.min(cost - base, room - base, free_above(held, context, unit, base))
+    extra = math.min(cost - base, room - base, free_above(held, context, unit, base, true))
   end
   charge_lots(held, context.pools[unit], unit, base, extra)
   for i = 1, #held.windows do
@@ -96,7 +53,7 @@ local function charge(held, context, unit, cost)
   return base + extra
 end
 
-verbs.commit = function(key, final, force, receipt, actual)
+verbs.commit = function(key, final, force, receipt, actual, refused_text)
   local held = read_reservation()
   if not held then
     return { 'MISSING' }
@@ -121,6 +78,11 @@ verbs.commit = function(key, final, force, receipt, actual)
       held.legs[unit] = { reserved = 0, held = 0, actual = 0, charged = 0, refunded = 0 }
       held.units[#held.units + 1] = unit
     end
+  end
+  read_refused(refused_text)
+  local asked, is_missing = lacking_above(held, context, costs)
+  if asked or is_missing then
+    return asked or { 'MISSING' }
   end
   local moves = {}
   for i = 1, #held.units do

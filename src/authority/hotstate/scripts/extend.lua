@@ -1,11 +1,11 @@
--- extend(ttl, life, legs)
+-- extend(ttl, life, legs, refused)
 --
 -- Lets a reservation live longer, and holds more in the units and windows that it has, all or none.
 -- `ttl` and `life`, the longest from its creation, are in ms; `legs` is `UNIT:amount UNIT:amount`.
 -- Answers DONE, REPLAYED, REUSED, LOOK_UP, STALE_POLICY, MISSING, MISPLACED, STATE, NOT_HELD (a
--- unit that the reservation does not hold).
+-- unit that the reservation does not hold), LEASE.
 
-verbs.extend = function(ttl, life, legs)
+verbs.extend = function(ttl, life, legs, refused_text)
   local held = read_reservation()
   if not held then
     return { 'MISSING' }
@@ -20,12 +20,20 @@ verbs.extend = function(ttl, life, legs)
   if problem or context.is_missing then
     return problem or { 'MISSING' }
   end
+  read_refused(refused_text)
   local windows = {}
   for i, counts in ipairs(held.windows) do
     local limit = context.limits[i]
+    local is_leased, denies = type(limit) == 'string', limit and limit ~= 'soft'
+    if is_leased then
+      limit = lease_of(counts.ref)
+      if not limit then
+        return { 'MISSING' }
+      end
+    end
     windows[i] = {
       unit = counts.unit, counts = counts, amount = limit or AMOUNT_MAX,
-      enforcement = limit and 'BLOCK' or 'NOTIFY',
+      enforcement = denies and 'BLOCK' or 'NOTIFY', is_leased = is_leased,
     }
   end
   local amounts, units = read_legs(legs)
@@ -45,6 +53,10 @@ verbs.extend = function(ttl, life, legs)
     })
   end
 
+  local asked = lacking({ has_leases = context.has_leases, windows = windows }, amounts)
+  if asked then
+    return asked
+  end
   hold(held, windows, context.pools, amounts)
   local longest = tonumber(held.created) + tonumber(life)
   local expires = math.min(meta.now + tonumber(ttl), longest)

@@ -1,4 +1,4 @@
--- load(meta, reservation or meta, window...; packed reservation or '', counts of each window...)
+-- load(meta, reservation or meta, window or lease...; packed reservation or '', value of each...)
 --
 -- Brings in what the ledger has and this store has not; what is here already is newer and stays.
 -- Answers DONE, NOT_LOADED.

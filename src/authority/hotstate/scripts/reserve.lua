@@ -1,11 +1,11 @@
--- reserve(id, account, ttl, labels, mode, may_reclaim, options)
+-- reserve(id, account, ttl, labels, mode, may_reclaim, options, refused)
 --
 -- Holds the first option that fits on every window and grant, or denies with all that is in the
 -- way. `options` is `refusal tier UNIT:amount UNIT:amount;...`, in the order of preference; a refusal
 -- is the option's own reason never to be held, or '-', and options of one name are in one tier. The
 -- context's rule is the account's own reason to be denied, or ''.
 -- Answers DONE, CHECKED, REPLAYED, REUSED, LOOK_UP, STALE_POLICY, MOVED (a window has ended),
--- MISSING (a window is not loaded), RECLAIM (expired reservations are in the way).
+-- MISSING (a window is not loaded), RECLAIM (expired reservations are in the way), LEASE.
 
 -- Returns the options, and whether none of them may be asked for.
 local function read_options(text)
@@ -18,8 +18,8 @@ local function read_options(text)
   return options, is_capped
 end
 
--- Returns the first option that fits; or else what is in the way, whether time may help, and what
--- the rates are to be. It is checked in this order: the account, the request, open reservations, the
+-- Returns the first option that fits; or else what is in the way, whether time may help, what the
+-- rates are to be, and what is to be leased before the option that fits may be held. It is checked in this order: the account, the request, open reservations, the
 -- rate, budgets, grants.
 local function choose(context, options, is_capped)
   local denied = { reason = '', retry = '0' }
@@ -43,7 +43,7 @@ local function choose(context, options, is_capped)
     denied.shortages = shortages(context.pools, option.amounts)
     local is_free = option.refusal == '-'
     if is_free and not denied.limiting and not denied.shortages then
-      return i, denied, is_in_the_way, rated
+      return i, denied, is_in_the_way, rated, lacking(context, option.amounts, 1)
     end
     option.limiting, option.shortages = denied.limiting, denied.shortages
     is_in_the_way = is_in_the_way or is_free
@@ -68,7 +68,7 @@ local function passed_over(options, chosen)
   end
 end
 
-verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_text)
+verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_text, refused_text)
   local context = context_of()
   local is_check = mode == 'CHECK_ONLY'
   if meta.policy ~= context.policy then
@@ -79,7 +79,8 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
     return { 'MISSING' }
   end
   local options, is_capped = read_options(options_text)
-  local chosen, denied, is_in_the_way, rated = choose(context, options, is_capped)
+  read_refused(refused_text)
+  local chosen, denied, is_in_the_way, rated, asked = choose(context, options, is_capped)
 
   if not chosen and is_in_the_way and may_reclaim == '1' then
     local expired = some_expired()
@@ -91,6 +92,10 @@ verbs.reserve = function(id, account, ttl, labels, mode, may_reclaim, options_te
   if not chosen and denied.reason == '' and mode == 'BEST_EFFORT' then
     amounts = best_effort(context.windows, context.pools, options[#options].amounts)
     chosen = amounts and #options
+    asked = amounts and lacking(context, amounts, 1)
+  end
+  if asked then
+    return asked
   end
   for i = 1, is_check and 0 or #rated do
     put(rated[i][1], rated[i][2], RATE_MS)

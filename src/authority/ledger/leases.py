@@ -1,0 +1,107 @@
+"""Leases of the platform's budgets in Postgres, where they are given and taken.
+
+A lease is raised here first and then in the hot store, and lowered in the hot store first: what is
+here is never less than what a slot decides over, whoever dies in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from authority.domain.budgets import WindowRef
+from authority.domain.leases import Lease, Need, Standing, grown
+from authority.domain.money import Unit
+from authority.ledger.database import Database
+from authority.ledger.queries import statements
+
+_FILE = "leases.sql"
+_NONE = Lease(0, 0)
+
+
+class PostgresLeases:
+    """Implements `domain.leases.LeaseLedger`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = statements(_FILE)
+
+    async def leases(self, refs: Collection[WindowRef]) -> dict[WindowRef, Lease]:
+        """Return leases; those that were never given are of 0."""
+        rows = await self._database.rows(
+            self._sql["read_leases"],
+            {
+                "share_key": [ref.budget_key for ref in refs],
+                "start_ms": [ref.start_ms for ref in refs],
+            },
+        )
+        found = {(row["share_key"], row["window_start_ms"]): _lease(row) for row in rows}
+        return {ref: found.get((ref.budget_key, ref.start_ms), _NONE) for ref in refs}
+
+    async def grow(self, ref: WindowRef, needs: Sequence[Need], *, partial: bool) -> Lease | None:
+        """Lease more of a window, in its tenant's name; None if there is too little."""
+        place = _place(ref)
+        async with self._database.transaction() as connection:
+            budgets = await self._rows(connection, "lock_budget", place)
+            if not budgets:
+                return None
+            (budget,) = budgets
+            # A statement after the lock, so that it sees what others were given before.
+            wanted = place | {"budget_key": budget["budget_key"]}
+            (taken,) = await self._rows(connection, "taken", wanted)
+            amount = grown(
+                budget["limit_amount"], taken["others"], taken["own"], needs, partial=partial
+            )
+            if amount is None:
+                return None
+            (row,) = await self._rows(connection, "put_lease", place | {"amount": amount})
+        return _lease(row)
+
+    async def begin_shrink(self, ref: WindowRef, amount: int) -> Lease | None:
+        """Say that a lease is to be lowered; return it, as it still counts; None if it is low."""
+        rows = await self._database.rows(
+            self._sql["begin_shrink"], _place(ref) | {"amount": amount}
+        )
+        return _lease(rows[0]) if rows else None
+
+    async def end_shrink(self, ref: WindowRef, lease: Lease, epoch: int) -> bool:
+        """Count a lease as what the hot store has lowered it to; False if that is outdated."""
+        parameters = _place(ref) | lease._asdict() | {"epoch": epoch}
+        return bool(await self._database.rows(self._sql["end_shrink"], parameters))
+
+    async def idle(self, ref: WindowRef, limit: int) -> list[Standing]:
+        """Return what other tenants have leased of the same window and do not use, most first."""
+        rows = await self._database.rows(self._sql["idle_leases"], _place(ref) | {"limit": limit})
+        return [_standing(row, ref.unit) for row in rows]
+
+    async def over_leased(self) -> list[Standing]:
+        """Return what is idle where more is leased than the limit allows, as it was lowered."""
+        rows = await self._database.rows(self._sql["over_leased"], {})
+        return [_standing(row, Unit(row["unit"])) for row in rows]
+
+    async def standing(self, limit: int) -> list[Standing]:
+        """Return leases of which something is idle."""
+        rows = await self._database.rows(self._sql["standing_leases"], {"limit": limit})
+        return [_standing(row, Unit(row["unit"])) for row in rows]
+
+    async def _rows(
+        self, connection: AsyncConnection[DictRow], name: str, parameters: dict[str, Any]
+    ) -> list[DictRow]:
+        cursor = await connection.execute(self._sql[name], parameters)
+        return await cursor.fetchall()
+
+
+def _standing(row: DictRow, unit: Unit) -> Standing:
+    ref = WindowRef(row["share_key"], row["window_start_ms"], unit)
+    return Standing(row["tenant"], ref, _lease(row), row["used"])
+
+
+def _lease(row: DictRow) -> Lease:
+    return Lease(row["amount"], row["version"])
+
+
+def _place(ref: WindowRef) -> dict[str, Any]:
+    return {"share_key": ref.budget_key, "start_ms": ref.start_ms}

@@ -1,0 +1,131 @@
+-- Named statements of ledger/leases.py.
+
+-- name: make_shares
+-- Each tenant counts each budget of the platform under a key of its own.
+INSERT INTO platform_share (budget_key, tenant)
+SELECT budget_key, tenant FROM budget CROSS JOIN tenant
+WHERE budget.account = 'platform' AND tenant = %(tenant)s AND tenant <> 'platform'
+      AND NOT EXISTS (
+          SELECT FROM platform_share AS share
+          WHERE share.budget_key = budget.budget_key AND share.tenant = %(tenant)s
+      )
+ON CONFLICT DO NOTHING;
+
+-- name: read_shares
+-- The budgets of the platform as a tenant counts them; `share_key` is null where it can't yet.
+SELECT budget.*, share_key FROM budget
+LEFT JOIN platform_share AS share ON share.budget_key = budget.budget_key AND share.tenant = %(tenant)s
+WHERE budget.account = 'platform' AND %(tenant)s <> 'platform' ORDER BY budget.budget;
+
+-- name: read_leases
+SELECT share_key, window_start_ms, amount, version FROM platform_lease
+WHERE (share_key, window_start_ms) IN (SELECT * FROM unnest(%(share_key)s::bigint[], %(start_ms)s::bigint[]));
+
+-- name: lock_budget
+-- Leases of a budget are given one after the other. No row where it denies nobody.
+SELECT budget.budget_key, limit_amount FROM budget
+JOIN platform_share USING (budget_key)
+WHERE share_key = %(share_key)s AND end_time IS NULL AND enforcement <> 'NOTIFY'
+FOR NO KEY UPDATE OF budget;
+
+-- name: taken
+-- What tenants have leased of a window, or have used where that is more.
+SELECT coalesce(sum(greatest(amount, used)) FILTER (WHERE share_key <> %(share_key)s), 0)::bigint AS others,
+       coalesce(max(amount) FILTER (WHERE share_key = %(share_key)s), 0)::bigint AS own
+FROM (
+    SELECT share.share_key, coalesce(lease.amount, 0) AS amount,
+           coalesce(total.reserved + total.committed - total.refunded, 0) AS used
+    FROM platform_share AS share
+    LEFT JOIN platform_lease AS lease
+        ON lease.share_key = share.share_key AND lease.window_start_ms = %(start_ms)s
+    LEFT JOIN window_total AS total
+        ON total.budget_key = share.share_key AND total.window_start_ms = %(start_ms)s
+    WHERE share.budget_key = %(budget_key)s
+) AS standing;
+
+-- name: put_lease
+INSERT INTO platform_lease (share_key, window_start_ms, amount, version)
+VALUES (%(share_key)s, %(start_ms)s, %(amount)s, 1)
+ON CONFLICT (share_key, window_start_ms) DO UPDATE SET
+    amount = excluded.amount, version = platform_lease.version + 1, change_time = now()
+RETURNING amount, version;
+
+-- name: begin_shrink
+UPDATE platform_lease SET version = version + 1
+WHERE share_key = %(share_key)s AND window_start_ms = %(start_ms)s AND amount > %(amount)s
+RETURNING amount, version;
+
+-- name: end_shrink
+-- The hot store may have been replaced since, and have been told the lease as it was.
+UPDATE platform_lease SET amount = %(amount)s, change_time = now()
+WHERE share_key = %(share_key)s AND window_start_ms = %(start_ms)s AND version = %(version)s
+      AND (SELECT epoch FROM hot_store FOR SHARE) = %(epoch)s
+RETURNING amount;
+
+-- name: idle_leases
+SELECT share.tenant, share.share_key, %(start_ms)s::bigint AS window_start_ms, lease.amount, lease.version,
+       coalesce(total.reserved + total.committed - total.refunded, 0) AS used
+FROM platform_share AS asking
+JOIN platform_share AS share ON share.budget_key = asking.budget_key
+JOIN platform_lease AS lease ON lease.share_key = share.share_key AND lease.window_start_ms = %(start_ms)s
+LEFT JOIN window_total AS total
+    ON total.budget_key = share.share_key AND total.window_start_ms = %(start_ms)s
+WHERE asking.share_key = %(share_key)s AND share.share_key <> asking.share_key
+      AND lease.amount > greatest(coalesce(total.reserved + total.committed - total.refunded, 0), 0)
+ORDER BY lease.amount - greatest(coalesce(total.reserved + total.committed - total.refunded, 0), 0) DESC
+LIMIT %(limit)s;
+
+-- name: platform_counts
+-- What all tenants together count of budgets of the platform.
+SELECT share.budget_key, sum(reserved)::bigint AS reserved, sum(committed)::bigint AS committed,
+       sum(refunded)::bigint AS refunded
+FROM unnest(%(budget_key)s::bigint[], %(start_ms)s::bigint[]) AS wanted (budget_key, window_start_ms)
+JOIN platform_share AS share USING (budget_key)
+JOIN window_total AS total
+    ON total.budget_key = share.share_key AND total.window_start_ms = wanted.window_start_ms
+GROUP BY share.budget_key;
+
+-- name: standing_leases
+-- Leases that are not all used, and have not been changed for a while.
+SELECT share.tenant, lease.share_key, lease.window_start_ms, lease.amount, lease.version, budget.unit,
+       coalesce(total.reserved + total.committed - total.refunded, 0) AS used
+FROM platform_lease AS lease
+JOIN platform_share AS share USING (share_key)
+JOIN budget USING (budget_key)
+LEFT JOIN window_total AS total
+    ON total.budget_key = lease.share_key AND total.window_start_ms = lease.window_start_ms
+WHERE lease.amount > greatest(coalesce(total.reserved + total.committed - total.refunded, 0), 0)
+ORDER BY lease.share_key, lease.window_start_ms LIMIT %(limit)s;
+
+-- name: lease_sums
+-- What tenants have leased of each window of a budget, or have used where that is more.
+SELECT share.budget_key, lease.window_start_ms, budget.limit_amount,
+       sum(lease.amount)::bigint AS leased,
+       sum(greatest(lease.amount, coalesce(total.reserved + total.committed - total.refunded, 0)))::bigint AS taken
+FROM platform_lease AS lease
+JOIN platform_share AS share USING (share_key)
+JOIN budget USING (budget_key)
+LEFT JOIN window_total AS total
+    ON total.budget_key = lease.share_key AND total.window_start_ms = lease.window_start_ms
+WHERE budget.end_time IS NULL AND budget.enforcement <> 'NOTIFY'
+GROUP BY share.budget_key, lease.window_start_ms, budget.limit_amount;
+
+-- name: over_leased
+-- What is idle of windows of which more is leased than their limit allows, since that was lowered.
+WITH standing AS (
+    SELECT share.budget_key, share.tenant, lease.share_key, lease.window_start_ms, lease.amount, lease.version,
+           budget.unit, budget.limit_amount,
+           coalesce(total.reserved + total.committed - total.refunded, 0) AS used
+    FROM platform_lease AS lease
+    JOIN platform_share AS share USING (share_key)
+    JOIN budget USING (budget_key)
+    LEFT JOIN window_total AS total
+        ON total.budget_key = lease.share_key AND total.window_start_ms = lease.window_start_ms
+    WHERE budget.end_time IS NULL AND budget.enforcement <> 'NOTIFY'
+), sums AS (
+    SELECT budget_key, window_start_ms FROM standing GROUP BY budget_key, window_start_ms, limit_amount
+    HAVING sum(greatest(amount, used)) > limit_amount
+)
+SELECT tenant, share_key, window_start_ms, amount, version, unit, used
+FROM standing JOIN sums USING (budget_key, window_start_ms)
+WHERE amount > greatest(used, 0) ORDER BY share_key, window_start_ms;

@@ -1,0 +1,205 @@
+"""Leases of the platform's budgets: asked for when a tenant needs more, taken back when idle.
+
+A tenant's slot decides over its lease alone. What it lacks is asked for here: it is leased in the
+ledger from what is free, and where nothing is, from what other tenants have leased and do not use.
+So an operation is refused only where the platform's budget has no room for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import structlog
+
+from authority.domain.budgets import WindowRef
+from authority.domain.errors import Unavailable
+from authority.domain.leases import HotLeases, HotVerdict, Lease, LeaseLedger, Need
+from authority.domain.ports import Decision, HotState, Ledger, OpenTenant
+
+_ROUNDS_MAX = 6
+# So many tenants at most are asked to give back for one that lacks something.
+_RECALLS_MAX = 32
+# Where there was nothing, nobody looks again for so long: else each denial would ask everybody.
+_REFUSED_SECONDS = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+class _Refused(NamedTuple):
+    """A lease of `least`, or more, can't be had until a moment."""
+
+    least: int
+    until: float
+
+
+class _Asking(NamedTuple):
+    """Somebody who waits for a lease; the answer is whether it was had."""
+
+    need: Need
+    partial: bool
+    answer: asyncio.Future[bool]
+
+
+def needs_of(decision: Decision) -> list[Need]:
+    """Return what a script asks for."""
+    texts = iter(decision.detail)
+    return [
+        Need(WindowRef.parse(ref), int(used), int(amount))
+        for ref, used, amount in zip(texts, texts, texts, strict=True)
+    ]
+
+
+class Leases:
+    """Gets leases for tenants, and takes back what they do not use. Safe in many processes."""
+
+    def __init__(
+        self,
+        ledger: LeaseLedger,
+        hot: HotLeases,
+        windows: Ledger,
+        state: HotState,
+        open_tenant: OpenTenant,
+    ) -> None:
+        self._ledger = ledger
+        self._hot = hot
+        self._windows = windows
+        self._state = state
+        self._open_tenant = open_tenant
+        self._waiting: dict[WindowRef, list[_Asking]] = {}
+        self._refused: dict[WindowRef, _Refused] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def grow(
+        self, tenant: str, needs: Sequence[Need], *, partial: bool = False
+    ) -> set[WindowRef]:
+        """Get what is needed; return the windows for which it can't be had now.
+
+        Raises Unavailable.
+        """
+        return {need.ref for need in needs if not await self._ask(tenant, need, partial=partial)}
+
+    async def load(
+        self, tenant: str, refs: Sequence[WindowRef], leased: Sequence[WindowRef], epoch: int
+    ) -> None:
+        """Bring windows, and the leases of some, into the hot store. Raises Unavailable."""
+        counts = await self._windows.window_counts(refs)
+        leases = await self._ledger.leases(leased) if leased else {}
+        await self._state.load(tenant, None, counts, epoch, leases)
+
+    async def shrink(self, tenant: str, ref: WindowRef, amount: int = 0) -> int:
+        """Take back what is leased above an amount and not used; return how much it was.
+
+        Raises Unavailable.
+        """
+        counted = await self._ledger.begin_shrink(ref, amount)
+        if counted is None:
+            return 0
+        for _ in range(_ROUNDS_MAX):
+            hot = await self._hot.set_lease(tenant, ref, amount, counted)
+            match hot.verdict:
+                case HotVerdict.NOT_LOADED:
+                    await self._open_tenant(tenant)
+                case HotVerdict.MISSING:
+                    await self.load(tenant, [ref], [], hot.epoch)
+                case HotVerdict.SUPERSEDED:
+                    return 0
+                case HotVerdict.DONE:
+                    # From here on no slot decides over more; only now may others have the rest.
+                    lease = Lease(hot.amount, counted.version)
+                    is_counted = await self._ledger.end_shrink(ref, lease, hot.epoch)
+                    return counted.amount - hot.amount if is_counted else 0
+        raise Unavailable("The hot state keeps changing; try again.")
+
+    async def reclaim(self) -> None:
+        """Take back what is idle where more is leased than a lowered limit allows.
+
+        Raises Unavailable; what is left is taken back later.
+        """
+        for standing in await self._ledger.over_leased():
+            await self.shrink(standing.tenant, standing.ref)
+
+    async def stop(self) -> None:
+        """End what is under way; whoever waits is told."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _ask(self, tenant: str, need: Need, *, partial: bool) -> bool:
+        refused = self._refused.get(need.ref)
+        if refused and need.least >= refused.least and time.monotonic() < refused.until:
+            return False
+        asking = _Asking(need, partial, asyncio.get_running_loop().create_future())
+        waiting = self._waiting.get(need.ref)
+        if waiting is None:
+            self._waiting[need.ref] = [asking]
+            task = asyncio.create_task(self._serve(tenant, need.ref))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            waiting.append(asking)
+        return await asking.answer
+
+    async def _serve(self, tenant: str, ref: WindowRef) -> None:
+        """Get leases of one window as long as anybody waits for any; many are served at once."""
+        batch: list[_Asking] = []
+        try:
+            while batch := self._waiting[ref]:
+                self._waiting[ref] = []
+                try:
+                    lease = await self._lease(tenant, ref, batch)
+                except Exception as error:  # noqa: BLE001 - whatever it was, who waits is told
+                    _fail(batch, error)
+                    continue
+                for asking in batch:
+                    if not asking.answer.done():
+                        asking.answer.set_result(lease.amount >= asking.need.least)
+        finally:
+            left = batch + self._waiting.pop(ref)
+            _fail(left, Unavailable("The authority is being stopped; nothing was decided."))
+
+    async def _lease(self, tenant: str, ref: WindowRef, batch: Sequence[_Asking]) -> Lease:
+        """Return the lease as it could be had."""
+        needs = [asking.need for asking in batch]
+        least = min(need.least for need in needs)
+        lease = await self._ledger.grow(ref, needs, partial=False)
+        if lease is None:
+            is_complete = await self._recall(ref, min(need.amount for need in needs))
+            partial = any(asking.partial for asking in batch)
+            lease = await self._ledger.grow(ref, needs, partial=partial)
+            if lease is None and not is_complete:
+                raise Unavailable("What other tenants have leased can't be had back; try again.")
+        if lease is None or lease.amount < least:
+            self._refused[ref] = _Refused(least, time.monotonic() + _REFUSED_SECONDS)
+        if lease is None:
+            return Lease(0, 0)
+        # Should this not arrive, the ledger counts more than the slot has, until it asks again.
+        await self._hot.set_lease(tenant, ref, lease.amount, lease)
+        return lease
+
+    async def _recall(self, ref: WindowRef, amount: int) -> bool:
+        """Take back what others do not use, until it is enough; False if some can't be."""
+        freed, is_complete = 0, True
+        for standing in await self._ledger.idle(ref, _RECALLS_MAX):
+            if freed >= amount:
+                break
+            try:
+                freed += await self.shrink(standing.tenant, standing.ref)
+            except Unavailable as error:
+                is_complete = False
+                log.warning("lease_not_recalled", tenant=standing.tenant, reason=error.message)
+        if freed:
+            log.info("leases_recalled", window=str(ref), amount=freed)
+        return is_complete
+
+
+def _fail(batch: Sequence[_Asking], error: Exception) -> None:
+    for asking in batch:
+        if not asking.answer.done():
+            mine = copy.copy(error)
+            mine.__cause__ = error.__cause__
+            asking.answer.set_exception(mine)

@@ -51,6 +51,7 @@ def token(value):
 
 KEYS = ["", "x" * 129, "a\x00b", "a\nb", "\x7f", "\u200b"]
 ACCOUNTS = ["", "platform", "platform/alice", "ACME", "acme/", "acme/a/b", "acme\n", "a" * 41, LONG]
+BELOW = [account for account in ACCOUNTS if account != "platform"]  # which may have budgets
 IDS = ["", "acme", "acme/", "acme/1", str(uuid.UUID(int=7)), ID.upper(), ID + "\n", LONG]
 AMOUNTS = [0, -1, MAX + 1, 2**63 - 1, -(2**63)]
 
@@ -111,7 +112,11 @@ BUDGET_CASES = [
     *((settle(budget.RefundRequest, legs=legs((1, n))), ["legs[0].amount"]) for n in AMOUNTS),
     (settle(budget.RefundRequest, legs=legs((0, 1))), ["legs[0].unit"]),
     *((budget.GetReservationRequest(reservation_id=name), ["reservation_id"]) for name in IDS),
-    *((budget.GetBalanceRequest(account=account), ["account"]) for account in ACCOUNTS),
+    *((budget.GetBalanceRequest(account=account), ["account"]) for account in BELOW),
+    (
+        budget.GetBalanceRequest(account="platform", as_of_time=Timestamp(seconds=1)),
+        ["as_of_time"],
+    ),
 ]
 
 
@@ -168,7 +173,7 @@ ADMIN_CASES = [
     (change_account("*"), ["update_mask"]),
     (change_account("state"), ["account.state"]),
     (change_account("overage_policy", overage_policy=77), ["account.overage_policy"]),
-    (change_account("state", account="platform", state=1), ["account.account"]),
+    (change_account("state", account="platform", state=1), ["update_mask"]),
     (change_account("parent", account="acme/alice"), ["account.parent"]),
     (change_account("parent", account="acme/alice", parent="acme/alice"), ["account.parent"]),
     (change_account("parent", account="acme/alice", parent="globex/bob"), ["account.parent"]),
@@ -203,7 +208,7 @@ ADMIN_CASES = [
             ),
         )
     ),
-    (admin.GetAccountRequest(account="platform"), ["account"]),
+    (admin.GetAccountRequest(account="platform/alice"), ["account"]),
     (admin.ListAccountsRequest(page_size=-1), ["page_size"]),
     *(
         (admin.ListAccountsRequest(tenant=tenant), ["tenant"])
@@ -217,7 +222,7 @@ ADMIN_CASES = [
         for text in ("parent", "account asc", "account  desc", "desc", "account desc,state", LONG)
     ),
     (admin.CreateBudgetRequest(), ["budget.account", "budget.unit", "budget.window"]),
-    *((make_budget(account=account), ["budget.account"]) for account in ACCOUNTS),
+    *((make_budget(account=account), ["budget.account"]) for account in BELOW),
     *((make_budget(budget=name), ["budget.budget"]) for name in ("A", "-", "x" * 64, "a/b")),
     *((make_budget(unit=number), ["budget.unit"]) for number in (0, 7, -1)),
     (make_budget(unit=6), ["budget.window"]),

@@ -39,12 +39,16 @@ class Need(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How a lease stands by the ledger; `used` may lag behind the hot store's."""
+    """How a lease stands by the ledger; `used` may lag behind the hot store's.
+
+    One that `is_fresh` was given a moment ago, to somebody who is about to use it.
+    """
 
     tenant: str
     ref: WindowRef
     lease: Lease
     used: int
+    is_fresh: bool = False
 
     @property
     def idle(self) -> int:

@@ -13,6 +13,7 @@ WITH RECURSIVE above AS (
     SELECT account, parent FROM account WHERE account = %(parent)s
     UNION
     SELECT account.account, account.parent FROM account JOIN above ON account.account = above.parent
+    WHERE account.account <> 'platform'
 ), below AS (
     SELECT account, 1 AS level FROM account WHERE account = %(account)s
     UNION ALL

@@ -75,7 +75,7 @@ class PostgresLeases:
     async def idle(self, ref: WindowRef, limit: int) -> list[Standing]:
         """Return what other tenants have leased of the same window and do not use, most first."""
         rows = await self._database.rows(self._sql["idle_leases"], _place(ref) | {"limit": limit})
-        return [_standing(row, ref.unit) for row in rows]
+        return [_standing(row, ref.unit, is_fresh=row["is_fresh"]) for row in rows]
 
     async def over_leased(self) -> list[Standing]:
         """Return what is idle where more is leased than the limit allows, as it was lowered."""
@@ -94,9 +94,9 @@ class PostgresLeases:
         return await cursor.fetchall()
 
 
-def _standing(row: DictRow, unit: Unit) -> Standing:
+def _standing(row: DictRow, unit: Unit, *, is_fresh: bool = False) -> Standing:
     ref = WindowRef(row["share_key"], row["window_start_ms"], unit)
-    return Standing(row["tenant"], ref, _lease(row), row["used"])
+    return Standing(row["tenant"], ref, _lease(row), row["used"], is_fresh)
 
 
 def _lease(row: DictRow) -> Lease:

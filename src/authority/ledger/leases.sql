@@ -64,7 +64,8 @@ RETURNING amount;
 
 -- name: idle_leases
 SELECT share.tenant, share.share_key, %(start_ms)s::bigint AS window_start_ms, lease.amount, lease.version,
-       coalesce(total.reserved + total.committed - total.refunded, 0) AS used
+       coalesce(total.reserved + total.committed - total.refunded, 0) AS used,
+       lease.change_time > clock_timestamp() - interval '0.1 s' AS is_fresh
 FROM platform_share AS asking
 JOIN platform_share AS share ON share.budget_key = asking.budget_key
 JOIN platform_lease AS lease ON lease.share_key = share.share_key AND lease.window_start_ms = %(start_ms)s

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,19 +20,20 @@ from authority.domain.leases import HotLeases, HotVerdict, Lease, LeaseLedger, N
 from authority.domain.ports import Decision, HotState, Ledger, OpenTenant
 
 _ROUNDS_MAX = 6
-# So many tenants at most are asked to give back for one that lacks something.
-_RECALLS_MAX = 32
-# Where there was nothing, nobody looks again for so long: else each denial would ask everybody.
-_REFUSED_SECONDS = 0.25
+# So often, and so many tenants at a time, are asked to give back for one that lacks something.
+_RECALLS_MAX = 8
+_TENANTS_AT_ONCE = 64
+_FRESH_SECONDS = 0.1
 
 log = structlog.get_logger(__name__)
 
 
-class _Refused(NamedTuple):
-    """A lease of `least`, or more, can't be had until a moment."""
+class _Recalled(NamedTuple):
+    """How much was taken back; whether some could not be asked, or what there is is fresh."""
 
-    least: int
-    until: float
+    freed: int
+    is_away: bool
+    is_waiting: bool
 
 
 class _Asking(NamedTuple):
@@ -70,7 +70,6 @@ class Leases:
         self._state = state
         self._open_tenant = open_tenant
         self._waiting: dict[WindowRef, list[_Asking]] = {}
-        self._refused: dict[WindowRef, _Refused] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def grow(
@@ -130,9 +129,6 @@ class Leases:
             await asyncio.wait(self._tasks)
 
     async def _ask(self, tenant: str, need: Need, *, partial: bool) -> bool:
-        refused = self._refused.get(need.ref)
-        if refused and need.least >= refused.least and time.monotonic() < refused.until:
-            return False
         asking = _Asking(need, partial, asyncio.get_running_loop().create_future())
         waiting = self._waiting.get(need.ref)
         if waiting is None:
@@ -165,36 +161,43 @@ class Leases:
     async def _lease(self, tenant: str, ref: WindowRef, batch: Sequence[_Asking]) -> Lease:
         """Return the lease as it could be had."""
         needs = [asking.need for asking in batch]
-        least = min(need.least for need in needs)
+        partial = any(asking.partial for asking in batch)
         lease = await self._ledger.grow(ref, needs, partial=False)
-        if lease is None:
-            is_complete = await self._recall(ref, min(need.amount for need in needs))
-            partial = any(asking.partial for asking in batch)
-            lease = await self._ledger.grow(ref, needs, partial=partial)
-            if lease is None and not is_complete:
+        for _ in range(_RECALLS_MAX):
+            if lease is not None:
+                break
+            recalled = await self._recall(ref, min(need.amount for need in needs))
+            if recalled.freed or (partial and not recalled.is_waiting):
+                lease = await self._ledger.grow(ref, needs, partial=partial)
+            elif recalled.is_away:
                 raise Unavailable("What other tenants have leased can't be had back; try again.")
-        if lease is None or lease.amount < least:
-            self._refused[ref] = _Refused(least, time.monotonic() + _REFUSED_SECONDS)
+            elif not recalled.is_waiting:
+                break
         if lease is None:
             return Lease(0, 0)
         # Should this not arrive, the ledger counts more than the slot has, until it asks again.
         await self._hot.set_lease(tenant, ref, lease.amount, lease)
         return lease
 
-    async def _recall(self, ref: WindowRef, amount: int) -> bool:
-        """Take back what others do not use, until it is enough; False if some can't be."""
-        freed, is_complete = 0, True
-        for standing in await self._ledger.idle(ref, _RECALLS_MAX):
-            if freed >= amount:
-                break
+    async def _recall(self, ref: WindowRef, amount: int) -> _Recalled:
+        """Take back what others do not use, until it is enough."""
+        freed, is_away = 0, False
+        idle = await self._ledger.idle(ref, _TENANTS_AT_ONCE)
+        for standing in idle:
+            if freed >= amount or standing.is_fresh:
+                continue
             try:
                 freed += await self.shrink(standing.tenant, standing.ref)
             except Unavailable as error:
-                is_complete = False
+                is_away = True
                 log.warning("lease_not_recalled", tenant=standing.tenant, reason=error.message)
         if freed:
             log.info("leases_recalled", window=str(ref), amount=freed)
-        return is_complete
+        is_waiting = not freed and any(standing.is_fresh for standing in idle)
+        if is_waiting:
+            # Who got it a moment ago is using it now, or has no use for it.
+            await asyncio.sleep(_FRESH_SECONDS)
+        return _Recalled(freed, is_away, is_waiting)
 
 
 def _fail(batch: Sequence[_Asking], error: Exception) -> None:

@@ -9,6 +9,7 @@ import uuid
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from authorities import legs_of
 from authority.v1 import admin_service_pb2 as admin

@@ -9,6 +9,7 @@ from authorities import make_settings
 from authority.hotstate.keys import TenantKeys
 from authority.hotstate.scripts import Script, script_set
 from authority.recovery import sweep
+from generating import Generations
 from monitoring import monitoring
 from refusals import refused
 
@@ -42,8 +43,9 @@ async def spend(stubs, account, amounts, **options):
 
 async def do_everything(core, stubs):
     """Let every script run, in as many ways as touch other keys."""
-    await stubs.account("acme", reserves_per_minute=1_000)
+    await stubs.account("acme", reserves_per_minute=1_000, submissions_per_minute=1)
     await stubs.account("acme/alice", reserves_per_minute=1_000)
+    await stubs.set_budget("platform", 10_000)
     await stubs.set_budget("acme", 1_000)
     await stubs.set_budget("acme/alice", 100, window="MONTH")
     await stubs.set_budget("acme/alice", 3, unit="RESERVATIONS", window="TOTAL")
@@ -75,6 +77,8 @@ async def do_everything(core, stubs):
     await stubs.commit(late[0], {"USD": 1})
     await stubs.release(late[1])
     await stubs.commit(late[1], {"USD": 1}, force=True)
+    await Generations(stubs).submit()
+    await refused(Generations(stubs).submit())
     assert await stubs.differences() == []
 
 
@@ -103,7 +107,10 @@ async def test_every_script_declares_every_key(cluster_authority, monitor, clust
     undeclared = await monitor.undeclared(runs)
     assert {names[sha]: keys for sha, keys in undeclared.items()} == {}
     touched = {kind_of(key) for run in runs for key in await monitor.touched(run)}
-    assert touched == {"meta", "outbox", "expiries", "answer", "reservation", "window", "rate"}
+    assert touched == {
+        *("meta", "outbox", "expiries", "answer", "reservation", "window", "rate"),
+        *("admitted", "submissions"),
+    }
     assert await stubs.differences() == []
 
 

@@ -151,9 +151,9 @@ SHARED = [
     ),
     Fault(
         "a Reserve counts twice against the rate",
-        _SCRIPTS + "_limits.lua",
-        "or '0'), now) + each",
-        "or '0'), now) + 2 * each",
+        _SCRIPTS + "_prelude.lua",
+        "+ math.floor(60000000 / per_minute)",
+        "+ 2 * math.floor(60000000 / per_minute)",
         (
             _MODES + "TestLimits::test_the_rate",
             "e2e/test_reclaim.py::test_it_counts_once_against_the_rate",
@@ -259,7 +259,7 @@ SETTLING = [
     ),
     Fault(
         "the last window binds, not the tightest",
-        _SCRIPTS + "commit.lua",
+        _SCRIPTS + "_charges.lua",
         "free = math.min(free, math.max(left, 0))",
         "free = math.max(left, 0)",
         (

@@ -117,8 +117,8 @@ DECIDING = [
     Fault(
         "a script is not given the keys of the grants",
         "hotstate/commands.py",
-        "refs=(*held.windows, *held.lots),\n        policy=policy,",
-        "refs=held.windows,\n        policy=policy,",
+        "refs=(*held.windows, *held.lots),\n        leased=_leased",
+        "refs=held.windows,\n        leased=_leased",
         (_GRANTS + "test_they_are_spent_by_priority_then_expiry_then_age",),
     ),
     Fault(

@@ -394,20 +394,5 @@ class Ledger(PriceListStore, Protocol):
         ...
 
 
-class Journal(Protocol):
-    """Carries operations from the outbox into the ledger."""
-
-    async def append(self, operation: Operation, entry: str) -> None:
-        """Return when the operation is in the ledger. Raises Unavailable if that is not known.
-
-        Then its entry is taken out of the outbox, if it is not ''.
-        """
-        ...
-
-    def append_later(self, operation: Operation, entry: str) -> None:
-        """Write the operation with the next ones, without waiting."""
-        ...
-
-
 OpenTenant = Callable[[str], Awaitable[None]]
 """Makes the hot state of a tenant serve in the present epoch. Raises Unavailable."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from authority.domain.budgets import WindowRef
-from authority.domain.ports import Clock, HotState, Journal, Ledger, OpenTenant
+from authority.domain.journal import Journal
+from authority.domain.ports import Clock, HotState, Ledger, OpenTenant
 from authority.usecases.leases import Leases
 from authority.usecases.policies import Policies
 from authority.usecases.single_flight import SingleFlight

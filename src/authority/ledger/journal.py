@@ -75,7 +75,7 @@ class _Sorted(NamedTuple):
 
 
 class Journal:
-    """Implements `domain.journal.Journal`. Run `run` as a task for as long as operations may come."""
+    """Implements `domain.journal.Journal`. Run `run` as a task as long as operations may come."""
 
     def __init__(self, database: Database, trim: Trim, outbox: Outbox) -> None:
         self._database = database

@@ -135,7 +135,8 @@ def _sums(row: DictRow) -> UsageSums:
     return UsageSums(*(row[name] or 0 for name in SUMS))
 
 
-def _event_statement(wanted: EventQuery) -> tuple[str, dict[str, Any]]:
+def event_tests(wanted: EventQuery) -> tuple[list[str], dict[str, Any]]:
+    """Return which events are wanted, as conditions on their columns, and their parameters."""
     tests, parameters = conditions(wanted.filter)
     given: dict[str, tuple[str, Any]] = {
         "tenant": ("tenant = %(tenant)s", wanted.tenant),
@@ -152,6 +153,11 @@ def _event_statement(wanted: EventQuery) -> tuple[str, dict[str, Any]]:
     if wanted.accounts is not None:
         tests.append("account = ANY(%(accounts)s::text[])")
         parameters["accounts"] = list(wanted.accounts)
+    return tests, parameters
+
+
+def _event_statement(wanted: EventQuery) -> tuple[str, dict[str, Any]]:
+    tests, parameters = event_tests(wanted)
     if wanted.before is not None:
         tests.append(
             "(event_time, tenant, sequence) < (%(before_time)s, %(before_tenant)s, "

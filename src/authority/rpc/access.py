@@ -144,6 +144,7 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
     "UsageService": {
         "QueryUsage": _READ,
         "ListUsageEvents": _READ,
+        "ExportUsage": _READ,
         "GetCreditStatus": (Scope.SPEND, Scope.SUBMIT, Scope.READ),
         "GetProjection": _READ,
     },

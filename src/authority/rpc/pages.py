@@ -25,7 +25,9 @@ def make_page_token(scope: list[str], after: list[str]) -> str:
     return base64.urlsafe_b64encode(json.dumps([scope, after]).encode()).decode()
 
 
-def read_page_token(token: str, scope: list[str], start: list[str]) -> list[str]:
+def read_page_token(
+    token: str, scope: list[str], start: list[str], *, field: str = "page_token"
+) -> list[str]:
     """Return the key that the page begins after; `start` if there is no token.
 
     Raises:
@@ -37,7 +39,7 @@ def read_page_token(token: str, scope: list[str], start: list[str]) -> list[str]
     after = _decoded(token, scope)
     # What follows goes into a statement, and a token may have been made by anybody.
     if len(after) != len(start) or not all(_is_name(part) for part in after):
-        raise _not_of_this_listing()
+        raise _not_of_this_listing(field)
     return after
 
 
@@ -58,9 +60,9 @@ def page_moment(part: str) -> str:
         raise _not_of_this_listing() from None
 
 
-def _not_of_this_listing() -> InvalidRequest:
+def _not_of_this_listing(field: str = "page_token") -> InvalidRequest:
     return InvalidRequest.of(
-        "page_token", "must be the `next_page_token` of the same listing; leave it out to start"
+        field, "must be what the same listing has answered last; leave it out to start"
     )
 
 

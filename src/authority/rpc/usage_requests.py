@@ -71,7 +71,10 @@ def read_query(reader: Reader, request: messages.QueryUsageRequest) -> Asked:
 def read_events(reader: Reader, request: messages.ListUsageEventsRequest) -> tuple[EventQuery, str]:
     """Read which events to list, and of which account."""
     tenant, account = read_owners(reader, request)
-    start, end = _moment(reader, "start_time", request), _moment(reader, "end_time", request)
+    start, end = (
+        read_moment(reader, "start_time", request),
+        read_moment(reader, "end_time", request),
+    )
     if start is not None and end is not None and start >= end:
         reader.wrong("end_time", "must be later than start_time")
     for field in ("generation_id", "reservation_id"):
@@ -193,7 +196,8 @@ def _interval(reader: Reader, value: int) -> Interval | None:
     return None
 
 
-def _moment(reader: Reader, field: str, request: Any) -> datetime | None:
+def read_moment(reader: Reader, field: str, request: Any) -> datetime | None:
+    """Read a time; None if it is not set."""
     milliseconds = reader.time(field, request)
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
 
@@ -202,4 +206,4 @@ def _quarter(reader: Reader, field: str, request: Any) -> datetime | None:
     moment = getattr(request, field)
     if request.HasField(field) and (moment.seconds % _QUARTER_SECONDS or moment.nanos):
         reader.wrong(field, "must be a full quarter of an hour, such as 14:15:00")
-    return _moment(reader, field, request)
+    return read_moment(reader, field, request)

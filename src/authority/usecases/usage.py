@@ -81,7 +81,7 @@ async def query_usage(context: UsageContext, asked: Asked) -> tuple[UsageQuery, 
 
     """
     now = context.now()
-    tenant, accounts = await _owners(context, asked.query.tenant, asked.account)
+    tenant, accounts = await owners_of(context, asked.query.tenant, asked.account)
     start, end = await _time(context, asked, tenant, now)
     query = replace(asked.query, tenant=tenant, accounts=accounts, start=start, end=end)
     _check_points(query)
@@ -93,14 +93,17 @@ async def list_events(
     context: UsageContext, wanted: EventQuery, account: str
 ) -> Sequence[UsageEvent]:
     """Return a page of events, the latest first. Raises NotFound (the account) and Unavailable."""
-    tenant, accounts = await _owners(context, wanted.tenant, account)
+    tenant, accounts = await owners_of(context, wanted.tenant, account)
     return await context.store.events(replace(wanted, tenant=tenant, accounts=accounts))
 
 
-async def _owners(
+async def owners_of(
     context: UsageContext, tenant: str, account: str
 ) -> tuple[str, tuple[str, ...] | None]:
-    """Return the tenant and the accounts of it that count; None for all of them."""
+    """Return the tenant and the accounts of it that count; None for all of them.
+
+    Raises NotFound (the account) and Unavailable.
+    """
     if not account:
         return tenant, None
     policies = context.context.policies

@@ -282,6 +282,34 @@ USAGE_ORDER_NAME: UsageOrder.ValueType  # 7
 """By the names of the groups, from A to Z."""
 Global___UsageOrder: _TypeAlias = UsageOrder  # noqa: Y015
 
+class _UsageExportFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UsageExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageExportFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    USAGE_EXPORT_FORMAT_UNSPECIFIED: _UsageExportFormat.ValueType  # 0
+    """Not set: CSV."""
+    USAGE_EXPORT_FORMAT_CSV: _UsageExportFormat.ValueType  # 1
+    """CSV with a header; the columns are those of the usage log, and new ones are added at the end."""
+    USAGE_EXPORT_FORMAT_JSONL: _UsageExportFormat.ValueType  # 2
+    """A JSON object on each line, with the same names."""
+    USAGE_EXPORT_FORMAT_FOCUS: _UsageExportFormat.ValueType  # 3
+    """CSV with the columns of FOCUS 1.2, and ours behind them (`x_...`); only events that cost, charge or refund something."""
+
+class UsageExportFormat(_UsageExportFormat, metaclass=_UsageExportFormatEnumTypeWrapper):
+    """The form of an export."""
+
+USAGE_EXPORT_FORMAT_UNSPECIFIED: UsageExportFormat.ValueType  # 0
+"""Not set: CSV."""
+USAGE_EXPORT_FORMAT_CSV: UsageExportFormat.ValueType  # 1
+"""CSV with a header; the columns are those of the usage log, and new ones are added at the end."""
+USAGE_EXPORT_FORMAT_JSONL: UsageExportFormat.ValueType  # 2
+"""A JSON object on each line, with the same names."""
+USAGE_EXPORT_FORMAT_FOCUS: UsageExportFormat.ValueType  # 3
+"""CSV with the columns of FOCUS 1.2, and ours behind them (`x_...`); only events that cost, charge or refund something."""
+Global___UsageExportFormat: _TypeAlias = UsageExportFormat  # noqa: Y015
+
 class _ProjectionBasis:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -945,6 +973,98 @@ class ListUsageEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListUsageEventsResponse: _TypeAlias = ListUsageEventsResponse  # noqa: Y015
+
+@_typing.final
+class ExportUsageRequest(_message.Message):
+    """Asks for events as a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Only this tenant; all if empty. A key of a tenant may leave it out."""
+    account: _builtins.str
+    """Only this account and those below it."""
+    format: Global___UsageExportFormat.ValueType
+    """The form."""
+    resume_token: _builtins.str
+    """The last `resume_token` of an export with the same fields that has broken off; what follows is appended to what came with it
+    and before.
+    """
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only events of this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only events before this time. What the log does not have yet is left out whole: `end_time` of the answers says up to where
+        everything is there.
+        """
+
+    @_builtins.property
+    def filter(self) -> Global___UsageFilter:
+        """Which events."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        account: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        filter: Global___UsageFilter | None = ...,
+        format: Global___UsageExportFormat.ValueType = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "filter", b"filter", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "end_time", b"end_time", "filter", b"filter", "format", b"format", "resume_token", b"resume_token", "start_time", b"start_time", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportUsageRequest: _TypeAlias = ExportUsageRequest  # noqa: Y015
+
+@_typing.final
+class ExportUsageResponse(_message.Message):
+    """A piece of the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Some bytes, at most 1 MiB; a line may go on in the next answer."""
+    event_count: _builtins.int
+    """How many events there are up to here, of those that were asked for; set where `resume_token` is."""
+    resume_token: _builtins.str
+    """Set where the chunk ends with the end of a line."""
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Every event before this that was asked for is in the export."""
+
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+        event_count: _builtins.int = ...,
+        resume_token: _builtins.str = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "end_time", b"end_time", "event_count", b"event_count", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportUsageResponse: _TypeAlias = ExportUsageResponse  # noqa: Y015
 
 @_typing.final
 class UsageEvent(_message.Message):

@@ -48,6 +48,11 @@ class UsageServiceStub(object):
                 request_serializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsResponse.FromString,
                 _registered_method=True)
+        self.ExportUsage = channel.unary_stream(
+                '/authority.v1.UsageService/ExportUsage',
+                request_serializer=authority_dot_v1_dot_usage__service__pb2.ExportUsageRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_usage__service__pb2.ExportUsageResponse.FromString,
+                _registered_method=True)
         self.GetCreditStatus = channel.unary_unary(
                 '/authority.v1.UsageService/GetCreditStatus',
                 request_serializer=authority_dot_v1_dot_credits__pb2.GetCreditStatusRequest.SerializeToString,
@@ -76,6 +81,14 @@ class UsageServiceServicer(object):
 
     def ListUsageEvents(self, request, context):
         """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportUsage(self, request, context):
+        """Writes the events of a time as a file, in chunks, in the order of tenants and of their operations. An export that breaks off
+        goes on behind any answer that has a `resume_token`. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +123,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.ListUsageEvents,
                     request_deserializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsRequest.FromString,
                     response_serializer=authority_dot_v1_dot_usage__service__pb2.ListUsageEventsResponse.SerializeToString,
+            ),
+            'ExportUsage': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportUsage,
+                    request_deserializer=authority_dot_v1_dot_usage__service__pb2.ExportUsageRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_usage__service__pb2.ExportUsageResponse.SerializeToString,
             ),
             'GetCreditStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCreditStatus,
@@ -179,6 +197,33 @@ class UsageService(object):
             '/authority.v1.UsageService/ListUsageEvents',
             authority_dot_v1_dot_usage__service__pb2.ListUsageEventsRequest.SerializeToString,
             authority_dot_v1_dot_usage__service__pb2.ListUsageEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/authority.v1.UsageService/ExportUsage',
+            authority_dot_v1_dot_usage__service__pb2.ExportUsageRequest.SerializeToString,
+            authority_dot_v1_dot_usage__service__pb2.ExportUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

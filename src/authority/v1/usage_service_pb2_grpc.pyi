@@ -43,6 +43,10 @@ class UsageServiceStub:
     """
     ListUsageEvents: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageEventsRequest, _usage_service_pb2.ListUsageEventsResponse]
     """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE."""
+    ExportUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.ExportUsageRequest, _usage_service_pb2.ExportUsageResponse]
+    """Writes the events of a time as a file, in chunks, in the order of tenants and of their operations. An export that breaks off
+    goes on behind any answer that has a `resume_token`. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE.
+    """
     GetCreditStatus: _grpc.UnaryUnaryMultiCallable[_credits_pb2.GetCreditStatusRequest, _credits_pb2.GetCreditStatusResponse]
     """Says in one answer what an account has to pay with: what is left of free images and credits, the month's spend and cap,
     the windows with the times at which they begin anew, and the prices. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
@@ -67,6 +71,10 @@ class UsageServiceAsyncStub(UsageServiceStub):
     """
     ListUsageEvents: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageEventsRequest, _usage_service_pb2.ListUsageEventsResponse]  # type: ignore[assignment]
     """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE."""
+    ExportUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.ExportUsageRequest, _usage_service_pb2.ExportUsageResponse]  # type: ignore[assignment]
+    """Writes the events of a time as a file, in chunks, in the order of tenants and of their operations. An export that breaks off
+    goes on behind any answer that has a `resume_token`. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE.
+    """
     GetCreditStatus: _aio.UnaryUnaryMultiCallable[_credits_pb2.GetCreditStatusRequest, _credits_pb2.GetCreditStatusResponse]  # type: ignore[assignment]
     """Says in one answer what an account has to pay with: what is left of free images and credits, the month's spend and cap,
     the windows with the times at which they begin anew, and the prices. Reasons: INVALID_FIELD, NOT_FOUND, UNAVAILABLE.
@@ -100,6 +108,16 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.ListUsageEventsResponse, _abc.Awaitable[_usage_service_pb2.ListUsageEventsResponse]]:
         """Lists the events of a time, the latest first. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def ExportUsage(
+        self,
+        request: _usage_service_pb2.ExportUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_usage_service_pb2.ExportUsageResponse], _abc.AsyncIterator[_usage_service_pb2.ExportUsageResponse]]:
+        """Writes the events of a time as a file, in chunks, in the order of tenants and of their operations. An export that breaks off
+        goes on behind any answer that has a `resume_token`. Reasons: INVALID_FIELD, NOT_FOUND (the account), UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def GetCreditStatus(

@@ -12,6 +12,7 @@ from authority.ledger.database import Database
 from authority.ledger.journal import Journal
 from authority.ledger.past_use import PostgresPastUse
 from authority.ledger.usage import PostgresUsage
+from authority.ledger.usage_export import PostgresUsageExport
 from authority.ledger.usage_projection import UsageProjection
 from authority.ledger.usage_upkeep import UsageUpkeep
 from authority.rpc.usage_servicer import UsageServicer
@@ -27,6 +28,7 @@ def add_usage_service(server: grpc.aio.Server, context: Context, database: Datab
         context,
         UsageContext(context, PostgresUsage(database)),
         Projections(context, PostgresPastUse(database)),
+        PostgresUsageExport(database),
     )
     usage_service_pb2_grpc.add_UsageServiceServicer_to_server(servicer, server)
 

@@ -42,6 +42,7 @@ from authority.v1 import (
 )
 from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
+from authority.wiring.alerts import Alerting, add_alert_service, make_alerting
 from authority.wiring.caching import add_cache_service
 from authority.wiring.health import LookedAt, add_health_service, make_examine
 from authority.wiring.insights import add_insight_service
@@ -93,8 +94,11 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
 
         catalogue = core.generations.catalogue
         bills = make_reconciling(core.database, core.context, core.locator, catalogue)
+        alerting = make_alerting(settings, core.database, core.context, core.hot.clock)
         tasks: list[asyncio.Task[None]] = []
-        parts = _Parts(core, bills, api_keys, artifacts, web.urls, shield, draining, tasks)
+        parts = _Parts(
+            core, bills, alerting, api_keys, artifacts, web.urls, shield, draining, tasks
+        )
         server = RpcServer(
             credentials=credentials,
             reuse_port=settings.reuse_port,
@@ -116,6 +120,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             await shield.drain()
             for task in tasks:
                 await cancelled(task)
+            await alerting.webhooks.aclose()
 
 
 class _Parts(NamedTuple):
@@ -123,6 +128,7 @@ class _Parts(NamedTuple):
 
     core: Core
     bills: BillContext
+    alerting: Alerting
     api_keys: ApiKeys
     artifacts: ArtifactStore
     urls: ArtifactUrls
@@ -157,6 +163,7 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
     add_cache_service(server, core.caching, core.generations, shield)
     add_usage_service(server, core.context, core.database)
     add_reconciliation_service(server, parts.bills, shield)
+    add_alert_service(server, parts.alerting, shield)
     add_insight_service(server, core.database, core.context, core.caching, core.generations)
 
 
@@ -188,7 +195,12 @@ def _background(
         "usage": make_projector(
             core.database, core.journal, core.context.clock.now_ms, settings
         ).run(),
+<<<<<<< HEAD
         "watch": _watch(core, settings).run(),
+=======
+        "thresholds": parts.alerting.thresholds.run(),
+        "deliveries": parts.alerting.deliveries.run(),
+>>>>>>> db0d306 (alerts: Rules, silences, acknowledgements and deliveries, served.)
         "health": _report_health(core, server),
     }
 

@@ -111,6 +111,21 @@ class AuthoritySettings(BaseSettings):
         default="",
         description="Where browsers reach AUTHORITY_WEB_PORT; by default its own host and port.",
     )
+    alerts_private: bool = Field(
+        default=False,
+        description=(
+            "Let webhooks of alerts go anywhere: to addresses within the network, and by http."
+        ),
+    )
+    smtp_url: Annotated[SecretStr, _url_of("smtp", "smtps")] | None = Field(
+        default=None,
+        description="The mail server that alerts are sent by; without one nobody gets e-mail.",
+    )
+    smtp_from: str = Field(
+        default="paymaster@localhost",
+        pattern=r"^[!-~]+@[!-~]+$",
+        description="The address that alerts are sent from.",
+    )
     reuse_port: bool = Field(
         default=False, description="Let several authority processes share the port."
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -121,6 +122,10 @@ class Channel:
         """Return where it goes, as lists show it."""
         return self.url or ", ".join(self.addresses)
 
+    def is_like(self, other: Channel) -> bool:
+        """Say whether both go the same way to the same target."""
+        return (self.type, self.target) == (other.type, other.target)
+
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
@@ -141,6 +146,56 @@ class AlertRule:
     is_enabled: bool
     create_time: datetime
     update_time: datetime
+    last_channel: int = 0  # the highest number that a channel of it ever had
+
+    def without_secrets(self, but: AbstractSet[int] = frozenset()) -> AlertRule:
+        """Return the rule as it may be shown: with the secrets of some channels at the most."""
+        shown = [
+            channel if channel.channel in but else replace(channel, secret="")
+            for channel in self.channels
+        ]
+        return replace(self, channels=tuple(shown))
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """What to change of a rule; None leaves it as it is."""
+
+    display_name: str | None = None
+    kinds: frozenset[AlertKind] | None = None
+    channels: tuple[Channel, ...] | None = None
+    params: Mapping[str, int] | None = None
+    is_enabled: bool | None = None
+
+    def apply(
+        self, rule: AlertRule, change_time: datetime, new_secret: Callable[[], str]
+    ) -> AlertRule:
+        """Return the rule as it is to be; a channel like one that it had is that one."""
+        given = {
+            name: value
+            for name in ("display_name", "kinds", "params", "is_enabled")
+            if (value := getattr(self, name)) is not None
+        }
+        wanted = replace(rule, **given)
+        if self.channels is not None:
+            wanted = with_channels(wanted, self.channels, new_secret)
+        return rule if wanted == rule else replace(wanted, update_time=change_time)
+
+
+def with_channels(
+    rule: AlertRule, channels: Sequence[Channel], new_secret: Callable[[], str]
+) -> AlertRule:
+    """Return a rule with channels that have their numbers and, webhooks, their secrets."""
+    numbered = []
+    last = rule.last_channel
+    for channel in channels:
+        had = next((own for own in rule.channels if own.is_like(channel)), None)
+        if had is None:
+            last += 1
+            secret = new_secret() if channel.type is ChannelType.WEBHOOK else ""
+            had = replace(channel, channel=last, secret=secret)
+        numbered.append(had)
+    return replace(rule, channels=tuple(numbered), last_channel=last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,5 +235,25 @@ class Delivery:
     state: DeliveryState
     attempts: tuple[Attempt, ...]
     due_ms: int
-    create_time: datetime
-    end_time: datetime | None
+    create_ms: int
+    end_ms: int  # 0 while it is pending
+
+
+class AlertFilter(NamedTuple):
+    """Which alerts to list; '', None and 0 are for any. `account` is with all below it."""
+
+    tenant: str = ""
+    account: str = ""
+    kinds: frozenset[AlertKind] = frozenset()
+    unacknowledged: bool = False
+    start_ms: int = 0
+    end_ms: int = 0
+
+
+class DeliveryFilter(NamedTuple):
+    """Which deliveries to list; '' and None are for any."""
+
+    tenant: str = ""
+    alert_id: str = ""
+    rule_id: str = ""
+    state: DeliveryState | None = None

@@ -25,8 +25,15 @@ async def raise_alert(connection: Rows, alert: NewAlert) -> bool:
 
     Whoever is to be told is told by the delivery loop once the transaction has committed.
     """
-    cursor = await connection.execute(statements(_FILE)["raise_alert"], _row(alert))
-    return await cursor.fetchone() is not None
+    return await raise_by(connection, alert) is not None
+
+
+async def raise_by(connection: Rows, alert: NewAlert, rule_id: str = "") -> str | None:
+    """Raise an alert, by one rule alone if it is named; return its id, None if it is not new."""
+    parameters = {**_row(alert), "rule_id": rule_id}
+    cursor = await connection.execute(statements(_FILE)["raise_alert"], parameters)
+    row = await cursor.fetchone()
+    return None if row is None else str(row["alert_id"])
 
 
 async def record_crossings(connection: Rows, tenant: str, after: int, through: int) -> int:

@@ -13,7 +13,7 @@ WITH RECURSIVE chain AS (
 ), quiet AS (
     SELECT EXISTS (
         SELECT FROM alert_silence JOIN places USING (account)
-        WHERE kind IN ('', %(kind)s) AND create_time <= %(raise_time)s AND end_time > %(raise_time)s
+        WHERE %(rule_id)s = '' AND kind IN ('', %(kind)s) AND create_time <= %(raise_time)s AND end_time > %(raise_time)s
     ) AS silenced
 ), raised AS (
     INSERT INTO alert (alert_id, kind, tenant, account, dedup_key, severity, summary, details, raise_time, silenced)
@@ -22,10 +22,14 @@ WITH RECURSIVE chain AS (
     ON CONFLICT (kind, dedup_key) DO NOTHING RETURNING alert_id, silenced
 ), told AS (
     INSERT INTO webhook_delivery (delivery_id, tenant, alert_id, rule_id, channel, type, target, due_ms, create_ms)
-    SELECT %(tenant)s || '/' || gen_random_uuid(), %(tenant)s, raised.alert_id, rule_id, channel, type,
+    SELECT alert_rule.tenant || '/' || gen_random_uuid(), alert_rule.tenant, raised.alert_id, rule_id, channel, type,
            CASE type WHEN 'EMAIL' THEN array_to_string(addresses, ', ') ELSE url END, %(raise_ms)s, %(raise_ms)s
     FROM raised, alert_rule JOIN places USING (account) JOIN alert_channel USING (rule_id)
-    WHERE NOT raised.silenced AND enabled AND (kinds = '{}' OR %(kind)s = ANY (kinds))
+    WHERE CASE %(rule_id)s
+        WHEN '' THEN NOT raised.silenced AND enabled AND (kinds = '{}' OR %(kind)s = ANY (kinds))
+        -- A test is of one rule, which is named.
+        ELSE rule_id = %(rule_id)s
+    END
 )
 SELECT alert_id FROM raised;
 

@@ -1,7 +1,6 @@
 -- Alerts: what was noticed, once each; who is told how; and what became of telling them.
 
 -- Percents of the limit at which an alert is raised; none if it is empty.
--- The two defaults are constants, so that no table is written anew.
 ALTER TABLE budget ADD COLUMN alert_thresholds smallint[] NOT NULL DEFAULT '{75,80,90,100}';
 
 CREATE TABLE alert_rule (
@@ -15,6 +14,8 @@ CREATE TABLE alert_rule (
     kinds text[] NOT NULL,
     params jsonb NOT NULL,
     enabled boolean NOT NULL,
+    -- No number of a channel is used twice: what is still to be told by one never goes to another's target.
+    last_channel smallint NOT NULL,
     create_time timestamptz NOT NULL,
     update_time timestamptz NOT NULL
 );
@@ -57,6 +58,7 @@ CREATE INDEX alert_by_account ON alert (account, raise_time, alert_id);
 -- One alert by one channel of one rule. Named for the first kind of channel; e-mail and log are here too.
 CREATE TABLE webhook_delivery (
     delivery_id text PRIMARY KEY,
+    -- The rule's: where a rule of the platform tells, no tenant sees.
     tenant text NOT NULL,
     alert_id text NOT NULL REFERENCES alert ON DELETE CASCADE,
     -- No reference: what was told stays on record when the rule has gone.
@@ -135,8 +137,10 @@ END
 $$;
 
 -- Everything is in the log until somebody decides otherwise: this rule is changed and removed like any other.
-INSERT INTO alert_rule (rule_id, tenant, account, display_name, kinds, params, enabled, create_time, update_time)
+INSERT INTO alert_rule (
+    rule_id, tenant, account, display_name, kinds, params, enabled, last_channel, create_time, update_time
+)
 VALUES ('platform/00000000-0000-7000-8000-000000000001', 'platform', 'platform', 'Everything, in the log', '{}', '{}',
-        true, now(), now());
+        true, 1, now(), now());
 INSERT INTO alert_channel (rule_id, channel, tenant, type, url, addresses, secret)
 VALUES ('platform/00000000-0000-7000-8000-000000000001', 1, 'platform', 'LOG', '', '{}', '');

@@ -1,0 +1,75 @@
+"""AlertService of tests: shorthands, and a way to raise an alert."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from authority.domain.alerts import AlertKind, NewAlert, Severity
+from authority.ledger.alerts import raise_alert
+from authority.v1 import alert_service_pb2 as messages
+from authority.v1 import alert_service_pb2_grpc
+
+EVERYTHING = "platform/00000000-0000-7000-8000-000000000001"
+
+
+class Alarming:
+    """The service of one authority as seen with the credentials of some stubs."""
+
+    def __init__(self, stubs) -> None:
+        self.stub = alert_service_pb2_grpc.AlertServiceStub(stubs.channel)
+        self.metadata = stubs.metadata
+
+    async def call(self, method, **fields):
+        """Call a method by its name."""
+        request = getattr(messages, f"{method}Request")(**fields)
+        return await getattr(self.stub, method)(request, metadata=self.metadata)
+
+    async def rule(self, account="acme", *, channels=(), **fields):
+        """Make a rule."""
+        rule = messages.AlertRule(account=account, channels=channels, **fields)
+        return (await self.call("CreateAlertRule", rule=rule)).rule
+
+    async def alerts(self, **fields):
+        """List alerts."""
+        return list((await self.call("ListAlerts", **fields)).alerts)
+
+    async def deliveries(self, **fields):
+        """List deliveries."""
+        return list((await self.call("ListAlertDeliveries", **fields)).deliveries)
+
+
+def webhook(url):
+    """Return a channel."""
+    return messages.AlertChannel(type="ALERT_CHANNEL_TYPE_WEBHOOK", url=url)
+
+
+def email(*addresses):
+    """Return a channel."""
+    return messages.AlertChannel(type="ALERT_CHANNEL_TYPE_EMAIL", addresses=addresses)
+
+
+def logged():
+    """Return a channel."""
+    return messages.AlertChannel(type="ALERT_CHANNEL_TYPE_LOG")
+
+
+def new_alert(
+    key, *, account="acme", kind=AlertKind.IDLE_HOLDS, now_ms=1_700_000_000_000, **fields
+):
+    """Return an alert to be raised."""
+    given = {"severity": Severity.WARNING, "summary": f"It is {key}.", "details": {"key": key}}
+    return NewAlert(
+        kind=kind,
+        tenant=account.partition("/")[0],
+        account=account,
+        dedup_key=key,
+        raise_time=datetime.fromtimestamp(now_ms / 1000, UTC),
+        **{**given, **fields},
+    )
+
+
+async def raised(core, key, **fields):
+    """Raise an alert by the hot store's clock; say whether it is new."""
+    alert = new_alert(key, now_ms=core.context.clock.now_ms(), **fields)
+    async with core.database.transaction() as connection:
+        return await raise_alert(connection, alert)

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,13 @@ def _server(receiver: Receiver, port: int) -> ThreadingHTTPServer:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             status = receiver.take(dict(self.headers), body)
-            self.send_response(status)
-            for name, value in receiver.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(receiver.answer)
+            # Who has hung up hears nothing.
+            with suppress(ConnectionError):
+                self.send_response(status)
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(receiver.answer)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # Its name.
             pass

@@ -20,6 +20,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from authority.v1 import (
     admin_service_pb2,
+    alert_service_pb2,
     budget_service_pb2,
     cache_service_pb2,
     generation_service_pb2,
@@ -39,6 +40,7 @@ _OPTIONAL_SHARE = 0.3
 # Of resources, which say of no field that it is required.
 _NEEDED = {
     "Account": {"account"},
+    "AlertRule": {"account", "channels"},
     "ApiKey": {"api_key_id", "tenant", "scopes"},
     "ApplyOperation": {"call_number"},
     "Budget": {"account", "unit", "window", "limit"},
@@ -51,13 +53,14 @@ _NEEDED = {
     "SubmitGenerationRequest": {"prompt"},
 }
 _MASKS = {
+    "UpdateAlertRuleRequest": ["channels", "disabled", "display_name", "kinds", "params"],
     "UpdateAccountRequest": [
         *("display_name", "state", "overage_policy", "parent"),
         *("per_request_limits", "reserves_per_minute", "plan"),
         *("end_time", "submissions_per_minute"),
     ],
     "UpdateApiKeyRequest": ["display_name", "submissions_per_minute"],
-    "UpdateBudgetRequest": ["limit", "enforcement"],
+    "UpdateBudgetRequest": ["limit", "enforcement", "alert_thresholds"],
     "UpdateGenerationRequest": ["favourite", "visibility"],
     "UpdatePlanRequest": [
         *("budgets", "grants", "per_request_limits", "reserves_per_minute"),
@@ -161,6 +164,7 @@ class Valid:
         """Mend what the fields can't know of one another."""
         self._adapt_of_cache(made)
         self._adapt_of_plans(made)
+        self._adapt_of_alerts(made)
         match made:
             case budget_service_pb2.ExtendRequest() if not made.legs:
                 made.ttl.seconds = self._choice.randint(1, _HOUR)
@@ -181,6 +185,21 @@ class Valid:
             case resources_pb2.Grant() | resources_pb2.PlanGrant():
                 made.unit = self._choice.choice(_LEG_UNITS)
                 made.amount = 10**9
+
+    def _adapt_of_alerts(self, made: Any) -> None:
+        match made:
+            case alert_service_pb2.AlertRule():
+                # To the log, since nobody is there to be told.
+                log = alert_service_pb2.ALERT_CHANNEL_TYPE_LOG
+                del made.channels[:]
+                made.channels.add(type=log)
+                made.params.clear()
+                made.params["grant_expiring.days"] = self._choice.randint(1, 30)
+            case alert_service_pb2.SilenceAlertsRequest():
+                made.end_time.GetCurrentTime()
+                made.end_time.seconds += self._choice.randint(_HOUR, 24 * _HOUR)
+            case alert_service_pb2.ListAlertsRequest():
+                made.ClearField("start_time")
 
     def _adapt_of_plans(self, made: Any) -> None:
         match made:

@@ -103,7 +103,7 @@ def _change(choice: random.Random, message: Any, field: FieldDescriptor) -> None
         keys = [f"{number}{choice.choice(_TEXTS)[:70]}" for number in range(choice.choice(_COUNTS))]
         for key in (*keys, choice.choice(_TEXTS)):
             if of.message_type is None:
-                held[key] = choice.choice(_TEXTS)
+                held[key] = _value(choice, of)
             else:
                 held[key].SetInParent()
     elif field.is_repeated:

@@ -190,7 +190,6 @@ NAMING_FIELDS = frozenset(
         "alert_id",
         "artifact_id",
         "entry_id",
-        "delivery_id",
         "generation_id",
         "generation_ids",
         "grant_id",

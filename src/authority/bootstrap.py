@@ -195,12 +195,9 @@ def _background(
         "usage": make_projector(
             core.database, core.journal, core.context.clock.now_ms, settings
         ).run(),
-<<<<<<< HEAD
         "watch": _watch(core, settings).run(),
-=======
         "thresholds": parts.alerting.thresholds.run(),
         "deliveries": parts.alerting.deliveries.run(),
->>>>>>> db0d306 (alerts: Rules, silences, acknowledgements and deliveries, served.)
         "health": _report_health(core, server),
     }
 

@@ -109,7 +109,8 @@ async def test_a_denial_says_that_the_budget_is_exhausted(acme, recorded):
     for _ in range(3):
         with pytest.raises(grpc.aio.AioRpcError):
             await acme.reserve("acme", {"USD": 4_000_000})
-    (alert,) = await recorded()
+    # What is denied is journalled without being waited for.
+    (alert,) = await eventually(recorded)
     assert alert["details"]["threshold"] == 100
     assert alert["details"]["requested"] == 4_000_000
     assert alert["severity"] == "CRITICAL"

@@ -154,11 +154,10 @@ async def insert_attempt(core, generation_id, **attempt):
     await rows(
         core,
         "INSERT INTO generation (generation_id, tenant, account, idempotency_key, kind, prompt,"
-        " requested_model, size, quality, count, downgrade_reason) VALUES (%(id)s, %(tenant)s,"
-        " %(tenant)s, %(id)s, 'chat', 'a poem', '', '', 'premium', 1, %(reason)s) RETURNING 1",
+        " requested_model, size, quality, count) VALUES (%(id)s, %(tenant)s, %(tenant)s, %(id)s,"
+        " 'chat', 'a poem', '', '', 'premium', 1) RETURNING 1",
         id=generation_id,
         tenant=tenant,
-        reason=attempt.pop("downgrade_reason", ""),
     )
     options = [
         {"provider": "openai", "model": "gpt-5", "quality": "premium", "estimate_micros": 9},

@@ -124,11 +124,12 @@ taken AS MATERIALIZED (
             attempt.error_reason, attempt.presumed_spent, attempt.actual_images AS made,
             (attempt.usage ->> 'input_tokens')::bigint AS input_tokens,
             (attempt.usage ->> 'output_tokens')::bigint AS output_tokens,
+            -- The generation has it only at its end, which comes after the Commit.
             coalesce(
-                generation.downgrade_reason <> '' OR chosen.option ->> 'quality' <> attempt.options -> 0 ->> 'quality',
+                attempt.downgrade_reason <> '' OR chosen.option ->> 'quality' <> attempt.options -> 0 ->> 'quality',
                 false
             ) AS downgraded,
-            generation.downgrade_reason,
+            coalesce(attempt.downgrade_reason, '') AS downgrade_reason,
             EXISTS (
                 SELECT FROM generation_attempt AS earlier
                 WHERE earlier.generation_id = generation.generation_id AND earlier.attempt < attempt.attempt

@@ -20,6 +20,7 @@ from authority.domain.past_days import (
     boundaries,
     horizon,
     past_days,
+    same_weekdays,
 )
 from authority.domain.projection import day_length, days_to_spend, forecast
 
@@ -174,3 +175,11 @@ def test_the_band_holds_about_four_out_of_five(kind, history, days):
         below += came < found.band.lower
     assert held >= runs * 0.7, (held, runs)
     assert below <= runs * 0.2, (below, runs)
+
+
+def test_the_same_weekdays_are_whole_days_of_the_zone():
+    zone = "Europe/Berlin"
+    days = same_weekdays(zone, ms("2026-11-01T15:00", zone), 2)
+    wanted = [("2026-10-18", "2026-10-19"), ("2026-10-25", "2026-10-26")]
+    assert days == [(ms(start, zone), ms(end, zone)) for start, end in wanted]
+    assert days[1][1] - days[1][0] == DAY_MS + 3_600_000, "clocks are set back on October 25"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 DAY_MS = 86_400_000
+_WEEK = 7
 
 
 class PastDay(NamedTuple):
@@ -72,16 +73,15 @@ def local_day(time_zone: str, now_ms: int) -> date:
     return _local(time_zone, now_ms).date()
 
 
-def same_weekdays(time_zone: str, now_ms: int, weeks: int) -> list[int]:
-    """Return where this weekday began and ended in each of the last weeks, the oldest first.
+def same_weekdays(time_zone: str, now_ms: int, weeks: int) -> list[tuple[int, int]]:
+    """Return this day of the week in each of the last weeks, the oldest first.
 
-    They are Unix milliseconds: start, end, start, end, ...; what lies between an end and the next
-    start are the other days.
+    They are [start, end) in Unix milliseconds.
     """
     today = datetime.combine(local_day(time_zone, now_ms), datetime.min.time())
-    days = [today - timedelta(days=7 * week) for week in range(weeks, 0, -1)]
+    days = [today - timedelta(days=_WEEK * week) for week in range(weeks, 0, -1)]
     return [
-        _instant(time_zone, moment) for day in days for moment in (day, day + timedelta(days=1))
+        (_instant(time_zone, day), _instant(time_zone, day + timedelta(days=1))) for day in days
     ]
 
 

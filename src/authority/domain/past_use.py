@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from authority.domain.money import Unit
@@ -23,5 +23,14 @@ class PastUse(Protocol):
             unit: what is summed. What the cache serves is no spend.
             boundaries_ms: Unix milliseconds in order.
 
+        """
+        ...
+
+    async def charged_by_each(
+        self, accounts: Sequence[str], spans_ms: Sequence[tuple[int, int]]
+    ) -> Mapping[str, list[int]]:
+        """Return what each account was charged in USD, less refunds, in each of some spans.
+
+        A tenant is taken with all below it, any other account by itself.
         """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from authority.domain.ids import tenant_of
@@ -28,11 +28,10 @@ class PostgresPastUse:
         # Clocks that are set back may put a boundary before the one it follows.
         boundaries = [moment_of(moment) for moment in sorted(boundaries_ms)]
         rows = await self._database.rows(
-            self._sql["spent"],
+            self._sql["spent_by_tenant" if tenant in accounts else "spent_by_accounts"],
             {
                 "tenant": tenant,
                 "accounts": list(accounts),
-                "whole": tenant in accounts,
                 "unit": unit,
                 "boundaries": boundaries,
                 "start": boundaries[0],
@@ -41,6 +40,24 @@ class PostgresPastUse:
         )
         amounts = {row["span"]: row["amount"] or 0 for row in rows}
         return [amounts.get(span, 0) for span in range(1, len(boundaries))]
+
+    async def charged_by_each(
+        self, accounts: Sequence[str], spans_ms: Sequence[tuple[int, int]]
+    ) -> Mapping[str, list[int]]:
+        """Return what each account was charged in USD, less refunds, in each of some spans."""
+        rows = await self._database.rows(
+            self._sql["charged_by_each"],
+            {
+                "accounts": list(accounts),
+                "starts": [moment_of(start) for start, _ in spans_ms],
+                "ends": [moment_of(end) for _, end in spans_ms],
+            },
+        )
+        amounts = {(row["account"], row["position"]): row["amount"] for row in rows}
+        return {
+            account: [amounts.get((account, at), 0) for at in range(1, len(spans_ms) + 1)]
+            for account in accounts
+        }
 
 
 def moment_of(milliseconds: int) -> datetime:

@@ -95,11 +95,14 @@ GROUP BY usage_combination.provider
 -- name: spent_today
 -- Accounts by themselves, and tenants as a whole, that were charged at least so much since the midnight of their own zone.
 SELECT account.account, account.time_zone, sum(rollup.charged_micros)::bigint AS charged
-FROM usage_rollup AS rollup
-JOIN account ON account.account = CASE rollup.level WHEN 1 THEN rollup.tenant ELSE rollup.account END
-WHERE rollup.bucket >= %(now)s::timestamptz - interval '26 hours'
-  AND rollup.bucket >= date_trunc('day', %(now)s::timestamptz, account.time_zone)
-  AND (rollup.level = 1 AND rollup.grain = 60
-       OR rollup.level = 2 AND rollup.grain = 15 AND rollup.account <> rollup.tenant)
+FROM (
+    SELECT account, bucket, charged_micros FROM usage_rollup
+    WHERE level = 2 AND grain = 15 AND bucket >= %(now)s::timestamptz - interval '26 hours' AND account <> tenant
+    UNION ALL
+    SELECT tenant, bucket, charged_micros FROM usage_rollup
+    WHERE level = 1 AND grain = 60 AND bucket >= %(now)s::timestamptz - interval '26 hours'
+) AS rollup
+JOIN account USING (account)
+WHERE rollup.charged_micros > 0 AND rollup.bucket >= date_trunc('day', %(now)s::timestamptz, account.time_zone)
 GROUP BY account.account HAVING sum(rollup.charged_micros) >= %(least)s
 ORDER BY account.account LIMIT %(limit)s

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from authority.alerting.detectors.base import MINUTE_MS, PAGE, Look, Schedule
 from authority.domain.alerts import AlertKind, NewAlert, Severity
@@ -33,28 +34,30 @@ class UnusualSpend:
         least = look.widest("unusual_spend.micros", largest=False)
         found = await look.store.spent_today(look.now, max(1, least), _ACCOUNTS_MAX)
         params = await look.params(AlertKind.UNUSUAL_SPEND, [spend.account for spend in found])
+        groups: defaultdict[tuple[str, int], list[DaySpend]] = defaultdict(list)
         for spend in found:
-            said = await self._judge(spend, params[spend.account], look.now_ms)
-            if said is not None:
-                yield _alert(spend, said, look)
+            groups[spend.time_zone, params[spend.account]["weeks"]].append(spend)
+        for (time_zone, weeks), spends in groups.items():
+            days = same_weekdays(time_zone, look.now_ms, weeks)
+            for start in range(0, len(spends), PAGE):
+                page = spends[start : start + PAGE]
+                usual = await self._past.charged_by_each([spend.account for spend in page], days)
+                for spend in page:
+                    said = _judge(spend, usual[spend.account], params[spend.account])
+                    if said is not None:
+                        yield _alert(spend, said, look)
 
-    async def _judge(
-        self, spend: DaySpend, params: Mapping[str, int], now_ms: int
-    ) -> Unusual | None:
-        weeks = params["weeks"]
-        bounds = Bounds(
-            score=params["score"],
-            percent_of_highest=params["percent_of_highest"],
-            amount=params["micros"],
-            days=weeks - weeks // 4,
-        )
-        if spend.charged < bounds.amount:
-            return None
-        cuts = same_weekdays(spend.time_zone, now_ms, weeks)
-        days = (await self._past.spent([spend.account], Unit.USD, cuts))[::2]
-        # Weeks before the first use are no history.
-        first = next((at for at, day in enumerate(days) if day), len(days))
-        return unusual(spend.charged, days[first:], bounds)
+
+def _judge(spend: DaySpend, days: Sequence[int], params: Mapping[str, int]) -> Unusual | None:
+    bounds = Bounds(
+        score=params["score"],
+        percent_of_highest=params["percent_of_highest"],
+        amount=params["micros"],
+        days=params["weeks"] - params["weeks"] // 4,
+    )
+    # Weeks before the first use are no history.
+    first = next((at for at, day in enumerate(days) if day), len(days))
+    return unusual(spend.charged, days[first:], bounds)
 
 
 def _alert(spend: DaySpend, said: Unusual, look: Look) -> NewAlert:

@@ -18,6 +18,7 @@ from authority.v1 import (
     budget_service_pb2,
     cache_service_pb2,
     generation_service_pb2,
+    health_service_pb2,
     insight_service_pb2,
     queue_service_pb2,
     reconciliation_service_pb2,
@@ -29,7 +30,7 @@ _METHODS = {
     for module in (
         *(admin_service_pb2, budget_service_pb2, generation_service_pb2),
         *(queue_service_pb2, cache_service_pb2, reconciliation_service_pb2),
-        *(insight_service_pb2, usage_service_pb2),
+        *(insight_service_pb2, usage_service_pb2, health_service_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods

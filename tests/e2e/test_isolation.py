@@ -189,6 +189,7 @@ HARMLESS = {
 LOOKED_UP = {"ApiKey.api_key_id", "RevokeApiKeyRequest.api_key_id"}
 # Nothing of a tenant's can be named in these.
 NAMELESS = {
+    "GetHealthRequest",
     "ImportBillRequest",
     "ListBillAdjustmentsRequest",
     "ListBillDaysRequest",

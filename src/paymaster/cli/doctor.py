@@ -7,7 +7,13 @@ from pathlib import Path
 
 import click
 
-from clients.errors import NotAllowed, NotSignedIn, Unavailable
+from clients.errors import (
+    DeadlineExceeded,
+    NotAllowed,
+    NotSignedIn,
+    PaymasterError,
+    Unavailable,
+)
 from clients.health_types import Health, HealthCheck, HealthStatus
 from paymaster.cli.base import command
 from paymaster.cli.books import AUDIT_SECONDS_MAX
@@ -78,7 +84,7 @@ async def _look(data_dir: Path | None, *, with_audit: bool) -> Health:
         return _local([_wrong("sign_in", error.message, _SIGN_IN_ADVICE), *local])
     except NotAllowed as error:
         return _local([_wrong("sign_in", error.message, _SCOPE_ADVICE), *local])
-    except Unavailable as error:
+    except (Unavailable, DeadlineExceeded) as error:
         return _local(await _unreached(endpoint, error, data_dir))
     reached = HealthCheck("authority", "", HealthStatus.HEALTHY, f"at {endpoint.address}", "")
     return Health(
@@ -87,7 +93,7 @@ async def _look(data_dir: Path | None, *, with_audit: bool) -> Health:
 
 
 async def _unreached(
-    endpoint: Endpoint, error: Unavailable, data_dir: Path | None
+    endpoint: Endpoint, error: PaymasterError, data_dir: Path | None
 ) -> list[HealthCheck]:
     """Return what can be told from here of an authority that does not answer."""
     return [

@@ -114,7 +114,8 @@ async def _connection_problem(host: str, port: int) -> str:
     except TimeoutError:
         return f"does not answer within {_SECONDS:.0f} seconds"
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        # What asyncio makes of a refusal names the address, and not the refusal.
+        return (os.strerror(error.errno) if error.errno else str(error)).lower()
     writer.close()
     return ""
 

@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 
 from authority.v1 import (
     admin_service_pb2,
+    alert_service_pb2,
     budget_service_pb2,
     cache_service_pb2,
     generation_service_pb2,
@@ -31,6 +32,7 @@ _METHODS = {
         *(admin_service_pb2, budget_service_pb2, generation_service_pb2),
         *(queue_service_pb2, cache_service_pb2, reconciliation_service_pb2),
         *(insight_service_pb2, usage_service_pb2, health_service_pb2),
+        alert_service_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods

@@ -42,6 +42,7 @@ MODULES = (
     "cache_client",
     "reconciliation_client",
     "health_client",
+    "alert_client",
 )
 
 HEADER = "# Generated from clients/{name}.py by tools/sync_client.py; edit that one.\n"
@@ -74,6 +75,7 @@ NAMES = {
     "AccountCalls": "SyncAccountCalls",
     "ReconciliationClient": "SyncReconciliationClient",
     "InsightClient": "SyncInsightClient",
+    "AlertClient": "SyncAlertClient",
     "Client": "SyncClient",
 }
 # Modules whose synchronous form is another one.

@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from clients.admin_client import AdminClient
+from clients.alert_client import AlertClient
+from clients.alert_types import (
+    Alert,
+    AlertAttempt,
+    AlertChannel,
+    AlertChannelType,
+    AlertDelivery,
+    AlertDeliveryState,
+    AlertKind,
+    AlertRule,
+    AlertSeverity,
+    AlertTest,
+    Silence,
+)
 from clients.amounts import (
     Leg,
     Option,
@@ -183,6 +197,17 @@ __all__ = [
     "AccountState",
     "Adjustment",
     "AdminClient",
+    "Alert",
+    "AlertAttempt",
+    "AlertChannel",
+    "AlertChannelType",
+    "AlertClient",
+    "AlertDelivery",
+    "AlertDeliveryState",
+    "AlertKind",
+    "AlertRule",
+    "AlertSeverity",
+    "AlertTest",
     "Allowance",
     "AlreadyCommitted",
     "AlreadyExists",
@@ -319,6 +344,7 @@ __all__ = [
     "Settings",
     "SettingsFields",
     "Severity",
+    "Silence",
     "Status",
     "Style",
     "Submission",

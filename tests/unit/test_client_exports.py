@@ -8,6 +8,7 @@ import pytest
 
 import clients
 from clients import (
+    alert_types,
     balance_types,
     budget_requests,
     cache_types,
@@ -29,6 +30,7 @@ PAIRS = [
     (clients.GenerationClient, sync.SyncGenerationClient),
     (clients.QueueClient, sync.SyncQueueClient),
     (clients.CacheClient, sync.SyncCacheClient),
+    (clients.AlertClient, sync.SyncAlertClient),
     (clients.InsightClient, sync.SyncInsightClient),
     (clients.UsageClient, sync.SyncUsageClient),
 ]
@@ -43,6 +45,7 @@ def test_all_that_is_listed_exists_once():
 @pytest.mark.parametrize(
     "module",
     [
+        alert_types,
         *(balance_types, budget_requests, cache_types, change_types, errors),
         *(generation_types, insight_types, key_types, ledger_types, queue_types, types),
         usage_types,

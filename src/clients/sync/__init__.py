@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clients.sync.admin_client import SyncAdminClient
+from clients.sync.alert_client import SyncAlertClient
 from clients.sync.authority_client import SyncAuthorityClient
 from clients.sync.cache_client import SyncCacheClient
 from clients.sync.generation_client import SyncGenerationClient
@@ -14,6 +15,7 @@ from clients.sync.usage_client import SyncUsageClient
 
 __all__ = [
     "SyncAdminClient",
+    "SyncAlertClient",
     "SyncAuthorityClient",
     "SyncCacheClient",
     "SyncGenerationClient",

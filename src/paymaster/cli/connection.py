@@ -12,6 +12,7 @@ import grpc
 
 from clients import (
     AdminClient,
+    AlertClient,
     AuthorityClient,
     CacheClient,
     GenerationClient,
@@ -54,6 +55,7 @@ class Connection(NamedTuple):
     bills: ReconciliationClient
     insights: InsightClient
     health: HealthClient
+    alerts: AlertClient
 
 
 def find_endpoint(data_dir: Path | None) -> Endpoint:
@@ -109,9 +111,12 @@ async def connect(
         HealthClient(
             address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
         ) as health,
+        AlertClient(
+            address, token=token, timeout=_TIMEOUT_SECONDS, channel_credentials=tls
+        ) as alerts,
     ):
         yield Connection(
-            authority, admin, generations, queues, cache, usage, bills, insights, health
+            authority, admin, generations, queues, cache, usage, bills, insights, health, alerts
         )
 
 

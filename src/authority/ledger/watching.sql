@@ -97,10 +97,10 @@ GROUP BY usage_combination.provider
 SELECT account.account, account.time_zone, sum(rollup.charged_micros)::bigint AS charged
 FROM (
     SELECT account, bucket, charged_micros FROM usage_rollup
-    WHERE level = 2 AND grain = 15 AND bucket >= %(now)s::timestamptz - interval '26 hours' AND account <> tenant
+    WHERE level = 2 AND grain = 15 AND bucket BETWEEN %(now)s::timestamptz - interval '26 hours' AND %(now)s AND account <> tenant
     UNION ALL
     SELECT tenant, bucket, charged_micros FROM usage_rollup
-    WHERE level = 1 AND grain = 60 AND bucket >= %(now)s::timestamptz - interval '26 hours'
+    WHERE level = 1 AND grain = 60 AND bucket BETWEEN %(now)s::timestamptz - interval '26 hours' AND %(now)s
 ) AS rollup
 JOIN account USING (account)
 WHERE rollup.charged_micros > 0 AND rollup.bucket >= date_trunc('day', %(now)s::timestamptz, account.time_zone)

@@ -57,7 +57,8 @@ class Settings:
 
     def encode(self) -> dict[str, Any]:
         """Return what was set, fit for JSON."""
-        fields = dataclasses.asdict(self)
+        # Not by `asdict`, which copies what can't be changed anyway.
+        fields: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
         fields["messages"] = [{"role": role, "content": said} for role, said in self.messages]
         fields["references"] = list(self.references)
         return {name: value for name, value in fields.items() if value not in ("", None, [])}
@@ -75,4 +76,5 @@ class Settings:
         )
 
 
+_NAMES = tuple(field.name for field in dataclasses.fields(Settings))
 NO_SETTINGS = Settings()

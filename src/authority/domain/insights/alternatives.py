@@ -12,15 +12,19 @@ from collections.abc import Collection
 from datetime import date
 from functools import cached_property
 
-from authority.domain.insights.facts import Made, usage_elsewhere
+from authority.domain.insights.facts import Made
 from authority.domain.insights.insight import Choice
 from generations.catalogue import SANDBOX, Catalogue, CatalogueError
 from generations.models import Kind, Model, Quality, Status
 from generations.pricing import Unpriced, Usage, price
 from generations.requests import GenerationRequest
+from generations.settings import NO_SETTINGS
 
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _RESOLUTION = re.compile(r"(\d+)(p|k)")
+
+
+_Shape = tuple[Kind, int, tuple[str, ...], str, int, int | None, int | None]
 
 
 class Market:
@@ -30,6 +34,10 @@ class Market:
         self._catalogue = catalogue
         self._live = frozenset(live_providers)
         self._today = today
+        # The same few questions are asked of thousands of rows.
+        self._tiers: dict[tuple[str, str], Quality] = {}
+        self._others: dict[tuple[str, str, str, _Shape], list[Choice]] = {}
+        self._by_class: dict[tuple[Quality, str, _Shape], Choice | None] = {}
 
     @cached_property
     def _by_name(self) -> dict[str, Model]:
@@ -67,18 +75,21 @@ class Market:
         That is at the same word for the quality, or of the same class of the catalogue. The sandbox
         stands for nothing but itself.
         """
-        own = self.model(made.option.model)
+        own, request = self.model(made.option.model), made.request
         if own is None or not makes(own):
             return []
-        tier = self._catalogue.tier(own, made.option.quality)
-        request = made.request
-        found = []
-        for model in self._lasting[request.kind]:
-            if model.name == own.name or (model.provider == SANDBOX) != (own.provider == SANDBOX):
-                continue
-            quality = self.same_quality(model, made.option.quality, tier)
-            if quality is not None and not model.accepts.refusals(request.settings, request.count):
-                found.append(Choice(model.provider, model.name, request.size, quality))
+        key = own.name, made.option.quality, request.size, _shape(request)
+        found = self._others.get(key)
+        if found is None:
+            tier = self._tier(own, made.option.quality)
+            found = self._others[key] = [
+                Choice(model.provider, model.name, request.size, quality)
+                for model in self._lasting[request.kind]
+                if model.name != own.name
+                and (model.provider == SANDBOX) == (own.provider == SANDBOX)
+                and (quality := self.same_quality(model, made.option.quality, tier)) is not None
+                and not model.accepts.refusals(request.settings, request.count)
+            ]
         return found
 
     def standard(self, made: Made) -> Choice | None:
@@ -92,6 +103,12 @@ class Market:
 
     def by_class(self, request: GenerationRequest, tier: Quality) -> Choice | None:
         """Return what a request without a model gets in a class; None if there is nothing."""
+        key = tier, request.size, _shape(request)
+        if key not in self._by_class:
+            self._by_class[key] = self._find(request, tier)
+        return self._by_class[key]
+
+    def _find(self, request: GenerationRequest, tier: Quality) -> Choice | None:
         try:
             first, *_ = self._catalogue.choices(
                 request.kind,
@@ -110,7 +127,7 @@ class Market:
     def tier(self, choice: Choice) -> str:
         """Return the class of a choice: the quality itself where the model is unknown."""
         model = self.model(choice.model)
-        return choice.quality if model is None else self._catalogue.tier(model, choice.quality)
+        return choice.quality if model is None else self._tier(model, choice.quality)
 
     def estimate(self, request: GenerationRequest, choice: Choice) -> int | None:
         """Return what a Reserve would hold for a request by a choice; None without a price."""
@@ -121,7 +138,7 @@ class Market:
 
         None where there is no price for it.
         """
-        return self._price(made.request, choice, usage_elsewhere(made))
+        return self._price(made.request, choice, made.elsewhere)
 
     def _price(self, request: GenerationRequest, choice: Choice, usage: Usage | None) -> int | None:
         model = self.model(choice.model)
@@ -140,12 +157,33 @@ class Market:
         except (Unpriced, OverflowError, KeyError):
             return None
 
+    def _tier(self, model: Model, quality: str) -> Quality:
+        key = model.name, quality
+        if key not in self._tiers:
+            self._tiers[key] = self._catalogue.tier(model, quality)
+        return self._tiers[key]
+
     def same_quality(self, model: Model, quality: str, tier: str) -> str | None:
         """Return the same word for the quality, or else the first of the same class."""
         if quality in model.qualities:
             return quality
-        same = (word for word in model.qualities if self._catalogue.tier(model, word) == tier)
+        same = (word for word in model.qualities if self._tier(model, word) == tier)
         return next(same, None)
+
+
+def _shape(request: GenerationRequest) -> _Shape:
+    """Return all of a request that models look at to take it, beside its size."""
+    settings = request.settings
+    names = () if settings == NO_SETTINGS else tuple(settings.encode())
+    return (
+        request.kind,
+        request.count,
+        names,
+        settings.output_format,
+        len(settings.references),
+        settings.steps,
+        settings.seconds,
+    )
 
 
 def makes(model: Model) -> bool:

@@ -107,11 +107,20 @@ class PastGeneration:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A generation as one attempt has made it: what a rule looks at."""
+    """A generation as one attempt has made it: what a rule looks at.
+
+    `elsewhere` is its usage as far as that would be the same by another model or size. What the
+    request says itself stays: its tokens, as near as tokenizers agree, the length of a video, how
+    many were made. What a picture is made of, such as output tokens, does not.
+    """
 
     generation: PastGeneration
     attempt: PastAttempt
     option: PastOption
+    elsewhere: Usage = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elsewhere", _elsewhere(self.request, self.attempt))
 
     @property
     def request(self) -> GenerationRequest:
@@ -124,24 +133,18 @@ class Made:
         return self.attempt.paid
 
 
-def usage_elsewhere(made: Made) -> Usage:
-    """Return the usage of a request as far as it would be the same by another model or size.
-
-    What the request says itself stays: its tokens, as near as tokenizers agree, the length of a
-    video, how many were made. What a picture is made of, such as output tokens, does not.
-    """
-    request, counted = made.request, made.attempt.counted
+def _elsewhere(request: GenerationRequest, attempt: PastAttempt) -> Usage:
+    counted = attempt.counted
     if request.kind is Kind.CHAT:
         return Usage(
             text_input_tokens=counted.input_tokens, text_output_tokens=counted.output_tokens
         )
     if request.kind is Kind.VIDEO:
         if counted.milliseconds is None:
-            return Usage(videos=made.attempt.made)
+            return Usage(videos=attempt.made)
         return Usage(seconds=Decimal(counted.milliseconds).scaleb(-3))
     has_pictures = request.settings.references or request.settings.mask
     # Of a picture's input, the tokens are not told apart from those of the text.
     return Usage(
-        images=made.attempt.made,
-        text_input_tokens=None if has_pictures else counted.input_tokens,
+        images=attempt.made, text_input_tokens=None if has_pictures else counted.input_tokens
     )

@@ -104,7 +104,8 @@ def by_model(generation: PastGeneration, market: Market, model: Model) -> Worklo
     share = Fraction(1) if delivered is None else _share(generation, delivered)
     offer = Offer(market.tier(choice), estimate, actual, made, share)
     settle_ms = first.reserve_ms if delivered is None else delivered.settle_ms
-    work = _at(generation, first.reserve_ms, settle_ms, (offer,))
+    # What names its model is not downgraded by it.
+    work = _at(generation, first.reserve_ms, settle_ms, (offer,))._replace(tier="")
     return Workload(generation.create_ms, (work,))
 
 

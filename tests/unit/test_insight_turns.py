@@ -1,4 +1,4 @@
-"""One authority computes one set of insights at a time; who waits too long is told to come again."""
+"""One authority computes insights one at a time; who waits too long is told to come again."""
 
 from __future__ import annotations
 

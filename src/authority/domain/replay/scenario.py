@@ -34,6 +34,7 @@ def as_it_is(policy: TenantPolicy, account: str, grants: Sequence[Grant]) -> Ten
         },
         grants=_by_account(grants),
         prepaid={name: units for name, units in policy.prepaid.items() if name in own},
+        shares=tuple(map(_that_only_counts, policy.shares)),
         plans=policy.plans,
     )
 

@@ -44,6 +44,7 @@ _COMMANDS = {
     "plans": _Entry("plans", "List, read, create and change plans."),
     "usage": _Entry("usage", "Show what was used, by whom, what it cost, and what will be."),
     "insights": _Entry("insights", "Say what would have saved money, and what would have been."),
+    "alerts": _Entry("alerts", "See what was noticed, and who was told of it how."),
     "keys": _Entry("keys", "Make, list and revoke API keys."),
     "changes": _Entry("changes", "List who changed what, when and why, the latest first."),
     "models": _Entry("models", "List the models of the price catalogue."),

@@ -106,7 +106,10 @@ class ScriptedAuthority(grpc.GenericRpcHandler):
                 return context.abort_with_status(rpc_status.to_status(refusal.status))
 
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            yield from answer(request, context)
+            try:
+                yield from answer(request, context)
+            except Refusal as refusal:  # in the midst of what it answers
+                context.abort_with_status(rpc_status.to_status(refusal.status))
 
         def gathered(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             return answer(list(requests), context)

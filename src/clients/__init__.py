@@ -92,6 +92,7 @@ from clients.errors import (
     Unpriced,
     Violation,
 )
+from clients.export_types import UsageExportFormat, UsageExportPiece
 from clients.generation_client import GenerationClient
 from clients.generation_requests import Submission
 from clients.generation_types import (
@@ -355,6 +356,8 @@ __all__ = [
     "UsageClient",
     "UsageDimension",
     "UsageEvent",
+    "UsageExportFormat",
+    "UsageExportPiece",
     "UsageFilter",
     "UsageGroup",
     "UsageInterval",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from clients.usage_calls import UsageCalls
+from clients.export_calls import ExportCalls
 
 
-class UsageClient(UsageCalls):
+class UsageClient(ExportCalls):
     """What owners and users of accounts look at. Errors are those of `clients.errors`."""

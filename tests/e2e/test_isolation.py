@@ -23,6 +23,7 @@ from refusals import Refusal, refused
 
 # Texts that name nothing that a tenant owns, by message and field.
 HARMLESS = {
+    "ExportUsageRequest.resume_token",
     # Models and plans are of the platform.
     "ReplayRequest.model",
     "ReplayRequest.plan",
@@ -42,33 +43,22 @@ HARMLESS = {
     "SilenceAlertsRequest.reason",
     "UpdateAlertRuleRequest.reason",
     # Bills are of the platform.
-    "BillHeader.provider",
-    "BillHeader.source",
-    "BillHeader.file_name",
-    "BillHeader.start_day",
-    "BillHeader.end_day",
-    "BillHeader.reason",
-    "ListBillsRequest.provider",
-    "ListBillsRequest.page_token",
-    "WithdrawBillRequest.bill_id",
-    "WithdrawBillRequest.reason",
-    "ListBillDaysRequest.start_day",
-    "ListBillDaysRequest.end_day",
-    "ListBillDaysRequest.provider",
-    "ListBillDaysRequest.model",
-    "ListBillDaysRequest.page_token",
-    "ListPresumedAttemptsRequest.start_day",
-    "ListPresumedAttemptsRequest.end_day",
-    "ListPresumedAttemptsRequest.provider",
-    "ListPresumedAttemptsRequest.model",
-    "ListPresumedAttemptsRequest.page_token",
-    "AdjustBillDayRequest.idempotency_key",
-    "AdjustBillDayRequest.day",
-    "AdjustBillDayRequest.provider",
-    "AdjustBillDayRequest.model",
-    "AdjustBillDayRequest.reason",
-    "ListBillAdjustmentsRequest.provider",
-    "ListBillAdjustmentsRequest.page_token",
+    *(
+        f"BillHeader.{name}"
+        for name in ("provider", "source", "file_name", "start_day", "end_day", "reason")
+    ),
+    *(
+        f"{request}.{name}"
+        for request in ("ListBillDaysRequest", "ListPresumedAttemptsRequest")
+        for name in ("start_day", "end_day", "provider", "model", "page_token")
+    ),
+    *(
+        f"AdjustBillDayRequest.{name}"
+        for name in ("idempotency_key", "day", "provider", "model", "reason")
+    ),
+    *(f"ListBillsRequest.{name}" for name in ("provider", "page_token")),
+    *(f"ListBillAdjustmentsRequest.{name}" for name in ("provider", "page_token")),
+    *(f"WithdrawBillRequest.{name}" for name in ("bill_id", "reason")),
     "UsageFilter.users",
     "UsageFilter.kinds",
     "UsageFilter.providers",

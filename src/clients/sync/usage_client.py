@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from clients.sync.usage_calls import SyncUsageCalls
+from clients.sync.export_calls import SyncExportCalls
 
 
-class SyncUsageClient(SyncUsageCalls):
+class SyncUsageClient(SyncExportCalls):
     """What owners and users of accounts look at. Errors are those of `clients.errors`."""

@@ -43,6 +43,7 @@ _COMMANDS = {
     "prices": _Entry("prices", "Show and set what users pay in credits."),
     "plans": _Entry("plans", "List, read, create and change plans."),
     "usage": _Entry("usage", "Show what was used, by whom, what it cost, and what will be."),
+    "export": _Entry("export", "Write the usage log as CSV, JSON lines or FOCUS 1.2."),
     "insights": _Entry("insights", "Say what would have saved money, and what would have been."),
     "alerts": _Entry("alerts", "See what was noticed, and who was told of it how."),
     "keys": _Entry("keys", "Make, list and revoke API keys."),

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import dataclasses
 import io
 import json
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO
 
 import click
 
 from clients.ledger_types import LedgerEntry
-from clients.requests import new_key
 from paymaster.cli.base import choice, command, group
 from paymaster.cli.connection import connected
+from paymaster.cli.destination import destination, output_option
 from paymaster.cli.documents import document_of
-from paymaster.cli.exits import CommandFailed
 from paymaster.cli.output import Column, Output, Table, right
 from paymaster.cli.times import time_option
 
 COLUMNS = tuple(item.name for item in dataclasses.fields(LedgerEntry))
 _ENTRIES_AT_ONCE = 1000
 _SUMMARY_COLUMNS = (Column("path"), right("entry_count"))
-
-_Write = Callable[[str], Awaitable[None]]
 
 
 class Format(StrEnum):
@@ -58,13 +51,7 @@ def ledger() -> None:
 )
 @time_option("--since", "Only entries decided at or after this time.")
 @time_option("--until", "Only entries decided before this time.")
-@click.option(
-    "--output",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The file to write, which is there only once it is whole; standard output if not given.",
-)
+@output_option
 async def export(
     *,
     output: Output,
@@ -82,18 +69,18 @@ async def export(
     if output.as_json and path is None:
         raise click.UsageError("--json needs --output; for entries as JSON give --format jsonl.")
     count = 0
-    async with connected(data_dir) as connection, _destination(path) as write:
+    async with connected(data_dir) as connection, destination(path) as write:
         if form is Format.CSV:
-            await write(_csv_of([COLUMNS]))
+            await write(_csv_of([COLUMNS]).encode())
         gathered: list[LedgerEntry] = []
         listed = connection.admin.list_ledger_entries(account, start_time=since, end_time=until)
         async for entry in listed:
             gathered.append(entry)
             if len(gathered) == _ENTRIES_AT_ONCE:
-                await write(_text_of(gathered, form))
+                await write(_text_of(gathered, form).encode())
                 count += len(gathered)
                 gathered = []
-        await write(_text_of(gathered, form))
+        await write(_text_of(gathered, form).encode())
         count += len(gathered)
     if path is not None:
         output.show(
@@ -118,44 +105,3 @@ def _csv_of(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-@asynccontextmanager
-async def _destination(path: Path | None) -> AsyncIterator[_Write]:
-    """Yield what writes to standard output, or to a file that gets its name at the block's end."""
-    if path is None:
-        yield _print
-        return
-    partial = path.with_name(f".{new_key()}.part")
-    try:
-        file = await asyncio.to_thread(partial.open, "x", encoding="utf-8", newline="")
-        try:
-            yield _writer_to(file)
-            await asyncio.to_thread(_finish, file, partial, path)
-        finally:
-            await asyncio.to_thread(_discard, file, partial)
-    except OSError as error:
-        raise CommandFailed(f"{path} can't be written: {error.strerror}.") from error
-
-
-def _writer_to(file: TextIO) -> _Write:
-    async def write(text: str) -> None:
-        await asyncio.to_thread(file.write, text)
-
-    return write
-
-
-async def _print(text: str) -> None:
-    await asyncio.to_thread(click.echo, text, nl=False)
-
-
-def _finish(file: TextIO, partial: Path, path: Path) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()
-    partial.replace(path)
-
-
-def _discard(file: TextIO, partial: Path) -> None:
-    file.close()
-    partial.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paymaster.cli.base import group
 from paymaster.cli.usage_projection import projection
+from paymaster.cli.usage_report import events, show
 
 
 @group
@@ -11,4 +12,5 @@ def usage() -> None:
     """Show what was used, by whom, what it cost, and what will be."""
 
 
-usage.add_command(projection)
+for _made in (show, events, projection):
+    usage.add_command(_made)

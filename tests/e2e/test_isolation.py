@@ -44,21 +44,18 @@ HARMLESS = {
     "UpdateAlertRuleRequest.reason",
     # Bills are of the platform.
     *(
-        f"BillHeader.{name}"
-        for name in ("provider", "source", "file_name", "start_day", "end_day", "reason")
-    ),
-    *(
         f"{request}.{name}"
-        for request in ("ListBillDaysRequest", "ListPresumedAttemptsRequest")
-        for name in ("start_day", "end_day", "provider", "model", "page_token")
+        for request, names in {
+            "BillHeader": "provider source file_name start_day end_day reason",
+            "ListBillDaysRequest": "start_day end_day provider model page_token",
+            "ListPresumedAttemptsRequest": "start_day end_day provider model page_token",
+            "AdjustBillDayRequest": "idempotency_key day provider model reason",
+            "ListBillsRequest": "provider page_token",
+            "ListBillAdjustmentsRequest": "provider page_token",
+            "WithdrawBillRequest": "bill_id reason",
+        }.items()
+        for name in names.split()
     ),
-    *(
-        f"AdjustBillDayRequest.{name}"
-        for name in ("idempotency_key", "day", "provider", "model", "reason")
-    ),
-    *(f"ListBillsRequest.{name}" for name in ("provider", "page_token")),
-    *(f"ListBillAdjustmentsRequest.{name}" for name in ("provider", "page_token")),
-    *(f"WithdrawBillRequest.{name}" for name in ("bill_id", "reason")),
     "UsageFilter.users",
     "UsageFilter.kinds",
     "UsageFilter.providers",

@@ -587,13 +587,13 @@ class UsageSums(_message.Message):
     reversed_count: _builtins.int
     """Hits that were taken back."""
     downgraded_count: _builtins.int
-    """Events with another option than the first."""
+    """What succeeded or failed under another option than the first."""
     fallback_count: _builtins.int
-    """Events of work that was made elsewhere than at first."""
+    """What succeeded or failed elsewhere than at first."""
     presumed_spent_count: _builtins.int
-    """Events whose cost was presumed."""
+    """What succeeded or failed at a cost that was presumed."""
     late_count: _builtins.int
-    """Commits after the expiry."""
+    """What was committed, at last, after the expiry."""
     images: _builtins.int
     """Images."""
     videos: _builtins.int

@@ -6,11 +6,13 @@ import pytest
 
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import resources_pb2
+from authority.v1 import usage_service_pb2 as usage
 from authority.v1.credits_pb2 import GetCreditStatusRequest
 from calls import send
 from changing import change_account
 from generating import state
 from pipelines import Fate
+from support import eventually
 
 STANDARD = {"quality": "standard"}
 # The prices of the catalogue are in dollars, these in credits (migration 0017).
@@ -155,3 +157,34 @@ async def test_a_death_at_any_step_charges_no_user_twice(generations, run, stubs
             assert before - after == STANDARD_CREDITS, (name, moment)
             before = after
     assert await stubs.differences() == []
+
+
+async def test_the_usage_log_tells_what_each_generation_brought_in(generations, worker, stubs):
+    await stubs.grant("acme", "IMAGES", 1, every="DAY")
+    await stubs.grant("acme", "CREDITS", 4_000_000, price=1_000_001)
+    await stubs.set_budget("acme", 300_000, window="HOUR", enforcement="DOWNGRADE", name="soft")
+    expected = []
+    for prompt, credit, earned, reason in (
+        ("a fox", 0, 0, ""),  # a free image
+        ("a hare", 1_000_000, 250_000, "soft_cap"),
+        ("an owl", 1_000_000, 250_000, "soft_cap"),
+        ("a stoat", 1_000_000, 250_000, "soft_cap"),
+        ("a vole", 1_000_000, 250_001, "soft_cap"),
+    ):
+        made = await generations.make(prompt=prompt)
+        assert state(made) == "SUCCEEDED"
+        expected.append((made.generation_id, 1, made.cost, credit, earned, reason))
+
+    async def logged():
+        request = usage.ListUsageEventsRequest(account="acme")
+        events = reversed((await send(stubs, request)).events)
+        found = [
+            (
+                *(event.generation_id, event.images, event.charged, event.credits),
+                *(event.revenue, event.downgrade_reason),
+            )
+            for event in events
+        ]
+        return found == expected or None
+
+    await eventually(logged)

@@ -38,6 +38,7 @@ pytest_plugins = [
     "jobs_by_hand",
     "cached",
     "look_ups",
+    "watched",
     "past_generations",
 ]
 

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import psycopg
+import pytest
 
 _COMBINATION = (
     "INSERT INTO usage_combination VALUES (%s, '', %s, '', '', '', %s, '', false, '', false,"
@@ -54,6 +55,14 @@ class PastUse:
             cursor = connection.cursor()
             await cursor.executemany(_COMBINATION, list(self._combinations))
             await cursor.executemany(_ROLLUP, rows)
+
+
+@pytest.fixture
+async def lead(ledger_url):
+    """The lock of who looks for alerts: an authority that is asked for after it does not look."""
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        await connection.execute("SELECT pg_advisory_lock(hashtextextended('paymaster.watch', 0))")
+        yield connection
 
 
 def now_of(authority):

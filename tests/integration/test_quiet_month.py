@@ -23,7 +23,7 @@ ACCOUNTS = ("acme/ann", "acme/ben", "acme/eve")
 
 
 @pytest.fixture
-async def begun(ledger_url, authority):
+async def begun(lead, authority):
     """An installation in use for weeks, at the start of a month of the test's own."""
     running, stubs = authority
     await stubs.account("acme")

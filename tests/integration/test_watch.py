@@ -60,7 +60,7 @@ class Finds:
 
 @pytest.fixture
 async def store(authority):
-    """The ledger of an authority that does not look itself: its own watch begins anew each time."""
+    """What watches read, and where they say what they found."""
     return PostgresWatch(authority[0].core.database)
 
 

@@ -105,7 +105,7 @@ class WatchStore(Protocol):
         ...
 
     async def provider_cases(self, start: datetime, end: datetime) -> Mapping[str, Cases]:
-        """Count what providers were asked, event by event."""
+        """Count what providers were asked, by the quarter of an hour."""
         ...
 
     async def usual_cases(self, start: datetime, end: datetime) -> Mapping[str, Cases]:

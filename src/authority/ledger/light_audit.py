@@ -29,7 +29,10 @@ class LightAudit:
         return int(row["operation_count"])
 
     async def audit(self, tenant: str, now_ms: int) -> list[Found]:
-        """Return what is not as it should be, in one snapshot. Raises Unavailable."""
+        """Return what is not as it should be, in one snapshot; it is recorded.
+
+        Raises Unavailable.
+        """
         since = moment_of(now_ms) - _LATE
         parameters = {
             "tenant": tenant,
@@ -46,4 +49,7 @@ class LightAudit:
                     (row["place"], row["subject"], row["field"], row["expected"], row["found"])
                     for row in await cursor.fetchall()
                 ]
+        run = {"tenant": tenant, "audit_ms": now_ms, "difference_count": len(found)}
+        async with self._database.connection() as connection:
+            await connection.execute(self._sql["record"], run)
         return found

@@ -58,3 +58,9 @@ FULL JOIN (
     SELECT budget_key, window_start_ms, reserved FROM window_total WHERE tenant = %(tenant)s AND reserved <> 0
 ) AS total USING (budget_key, window_start_ms)
 WHERE coalesce(held.amount, 0) <> coalesce(total.reserved, 0)
+
+-- name: record
+-- That it was looked at is so; what a whole audit has found, only a whole one takes back.
+INSERT INTO audit_run (tenant, audit_ms, difference_count) VALUES (%(tenant)s, %(audit_ms)s, %(difference_count)s)
+ON CONFLICT (tenant) DO UPDATE
+SET audit_ms = excluded.audit_ms, difference_count = greatest(audit_run.difference_count, excluded.difference_count)

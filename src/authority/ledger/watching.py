@@ -95,7 +95,7 @@ class PostgresWatch:
         return [IdleHolds(**row) for row in rows]
 
     async def provider_cases(self, start: datetime, end: datetime) -> Mapping[str, Cases]:
-        """Count what providers were asked, event by event."""
+        """Count what providers were asked, by the quarter of an hour."""
         return await self._cases("provider_cases", start, end)
 
     async def usual_cases(self, start: datetime, end: datetime) -> Mapping[str, Cases]:

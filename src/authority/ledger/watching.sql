@@ -75,15 +75,18 @@ FROM (
 ORDER BY held.account LIMIT %(limit)s
 
 -- name: provider_cases
--- What providers were asked, and what of it they failed in; what the request has the fault of is no failure of theirs.
-SELECT provider, count(*) AS total, count(*) FILTER (
+-- What providers were asked of late, by quarters of hours, and what of it they failed in; what the request has the fault of
+-- is no failure of theirs.
+SELECT usage_combination.provider, sum(event_count)::bigint AS total, coalesce(sum(event_count) FILTER (
     WHERE outcome = 'FAILED' AND NOT error_class = ANY(%(excused)s::text[])
-) AS failed
-FROM usage_event
-WHERE event_time >= %(start)s AND event_time < %(end)s AND provider <> '' AND outcome IN ('SUCCEEDED', 'FAILED')
-GROUP BY provider
+), 0)::bigint AS failed
+FROM usage_rollup JOIN usage_combination USING (combination)
+WHERE level = 2 AND grain = 15 AND bucket >= %(start)s AND bucket < %(end)s
+  AND usage_combination.provider <> '' AND outcome IN ('SUCCEEDED', 'FAILED')
+GROUP BY usage_combination.provider
 
 -- name: usual_cases
+-- The same by hours.
 SELECT usage_combination.provider, sum(event_count)::bigint AS total, coalesce(sum(event_count) FILTER (
     WHERE outcome = 'FAILED' AND NOT error_class = ANY(%(excused)s::text[])
 ), 0)::bigint AS failed

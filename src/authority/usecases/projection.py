@@ -26,6 +26,8 @@ from authority.usecases.read import Balance, get_balance
 # Of a budget without an end the week to come says how sure the rate is.
 _WEEK = Horizon(7, 0)
 _FAR_MS = 3_653 * DAY_MS
+# Days by account, unit, and the part of a day that they are cut at: most windows end at midnight.
+_Histories = dict[tuple[str, Unit, int], list[PastDay]]
 
 
 class Projection(NamedTuple):
@@ -72,26 +74,30 @@ class Projections:
             if not wanted:
                 raise NotFound("budget", f"{account} {budget}")
         policy = await self._context.policies.of(account)
-        return [await self.project(policy, balance, now_ms) for balance in wanted], now_ms
+        known: _Histories = {}
+        return [await self.project(policy, item, now_ms, known) for item in wanted], now_ms
 
-    async def project(self, policy: TenantPolicy, balance: Balance, now_ms: int) -> Projection:
-        """Project a budget of a tenant, given what it has counted."""
-        days = await self._history(policy, balance.window, now_ms)
-        return project(balance, days, policy_zone(policy, balance.window), now_ms)
+    async def project(
+        self,
+        policy: TenantPolicy,
+        balance: Balance,
+        now_ms: int,
+        known: _Histories | None = None,
+    ) -> Projection:
+        """Project a budget of a tenant, given what it has counted.
 
-    async def _history(
-        self, policy: TenantPolicy, window: BudgetWindow, now_ms: int
-    ) -> list[PastDay]:
-        zone = policy_zone(policy, window)
-        ahead = time_to_come(window, zone, now_ms)
-        cuts = boundaries(zone, now_ms, ahead.part_ms, HISTORY_DAYS)
-        accounts = policy.below(window.budget.account)
-        return past_days(await self._past.spent(accounts, window.budget.unit, cuts))
-
-
-def policy_zone(policy: TenantPolicy, window: BudgetWindow) -> str:
-    """Return the time zone of a budget's windows."""
-    return policy.accounts[window.budget.account].time_zone
+        `known` keeps histories for other budgets of the same moment.
+        """
+        budget = balance.window.budget
+        zone = policy.accounts[budget.account].time_zone
+        ahead = time_to_come(balance.window, zone, now_ms)
+        known = {} if known is None else known
+        key = budget.account, budget.unit, ahead.part_ms
+        if key not in known:
+            cuts = boundaries(zone, now_ms, ahead.part_ms, HISTORY_DAYS)
+            accounts = policy.below(budget.account)
+            known[key] = past_days(await self._past.spent(accounts, budget.unit, cuts))
+        return project(balance, known[key], zone, now_ms)
 
 
 def time_to_come(window: BudgetWindow, time_zone: str, now_ms: int) -> Horizon:

@@ -23,16 +23,19 @@ class FailingProviders:
     async def find(self, look: Look) -> AsyncIterator[NewAlert]:
         """Yield what somebody should know. Raises Unavailable."""
         params = params_of(AlertKind.PROVIDER_ERRORS, [PLATFORM], look.rules)
-        start = look.now - timedelta(minutes=params["minutes"])
+        since = look.now - timedelta(minutes=params["minutes"])
+        # What is kept are quarters of hours, and hours: what is looked at now is not usual yet.
+        start = since.replace(minute=since.minute // 15 * 15, second=0)
         seen = await look.store.provider_cases(start, look.now + timedelta(seconds=1))
         if not seen:
             return
-        usual = await look.store.usual_cases(start - _USUAL, start)
+        before = start.replace(minute=0)
+        usual = await look.store.usual_cases(before - _USUAL, before)
         bounds = RateBounds(params["cases"], params["percent"], params["percent_of_usual"])
         for provider, cases in sorted(seen.items()):
-            before = usual.get(provider, Cases(0, 0))
-            if fails_unusually(cases, before, bounds):
-                yield _alert(provider, cases, before, params["minutes"], look)
+            as_ever = usual.get(provider, Cases(0, 0))
+            if fails_unusually(cases, as_ever, bounds):
+                yield _alert(provider, cases, as_ever, params["minutes"], look)
 
 
 def _alert(provider: str, cases: Cases, usual: Cases, minutes: int, look: Look) -> NewAlert:

@@ -59,6 +59,7 @@ def main() -> int:
         reservations_max=int(scale.reservations_max * arguments.size),
         ledger_rows_max=int(scale.ledger_rows_max * arguments.size),
         cache_entries=max(int(scale.cache_entries * arguments.size), 10),
+        usage_events=max(int(scale.usage_events * arguments.size), 100),
     )
     # Whoever stops it wants what it has started to be stopped too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

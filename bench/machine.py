@@ -53,6 +53,8 @@ class Scale:
     ledger_rows_max: int = 10_000_000
     # Of many tenants, in the similarity cache.
     cache_entries: int = 100_000
+    # Of 90 days, of which any 30 are asked for.
+    usage_events: int = 10_000_000
 
 
 class Machine:

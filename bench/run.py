@@ -21,6 +21,7 @@ from bench.figures import (
     overload,
     peers,
     processes,
+    usage,
 )
 from bench.machine import Machine, Notes, Scale, open_machine
 from bench.report import Figure
@@ -35,6 +36,7 @@ FIGURES: Mapping[str, Measure] = {
     "processes": processes.measure,
     "generations": generations.measure,
     "cache": cache.measure,
+    "usage": usage.measure,
     "overload": overload.measure,
     "endurance": endurance.measure,
     "peers": peers.measure,
@@ -43,7 +45,7 @@ FIGURES: Mapping[str, Measure] = {
     "growth": growth.measure,
 }
 _BUSY_ELSEWHERE = 0.1
-FULL_ONLY = frozenset({"memory", "growth", "overload", "endurance", "cache"})
+FULL_ONLY = frozenset({"memory", "growth", "overload", "endurance", "cache", "usage"})
 
 
 async def run(

@@ -65,6 +65,10 @@ class Dimension(StrEnum):
 OWNERS = frozenset({Dimension.TENANT, Dimension.ACCOUNT, Dimension.USER})
 
 
+# Of the work: what was made, and where.
+WORK = frozenset({"kind", "provider", "model", "size", "quality"})
+
+
 class Interval(StrEnum):
     """The steps of a series. The value is what Postgres calls them."""
 

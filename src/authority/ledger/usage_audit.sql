@@ -59,6 +59,14 @@ pairs AS (
         SELECT usage_total.* FROM usage_total, bound WHERE tenant = %(tenant)s AND bucket >= bound.kept_from
     ) AS found USING (level, grain, bucket, tenant, account, user_name)
     WHERE expected::text IS DISTINCT FROM found::text
+    UNION ALL
+    SELECT 'usage_work_total', to_jsonb(expected), to_jsonb(found)
+    FROM (SELECT * FROM work_totals WHERE level > 0) AS expected
+    FULL JOIN (
+        SELECT usage_work_total.* FROM usage_work_total, bound WHERE tenant = %(tenant)s AND bucket >= bound.kept_from
+    ) AS found USING (level, grain, bucket, tenant, account, user_name, work)
+    -- Their columns are not in the same order.
+    WHERE to_jsonb(expected) IS DISTINCT FROM to_jsonb(found)
 )
 SELECT place, coalesce(expected, found) ->> 'level' AS level, coalesce(expected, found) ->> 'grain' AS grain,
     coalesce(expected, found) ->> 'bucket' AS bucket, coalesce(expected, found) ->> 'account' AS account,

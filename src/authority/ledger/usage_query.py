@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from authority.domain.usage import OWNERS, Dimension, Interval, Order, UsageFilter, UsageQuery
+from authority.domain.usage import OWNERS, WORK, Dimension, Interval, Order, UsageFilter, UsageQuery
 from authority.ledger.usage_calendar import DAY, HOUR, QUARTER_HOUR, Piece, divide
 
 ALL, TENANT, ACCOUNT, USER = range(4)
@@ -90,6 +90,7 @@ class Statement:
     def __init__(self, query: UsageQuery, time_zone: str) -> None:
         self._query = query
         self._tests, self.parameters = conditions(query.filter)
+        self._fields = tuple(self.parameters)
         self._time_zone = time_zone
         names_user = bool(query.filter.users) or Dimension.USER in query.group_by
         if names_user:
@@ -146,18 +147,19 @@ class Statement:
 
     def _sources(self) -> Iterator[str]:
         """Yield what reads each kind of sum, in the one shape of `cells`."""
-        rollups = []
-        for place in self._places():
-            if self._work or self._tests or place.piece.grain == QUARTER_HOUR:
-                rollups.append(place)
-                continue
-            columns = ", ".join(_signed(name, place.sign) for name in SUMS)
-            yield (
-                f"SELECT {self._step(place.piece)} AS step, {self._owner_values(place)}{columns} "
-                f"FROM usage_total WHERE {self._where(place)}"
-            )
+        plain = [place for place in self._places() if place.piece.grain != QUARTER_HOUR]
+        rollups = [place for place in self._places() if place.piece.grain == QUARTER_HOUR]
+        columns = {_COLUMNS[field] for field in self._fields}
+        if not self._work and not columns:
+            for place in plain:
+                yield self._read("usage_total", place, self._owner_values(place), SUMS)
+        elif columns | {name.value for name in self._work} <= WORK:
+            if plain:
+                yield self._looked_up("usage_work_total", "usage_work", "work", plain)
+        else:
+            rollups += plain
         if rollups:
-            yield self._rollups(rollups)
+            yield self._looked_up("usage_rollup", "usage_combination", "combination", rollups)
 
     def _places(self) -> Iterator[_Place]:
         query, level = self._query, self.level
@@ -175,52 +177,48 @@ class Statement:
                 yield _Place(ACCOUNT, 1, piece)
                 yield _Place(USER, -1, piece)
 
-    def _rollups(self, places: Sequence[_Place]) -> str:
-        """Read sums by combination, and only then look up what each combination is."""
-        values = "".join(f"o{position}, " for position in range(len(self._owners)))
+    def _looked_up(self, table: str, names: str, key: str, places: Sequence[_Place]) -> str:
+        """Read sums by a key, and only then look up what each key stands for."""
+        sums = SUMS if table == "usage_work_total" else ("event_count", *MEASURES)
+        owners = [f"o{position}" for position in range(len(self._owners))]
         reads = []
         for place in places:
-            columns = ", ".join(_signed(name, place.sign) for name in ("event_count", *MEASURES))
-            owners = "".join(
-                f"{self._owner(place, name)} AS o{position}, "
-                for position, name in enumerate(self._owners)
+            columns = "".join(
+                f"{self._owner(place, name)} AS {owner}, "
+                for name, owner in zip(self._owners, owners, strict=True)
             )
             reads.append(
-                f"SELECT {self._step(place.piece)} AS step, {owners}combination, {columns} "
-                f"FROM usage_rollup WHERE {self._where(place)}{self._chosen()}"
+                self._read(table, place, f"{columns}{key}, ", sums, self._chosen(names, key))
             )
-        inner_sums = ", ".join(
-            f"sum({name})::bigint AS {name}" for name in ("event_count", *MEASURES)
+        shown = SUMS if sums is SUMS else (*_counted(), *MEASURES)
+        values = "".join(
+            f"{name.value}::text AS v{position}, "
+            if name in self._work
+            else f"o{self._owners.index(name)} AS v{position}, "
+            for position, name in enumerate(self._query.group_by)
         )
-        counts = [
-            *(f"CASE WHEN outcome = '{name}' THEN event_count ELSE 0 END" for name in _OUTCOMES),
-            *(
-                f"CASE WHEN {name} AND outcome IN ('SUCCEEDED', 'FAILED') THEN event_count "
-                "ELSE 0 END"
-                for name in _FLAGS
-            ),
-        ]
-        named = [f"{text} AS {name}" for text, name in zip(counts, _COUNTS, strict=True)]
-        group_by = self._query.group_by
-        outer = "".join(
-            f"{_text(name) if name in self._work else f'o{self._owners.index(name)}'} "
-            f"AS v{position}, "
-            for position, name in enumerate(group_by)
-        )
+        grouped = ", ".join(["step", *owners, key])
+        added = ", ".join(f"sum({name})::bigint AS {name}" for name in sums)
         return (
-            f"SELECT step, {outer}{', '.join([*named, *MEASURES])} FROM ("
-            f"SELECT step, {values}combination, {inner_sums} FROM ({' UNION ALL '.join(reads)}) "
-            f"AS pieces GROUP BY step, {values}combination) AS sums "
-            "JOIN usage_combination USING (combination)"
+            f"SELECT step, {values}{', '.join(shown)} FROM ("
+            f"SELECT {grouped}, {added} FROM ({' UNION ALL '.join(reads)}) AS pieces "
+            f"GROUP BY {grouped}) AS sums JOIN {names} USING ({key})"
         )
 
-    def _chosen(self) -> str:
+    def _read(
+        self, table: str, place: _Place, values: str, sums: Sequence[str], chosen: str = ""
+    ) -> str:
+        """Read the sums of one place."""
+        columns = ", ".join(_signed(name, place.sign) for name in sums)
+        return (
+            f"SELECT {self._step(place.piece)} AS step, {values}{columns} "
+            f"FROM {table} WHERE {self._where(place)}{chosen}"
+        )
+
+    def _chosen(self, names: str, key: str) -> str:
         if not self._tests:
             return ""
-        return (
-            " AND combination IN (SELECT combination FROM usage_combination WHERE "
-            f"{' AND '.join(self._tests)})"
-        )
+        return f" AND {key} IN (SELECT {key} FROM {names} WHERE {' AND '.join(self._tests)})"
 
     def _where(self, place: _Place) -> str:
         query, piece = self._query, place.piece
@@ -265,5 +263,10 @@ def _signed(name: str, sign: int) -> str:
     return name if sign > 0 else f"-{name} AS {name}"
 
 
-def _text(name: Dimension) -> str:
-    return f"{name.value}::text"
+def _counted() -> Iterator[str]:
+    """Yield the counts of a combination, of which each has one outcome."""
+    for name in _OUTCOMES:
+        yield f"CASE WHEN outcome = '{name}' THEN event_count ELSE 0 END AS {name.lower()}_count"
+    made = "outcome IN ('SUCCEEDED', 'FAILED')"
+    for name in _FLAGS:
+        yield f"CASE WHEN {name} AND {made} THEN event_count ELSE 0 END AS {name}_count"

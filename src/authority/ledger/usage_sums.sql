@@ -10,6 +10,7 @@ combined AS (
                 fallback::text, presumed_spent::text, late::text, error_class, reason
             ), 0
         ) AS combination,
+        hashtextextended(concat_ws(E'\n', kind, provider, model, size, quality), 0) AS work,
         kind, provider, model, size, quality, outcome, cached, downgraded, downgrade_reason, fallback, presumed_spent,
         late, error_class, reason,
         images, videos, messages, input_tokens, output_tokens, actual_micros, charged_micros, refunded_micros,
@@ -18,6 +19,7 @@ combined AS (
 ), quarters AS MATERIALIZED (
     SELECT tenant, account, user_name, quarter, combination,
         -- A combination has one of each.
+        min(work) AS work,
         min(kind) AS kind, min(provider) AS provider, min(model) AS model, min(size) AS size, min(quality) AS quality,
         min(outcome) AS outcome, min(cached) AS cached, bool_or(downgraded) AS downgraded, min(downgrade_reason) AS
         downgrade_reason, bool_or(fallback) AS fallback, bool_or(presumed_spent) AS presumed_spent, bool_or(late) AS
@@ -38,6 +40,7 @@ combined AS (
 -- that which the sums have; a change of the setting makes them anew.
 placed AS MATERIALIZED (
     SELECT place.level::smallint, place.grain::smallint, place.bucket, place.tenant, place.account, place.user_name, quarters.combination,
+        quarters.work,
         quarters.outcome, quarters.downgraded, quarters.fallback, quarters.presumed_spent, quarters.late,
         quarters.outcome IN ('SUCCEEDED', 'FAILED') AS is_made,
         quarters.event_count, quarters.images, quarters.videos, quarters.messages, quarters.input_tokens,
@@ -87,17 +90,44 @@ placed AS MATERIALIZED (
         sum(revenue_micros)::bigint AS revenue_micros, sum(saved_micros)::bigint AS saved_micros,
         sum(duration_ms)::bigint AS duration_ms, sum(duration_count)::bigint AS duration_count
     FROM placed WHERE grain <> 15 GROUP BY level, grain, bucket, tenant, account, user_name
+), work_totals AS (
+    SELECT level, grain, bucket, tenant, account, user_name, work,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'SUCCEEDED'), 0)::bigint AS succeeded_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'FAILED'), 0)::bigint AS failed_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'PART'), 0)::bigint AS part_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'DENIED'), 0)::bigint AS denied_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'RELEASED'), 0)::bigint AS released_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'EXPIRED'), 0)::bigint AS expired_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'REFUNDED'), 0)::bigint AS refunded_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'ADJUSTED'), 0)::bigint AS adjusted_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'HIT'), 0)::bigint AS hit_count,
+        coalesce(sum(event_count) FILTER (WHERE outcome = 'REVERSED'), 0)::bigint AS reversed_count,
+        coalesce(sum(event_count) FILTER (WHERE downgraded AND is_made), 0)::bigint AS downgraded_count,
+        coalesce(sum(event_count) FILTER (WHERE fallback AND is_made), 0)::bigint AS fallback_count,
+        coalesce(sum(event_count) FILTER (WHERE presumed_spent AND is_made), 0)::bigint AS presumed_spent_count,
+        coalesce(sum(event_count) FILTER (WHERE late AND is_made), 0)::bigint AS late_count,
+        sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
+        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
+        sum(actual_micros)::bigint AS actual_micros, sum(charged_micros)::bigint AS charged_micros,
+        sum(refunded_micros)::bigint AS refunded_micros, sum(credits_micros)::bigint AS credits_micros,
+        sum(revenue_micros)::bigint AS revenue_micros, sum(saved_micros)::bigint AS saved_micros,
+        sum(duration_ms)::bigint AS duration_ms, sum(duration_count)::bigint AS duration_count
+    FROM placed WHERE grain <> 15 GROUP BY level, grain, bucket, tenant, account, user_name, work
 )
 
 -- name: keep_sums
--- Adds `rollups` and `totals` to those that are kept.
+-- Adds `rollups`, `totals` and `work_totals` to those that are kept.
 kept_combinations AS (
     INSERT INTO usage_combination
     SELECT DISTINCT ON (combination) combination,
-        kind, provider, model, size, quality, outcome, cached, downgraded, downgrade_reason, fallback, presumed_spent,
-        late, error_class, reason
+        work, kind, provider, model, size, quality, outcome, cached, downgraded, downgrade_reason, fallback,
+        presumed_spent, late, error_class, reason
     FROM quarters
     ON CONFLICT (combination) DO NOTHING
+), kept_works AS (
+    INSERT INTO usage_work
+    SELECT DISTINCT ON (work) work, kind, provider, model, size, quality FROM quarters
+    ON CONFLICT (work) DO NOTHING
 ), kept_rollups AS (
     INSERT INTO usage_rollup AS kept
     SELECT level, grain, bucket, tenant, account, user_name, combination, event_count,
@@ -122,6 +152,37 @@ kept_combinations AS (
         credits_micros, revenue_micros, saved_micros, duration_ms, duration_count
     FROM totals
     ON CONFLICT (level, grain, bucket, tenant, account, user_name) DO UPDATE SET
+        succeeded_count = kept.succeeded_count + excluded.succeeded_count, failed_count = kept.failed_count +
+        excluded.failed_count, part_count = kept.part_count + excluded.part_count, denied_count = kept.denied_count +
+        excluded.denied_count, released_count = kept.released_count + excluded.released_count, expired_count =
+        kept.expired_count + excluded.expired_count, refunded_count = kept.refunded_count + excluded.refunded_count,
+        adjusted_count = kept.adjusted_count + excluded.adjusted_count, hit_count = kept.hit_count +
+        excluded.hit_count, reversed_count = kept.reversed_count + excluded.reversed_count, downgraded_count =
+        kept.downgraded_count + excluded.downgraded_count, fallback_count = kept.fallback_count +
+        excluded.fallback_count, presumed_spent_count = kept.presumed_spent_count + excluded.presumed_spent_count,
+        late_count = kept.late_count + excluded.late_count, images = kept.images + excluded.images, videos =
+        kept.videos + excluded.videos, messages = kept.messages + excluded.messages, input_tokens = kept.input_tokens
+        + excluded.input_tokens, output_tokens = kept.output_tokens + excluded.output_tokens, actual_micros =
+        kept.actual_micros + excluded.actual_micros, charged_micros = kept.charged_micros + excluded.charged_micros,
+        refunded_micros = kept.refunded_micros + excluded.refunded_micros, credits_micros = kept.credits_micros +
+        excluded.credits_micros, revenue_micros = kept.revenue_micros + excluded.revenue_micros, saved_micros =
+        kept.saved_micros + excluded.saved_micros, duration_ms = kept.duration_ms + excluded.duration_ms,
+        duration_count = kept.duration_count + excluded.duration_count
+), kept_work_totals AS (
+    INSERT INTO usage_work_total AS kept (
+        level, grain, bucket, tenant, account, user_name, work,
+        succeeded_count, failed_count, part_count, denied_count, released_count, expired_count, refunded_count,
+        adjusted_count, hit_count, reversed_count, downgraded_count, fallback_count, presumed_spent_count, late_count,
+        images, videos, messages, input_tokens, output_tokens, actual_micros, charged_micros, refunded_micros,
+        credits_micros, revenue_micros, saved_micros, duration_ms, duration_count
+    )
+    SELECT level, grain, bucket, tenant, account, user_name, work,
+        succeeded_count, failed_count, part_count, denied_count, released_count, expired_count, refunded_count,
+        adjusted_count, hit_count, reversed_count, downgraded_count, fallback_count, presumed_spent_count, late_count,
+        images, videos, messages, input_tokens, output_tokens, actual_micros, charged_micros, refunded_micros,
+        credits_micros, revenue_micros, saved_micros, duration_ms, duration_count
+    FROM work_totals
+    ON CONFLICT (level, grain, bucket, tenant, account, user_name, work) DO UPDATE SET
         succeeded_count = kept.succeeded_count + excluded.succeeded_count, failed_count = kept.failed_count +
         excluded.failed_count, part_count = kept.part_count + excluded.part_count, denied_count = kept.denied_count +
         excluded.denied_count, released_count = kept.released_count + excluded.released_count, expired_count =

@@ -36,7 +36,7 @@ class UsageUpkeep:
             cursor = await connection.execute(self._sql["set_time_zone"], {"time_zone": time_zone})
             if await cursor.fetchone() is None:
                 return False
-            for name in ("delete_rollups", "delete_totals"):
+            for name in ("delete_rollups", "delete_totals", "delete_work_totals"):
                 await connection.execute(self._sql[name])
             await connection.execute(_from_quarters(), {"grains": [DAY, HOUR]})
         return True

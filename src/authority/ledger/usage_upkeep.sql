@@ -12,12 +12,15 @@ DELETE FROM usage_rollup WHERE grain <> 15;
 -- name: delete_totals
 DELETE FROM usage_total;
 
+-- name: delete_work_totals
+DELETE FROM usage_work_total;
+
 -- name: kept_quarters
 -- The quarters that are kept: those of users, and of accounts what their users lack.
 quarters AS MATERIALIZED (
     SELECT kept.tenant, kept.account, kept.user_name, kept.bucket AS quarter, combination,
-        kind, provider, model, size, quality, outcome, cached, downgraded, downgrade_reason, fallback, presumed_spent,
-        late, error_class, reason,
+        work, kind, provider, model, size, quality, outcome, cached, downgraded, downgrade_reason, fallback,
+        presumed_spent, late, error_class, reason,
         event_count, images, videos, messages, input_tokens, output_tokens, actual_micros, charged_micros,
         refunded_micros, credits_micros, revenue_micros, saved_micros, duration_ms, duration_count
     FROM (

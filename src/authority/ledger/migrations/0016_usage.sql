@@ -1,6 +1,6 @@
 -- The usage log: what came of each piece of work, with what it cost; and sums of it, so that nobody has to scan it.
 -- No version before this one was ever released: there is no busy table to block.
--- squawk-ignore-file require-concurrent-index-creation
+-- squawk-ignore-file require-concurrent-index-creation, adding-required-field
 
 -- One row for each operation that says something of use. Made from `operation` and what an attempt knows of itself, by
 -- ledger/usage_projection.sql; nothing is in it that can't be made again. Amounts are in micros of USD, or of a credit.
@@ -126,6 +126,8 @@ INSERT INTO usage_calendar (time_zone) VALUES ('UTC');
 -- rest, so that who sums needs to look nothing up.
 CREATE TABLE usage_combination (
     combination bigint PRIMARY KEY,
+    -- Of usage_work.
+    work bigint NOT NULL,
     kind text NOT NULL,
     provider text NOT NULL,
     model text NOT NULL,
@@ -140,6 +142,16 @@ CREATE TABLE usage_combination (
     late boolean NOT NULL,
     error_class text NOT NULL,
     reason text NOT NULL
+);
+
+-- Of these, what was made and where: there are far fewer of them.
+CREATE TABLE usage_work (
+    work bigint PRIMARY KEY,
+    kind text NOT NULL,
+    provider text NOT NULL,
+    model text NOT NULL,
+    size text NOT NULL,
+    quality text NOT NULL
 );
 
 -- The sums of events by combination. Levels: 0 the whole installation, 1 a tenant, 2 an account, 3 a user of an account
@@ -216,6 +228,13 @@ CREATE TABLE usage_total (
 CREATE INDEX usage_total_by_tenant ON usage_total (tenant, level, grain, bucket);
 CREATE INDEX usage_total_by_account ON usage_total (account, level, grain, bucket) WHERE level >= 2;
 
+-- The same by what was made and where. Kept are days of all levels, and hours of 0 and 1.
+CREATE TABLE usage_work_total (LIKE usage_total);
+ALTER TABLE usage_work_total ADD COLUMN work bigint NOT NULL,
+ADD PRIMARY KEY (level, grain, bucket, tenant, account, user_name, work);
+CREATE INDEX usage_work_total_by_tenant ON usage_work_total (tenant, level, grain, bucket);
+CREATE INDEX usage_work_total_by_account ON usage_work_total (account, level, grain, bucket) WHERE level >= 2;
+
 -- What a denial gives as its reason: the script's, else that of the tightest budget, else that of the grants. The same as
 -- domain/operations.py says it.
 CREATE FUNCTION usage_denial_reason(denied jsonb) RETURNS text IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$
@@ -253,7 +272,7 @@ DO $$
 DECLARE
     table_name text;
 BEGIN
-    FOREACH table_name IN ARRAY ARRAY['usage_event', 'usage_rollup', 'usage_total', 'usage_cursor']
+    FOREACH table_name IN ARRAY ARRAY['usage_event', 'usage_rollup', 'usage_total', 'usage_work_total', 'usage_cursor']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', table_name);
         EXECUTE format(
@@ -268,7 +287,7 @@ BEGIN
         END IF;
     END LOOP;
     IF has_cache_role() THEN
-        GRANT SELECT ON usage_combination, usage_calendar TO paymaster_cache;
+        GRANT SELECT ON usage_combination, usage_work, usage_calendar TO paymaster_cache;
     END IF;
 END
 $$;

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from authorities import TOKEN, make_settings
+from authority.hotstate.keys import TenantKeys
 from authority.ledger.migrate import migrate
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import health_service_pb2 as messages
@@ -132,6 +133,75 @@ async def test_a_loop_that_died_is_told(authority, stubs):
 async def test_old_prices_are_told(core, stubs):
     core.hot.clock.offset_ms += 200 * 86_400_000
     assert (await check(stubs, "catalogue")).status == DEGRADED
+
+
+async def stop(loop):
+    """Stop what runs beside calls, to see what it leaves undone."""
+    (task,) = (task for task in asyncio.all_tasks() if task.get_name() == loop)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_what_nobody_expires_is_told(stubs, core):
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 100)
+    await stubs.reserve("acme", {"USD": 10}, ttl=1)
+    await stop("sweeper")
+    for passed_ms, status in ((2_000, HEALTHY), (30_000, DEGRADED), (600_000, UNHEALTHY)):
+        core.hot.clock.offset_ms += passed_ms
+        found = await check(stubs, "expired_reservations")
+        assert found.status == status
+        assert found.value.startswith("1 waits")
+    await core.sweeper.expire_due()
+    assert (await check(stubs, "expired_reservations")).value == "none waits"
+
+
+async def test_a_usage_log_that_stands_still_is_told(stubs, core):
+    await stop("usage")
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 100)
+    await stubs.reserve("acme", {"USD": 10})
+    core.hot.clock.offset_ms += 300_000
+    found = await check(stubs, "usage_log")
+    assert (found.status, found.value.startswith("1 tenant behind")) == (DEGRADED, True)
+
+
+async def test_an_outbox_that_nobody_empties_is_told(stubs, core):
+    await stop("sweeper")
+    await stubs.account("acme")
+    await stubs.set_budget("acme", 100)
+    await stubs.reserve("acme", {"USD": 10})
+    key = TenantKeys("acme", 0).outbox
+    minute_ago = await core.hot.time_ms() - 60_000
+
+    async def is_empty():
+        return not await core.hot.redis.xlen(key)
+
+    await eventually(is_empty)
+    # A stream takes no entry from before its last one, unless it begins anew.
+    await core.hot.redis.delete(key)
+    await core.hot.redis.xadd(key, {"what": "is stuck"}, id=f"{minute_ago}-1")
+    found = await check(stubs, "outbox")
+    assert (found.status, found.value) == (DEGRADED, "oldest entry 60 s")
+    assert "acme" in found.advice
+    await core.hot.redis.delete(key)
+
+
+async def test_an_alert_that_can_not_be_told_is_told_here(stubs, core):
+    ago = core.hot.clock.now_ms() - 3_600_000
+    async with core.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO alert (alert_id, tenant, account, kind, dedup_key, severity, summary,"
+            " details, raise_time, silenced)"
+            " VALUES ('a', 'acme', 'acme', 'TEST', 'k', 'INFO', '', '{}', now(), false)"
+        )
+        await connection.execute(
+            "INSERT INTO webhook_delivery (delivery_id, tenant, alert_id, rule_id, channel, type,"
+            " target, due_ms, create_ms) VALUES ('d', 'acme', 'a', 'r', 0, 'LOG', '', %s, %s)",
+            [ago + 10**12, ago],
+        )
+    found = await check(stubs, "alert_deliveries")
+    assert (found.status, found.value) == (DEGRADED, "1 waits, 60 min")
 
 
 @pytest.mark.parametrize("away", [0, 1], ids=["postgres", "valkey"])

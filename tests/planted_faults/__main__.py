@@ -13,12 +13,20 @@ import tempfile
 from pathlib import Path
 
 from authority.embedded import DataDirectory
-from planted_faults import in_cache, in_calls, in_credits, in_ledger, in_scripts, in_service
+from planted_faults import (
+    in_cache,
+    in_calls,
+    in_credits,
+    in_ledger,
+    in_plans,
+    in_scripts,
+    in_service,
+)
 from planted_faults.run import Unusable, run
 
 FAULTS = [
     *(*in_scripts.FAULTS, *in_calls.FAULTS, *in_ledger.FAULTS, *in_credits.FAULTS),
-    *(*in_service.FAULTS, *in_cache.FAULTS),
+    *(*in_service.FAULTS, *in_cache.FAULTS, *in_plans.FAULTS),
 ]
 
 

@@ -176,31 +176,13 @@ HARMLESS = {
 LOOKED_UP = {"ApiKey.api_key_id", "RevokeApiKeyRequest.api_key_id"}
 # Nothing of a tenant's can be named in these.
 NAMELESS = {
-    "GetHealthRequest",
-    "ImportBillRequest",
-    "ListBillAdjustmentsRequest",
-    "ListBillDaysRequest",
-    "ListBillsRequest",
-    "ListPresumedAttemptsRequest",
-    "WithdrawBillRequest",
-    "GetStatusRequest",
-    "ListModelsRequest",
-    "ListStylesRequest",
-    "CreatePlanRequest",
-    "GetPlanRequest",
-    "GetPriceListRequest",
-    "ListPlansRequest",
-    "ListPlanVersionsRequest",
-    "UpdatePlanRequest",
-    "UpdatePriceListRequest",
-    "DiagnoseRequest",
-    "ListLimitsRequest",
-    "ListQueuesRequest",
-    "ListWorkersRequest",
-    "PauseQueueRequest",
-    "ResumeQueueRequest",
-    "SetLimitRequest",
-    "UnsetLimitRequest",
+    *("CreatePlanRequest", "DiagnoseRequest", "GetHealthRequest", "GetPlanRequest"),
+    *("GetPriceListRequest", "GetStatusRequest", "ImportBillRequest", "ListBillAdjustmentsRequest"),
+    *("ListBillDaysRequest", "ListBillsRequest", "ListLimitsRequest", "ListModelsRequest"),
+    *("ListPlanVersionsRequest", "ListPlansRequest", "ListPresumedAttemptsRequest"),
+    *("ListQueuesRequest", "ListStylesRequest", "ListWorkersRequest", "PauseQueueRequest"),
+    *("ResumeQueueRequest", "SetLimitRequest", "UnsetLimitRequest", "UpdatePlanRequest"),
+    *("UpdatePriceListRequest", "WithdrawBillRequest"),
 }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, TupleRow, tuple_row
 
 from authority.domain.usage import (
     TOP_ENTRIES_MAX,
@@ -24,7 +24,7 @@ from authority.domain.usage import (
 )
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
-from authority.ledger.usage_query import SUMS, Statement, conditions
+from authority.ledger.usage_query import Statement, conditions
 
 
 class PostgresUsage:
@@ -39,10 +39,12 @@ class PostgresUsage:
         # Looked at first: what comes in between is more than is promised.
         behind = await self._database.rows(self._sql["behind_since"], {"tenant": wanted.tenant})
         async with self._reading(wanted.tenant) as connection:
-            time_zone = await self._time_zone(connection)
+            time_zone = await self._time_zone(connection, "prepare_query")
             statement = Statement(wanted, time_zone)
-            cursor = await connection.execute(statement.text, statement.parameters)
-            rows = await cursor.fetchall()
+            # Of many rows and columns: tuples, and numbers that need not be parsed.
+            async with connection.cursor(binary=True, row_factory=tuple_row) as reading:
+                await reading.execute(statement.text, statement.parameters)
+                rows = await reading.fetchall()
             entries = await self._top_entries(connection, wanted)
         return _answer(wanted, rows, time_zone, behind, entries)
 
@@ -74,8 +76,10 @@ class PostgresUsage:
                 await connection.execute(self._sql["enter_tenant"], {"tenant": tenant})
             yield connection
 
-    async def _time_zone(self, connection: AsyncConnection[DictRow]) -> str:
-        cursor = await connection.execute(self._sql["time_zone"])
+    async def _time_zone(
+        self, connection: AsyncConnection[DictRow], name: str = "time_zone"
+    ) -> str:
+        cursor = await connection.execute(self._sql[name])
         row = await cursor.fetchone()
         assert row is not None
         return str(row["time_zone"])
@@ -98,41 +102,41 @@ class PostgresUsage:
 
 def _answer(
     wanted: UsageQuery,
-    rows: Sequence[DictRow],
+    rows: Sequence[TupleRow],
     time_zone: str,
     behind: Sequence[DictRow],
     entries: tuple[EntryUse, ...],
 ) -> UsageAnswer:
-    parts: dict[str, list[DictRow]] = {}
-    for row in rows:
-        parts.setdefault(row["part"], []).append(row)
+    """Read what Statement says: part, step, number of groups, place, values, sums."""
+    width = len(wanted.group_by)
+    totals = UsageSums()
+    series: list[UsagePoint] = []
     points: dict[int, list[UsagePoint]] = {}
-    for row in parts.get("GROUP_POINT", ()):
-        points.setdefault(row["place"], []).append(_point(row))
-    names = [f"v{position}" for position in range(len(wanted.group_by))]
-    groups = parts.get("GROUP", [])
+    groups: dict[int, UsageGroup] = {}
+    group_count = 0
+    for part, step, count, place, *rest in rows:
+        sums = UsageSums(*rest[width:]) if rest[width] is not None else UsageSums()
+        if part == "TOTAL":
+            totals = sums
+        elif part == "POINT":
+            series.append(UsagePoint(step, sums))
+        elif part == "GROUP":
+            group_count = count
+            groups[place] = UsageGroup(tuple(rest[:width]), sums)
+        else:
+            points.setdefault(place, []).append(UsagePoint(step, sums))
     return UsageAnswer(
-        totals=_sums(parts["TOTAL"][0]),
-        points=tuple(map(_point, parts.get("POINT", ()))),
+        totals=totals,
+        points=tuple(series),
         groups=tuple(
-            UsageGroup(
-                tuple(row[name] for name in names), _sums(row), tuple(points.get(row["place"], ()))
-            )
-            for row in groups
+            group._replace(points=tuple(points.get(place, ())))
+            for place, group in sorted(groups.items())
         ),
-        group_count=groups[0]["group_count"] if groups else 0,
+        group_count=group_count,
         time_zone=time_zone,
         complete_until=behind[0]["create_time"] if behind else None,
         top_entries=entries,
     )
-
-
-def _point(row: DictRow) -> UsagePoint:
-    return UsagePoint(row["step"], _sums(row))
-
-
-def _sums(row: DictRow) -> UsageSums:
-    return UsageSums(*(row[name] or 0 for name in SUMS))
 
 
 def event_tests(wanted: EventQuery) -> tuple[list[str], dict[str, Any]]:

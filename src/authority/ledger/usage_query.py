@@ -178,7 +178,11 @@ class Statement:
                 yield _Place(USER, -1, piece)
 
     def _looked_up(self, table: str, names: str, key: str, places: Sequence[_Place]) -> str:
-        """Read sums by a key, and only then look up what each key stands for."""
+        """Read sums by a key, and look up what each key stands for.
+
+        Where many are of one step, they are summed by their keys first.
+        """
+        is_many = self._query.interval not in _STEPS
         sums = SUMS if table == "usage_work_total" else ("event_count", *MEASURES)
         owners = [f"o{position}" for position in range(len(self._owners))]
         reads = []
@@ -187,9 +191,8 @@ class Statement:
                 f"{self._owner(place, name)} AS {owner}, "
                 for name, owner in zip(self._owners, owners, strict=True)
             )
-            reads.append(
-                self._read(table, place, f"{columns}{key}, ", sums, self._chosen(names, key))
-            )
+            chosen = self._chosen(names, key) if is_many else ""
+            reads.append(self._read(table, place, f"{columns}{key}, ", sums, chosen))
         shown = SUMS if sums is SUMS else (*_counted(), *MEASURES)
         values = "".join(
             f"{name.value}::text AS v{position}, "
@@ -197,12 +200,18 @@ class Statement:
             else f"o{self._owners.index(name)} AS v{position}, "
             for position, name in enumerate(self._query.group_by)
         )
+        read = f"({' UNION ALL '.join(reads)}) AS pieces"
+        if not is_many:
+            where = f" WHERE {' AND '.join(self._tests)}" if self._tests else ""
+            return (
+                f"SELECT step, {values}{', '.join(shown)} FROM {read} "
+                f"JOIN {names} USING ({key}){where}"
+            )
         grouped = ", ".join(["step", *owners, key])
         added = ", ".join(f"sum({name})::bigint AS {name}" for name in sums)
         return (
-            f"SELECT step, {values}{', '.join(shown)} FROM ("
-            f"SELECT {grouped}, {added} FROM ({' UNION ALL '.join(reads)}) AS pieces "
-            f"GROUP BY {grouped}) AS sums JOIN {names} USING ({key})"
+            f"SELECT step, {values}{', '.join(shown)} FROM (SELECT {grouped}, {added} "
+            f"FROM {read} GROUP BY {grouped}) AS sums JOIN {names} USING ({key})"
         )
 
     def _read(

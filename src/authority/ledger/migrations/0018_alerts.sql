@@ -110,7 +110,8 @@ END
 $$;
 CREATE TRIGGER budget_threshold_check AFTER UPDATE OF limit_amount, alert_thresholds, end_time ON budget
 FOR EACH ROW WHEN (
-    NEW.end_time IS NULL AND (
+    -- What all tenants use of the platform's is summed up again and again anyway.
+    NEW.account <> 'platform' AND NEW.end_time IS NULL AND (
         NEW.limit_amount < OLD.limit_amount OR NEW.alert_thresholds <> OLD.alert_thresholds OR OLD.end_time IS NOT NULL
     )
 )

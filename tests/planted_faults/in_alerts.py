@@ -1,0 +1,148 @@
+"""Faults in what raises and tells alerts."""
+
+from __future__ import annotations
+
+from planted_faults.fault import Fault
+
+_THRESHOLDS = "e2e/test_thresholds.py::"
+_DELIVERIES = "integration/test_deliveries.py::"
+_SERVICE = "e2e/test_alert_service.py::"
+_SCRIPT = "hotstate/scripts/_thresholds.lua"
+
+FAULTS = [
+    Fault(
+        "a threshold is crossed by passing it alone",
+        _SCRIPT,
+        "net >= read[at] then",
+        "net > read[at] then",
+        (_THRESHOLDS + "test_a_commit_that_crosses_says_so_once",),
+    ),
+    Fault(
+        "each commit above a threshold crosses it",
+        _SCRIPT,
+        "if before < read[at] and",
+        "if true and",
+        (_THRESHOLDS + "test_many_at_once_cross_each_once",),
+    ),
+    Fault(
+        "what was refunded counts as charged",
+        _SCRIPT,
+        "local net = counts.c - counts.f",
+        "local net = counts.c",
+        (_THRESHOLDS + "test_what_a_refund_opens_again_is_not_told_twice",),
+    ),
+    Fault(
+        "an adjustment crosses nothing",
+        "hotstate/scripts/adjust.lua",
+        "more = crossed(context, charged),",
+        "more = nil,",
+        (_THRESHOLDS + "test_an_adjustment_crosses_too",),
+    ),
+    Fault(
+        "what is only held makes a denial an exhausted budget",
+        "ledger/alerts.sql",
+        "      AND (item ->> 3)::bigint - (item ->> 4)::bigint + (item ->> 5)::bigint > (item ->> 1)::bigint",
+        "",
+        (_THRESHOLDS + "test_a_denial_for_other_reasons_does_not",),
+    ),
+    Fault(
+        "a lowered limit is looked at before the hot store has it",
+        "alerting/thresholds.py",
+        "if not await context.hot.raise_policy_version(tenant, version):",
+        "if False:",
+        (_THRESHOLDS + "test_a_tenant_that_is_not_open_is_opened",),
+    ),
+    Fault(
+        "an alert is raised again",
+        "ledger/alerts.sql",
+        "%(account)s, %(dedup_key)s, %(severity)s",
+        "%(account)s, %(dedup_key)s || gen_random_uuid(), %(severity)s",
+        (_SERVICE + "test_an_alert_is_raised_once",),
+    ),
+    Fault(
+        "a silence is not kept to",
+        "ledger/alerts.sql",
+        "WHEN '' THEN NOT raised.silenced AND enabled",
+        "WHEN '' THEN enabled",
+        (_SERVICE + "test_a_silence_keeps_alerts_from_being_told",),
+    ),
+    Fault(
+        "a tenant sees whom the platform tells",
+        "ledger/alerts.sql",
+        "SELECT alert_rule.tenant || '/' || gen_random_uuid(), alert_rule.tenant, raised.alert_id",
+        "SELECT %(tenant)s || '/' || gen_random_uuid(), %(tenant)s, raised.alert_id",
+        (_SERVICE + "test_a_tenant_sees_its_own_and_not_who_else_is_told",),
+    ),
+    Fault(
+        "a secret is shown again",
+        "domain/alerts.py",
+        'channel if channel.channel in but else replace(channel, secret="")',
+        "channel",
+        (_SERVICE + "test_a_secret_is_shown_once",),
+    ),
+    Fault(
+        "a number of a channel is used twice",
+        "domain/alerts.py",
+        "    last = rule.last_channel\n",
+        "    last = len(rule.channels) - 1\n",
+        (_SERVICE + "test_a_secret_is_shown_once",),
+    ),
+    Fault(
+        "a webhook goes to an address within the network",
+        "alerting/addresses.py",
+        "if not self._allow_private and not all(map(is_public, addresses)):",
+        "if False:",
+        (_DELIVERIES + "test_addresses_within_the_network_are_refused",),
+    ),
+    Fault(
+        "an address that hides another one is taken for public",
+        "alerting/addresses.py",
+        "        if inner is not None:",
+        "        if False:",
+        (_DELIVERIES + "test_what_is_an_address_of_the_public_internet",),
+    ),
+    Fault(
+        "the signature leaves out the time",
+        "alerting/webhooks.py",
+        'b".".join((name.encode(), str(unix_seconds).encode(), body))',
+        'b".".join((name.encode(), body))',
+        (_DELIVERIES + "test_a_webhook_is_signed_and_told_once",),
+    ),
+    Fault(
+        "a try has an id of its own",
+        "alerting/webhooks.py",
+        "name = uuid_of(delivery.delivery_id)",
+        'name = f"{uuid_of(delivery.delivery_id)}-{delivery.attempt_count}"',
+        (_DELIVERIES + "test_what_fails_is_tried_again_under_the_same_id",),
+    ),
+    Fault(
+        "two processes take the same delivery",
+        "ledger/deliveries.sql",
+        "WHERE webhook_delivery.delivery_id = chosen.delivery_id AND state = 'PENDING' AND due_ms <= %(now_ms)s",
+        "WHERE webhook_delivery.delivery_id = chosen.delivery_id",
+        (_DELIVERIES + "test_many_are_told_by_two_processes_each_once",),
+    ),
+    Fault(
+        "a receiver that hangs keeps others waiting",
+        "ledger/deliveries.sql",
+        "WHERE due AND place <= %(of_channel)s",
+        "WHERE due AND place <= %(of_channel)s + 1000",
+        (_DELIVERIES + "test_a_receiver_that_hangs_keeps_nobody_else_waiting",),
+    ),
+    Fault(
+        "what has failed is never given up",
+        "domain/deliveries.py",
+        "if answer.is_final or due_ms > delivery.create_ms + GIVE_UP_MS:",
+        "if answer.is_final:",
+        (_DELIVERIES + "test_what_nobody_has_taken_in_a_day_is_given_up",),
+    ),
+    Fault(
+        "a lease never ends",
+        "ledger/deliveries.sql",
+        "SET due_ms = %(until_ms)s, lease",
+        "SET due_ms = %(until_ms)s + 1000000000, lease",
+        (
+            "e2e/test_alert_deaths.py::test_who_dies_before_the_answer_comes_tells_it_again_under_the_same_id",
+        ),
+    ),
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from clients.amounts import Unit
-from clients.types import Denial, LimitingBudget
+from clients.types import Denial, GrantShortage, LimitingBudget
 from generations.catalogue import Catalogue, Kind
 from generations.pricing import Unpriced, Usage, price
 from workers.fallback import Turn, may_have_job
@@ -146,7 +146,14 @@ def presumed(claim: Claim, attempt: Attempt, failure: Failure) -> Answer:
 
 
 def describe_denial(denial: Denial) -> str:
-    """Return for people why a Reserve was denied: by its tightest budget, if it was one."""
+    """Return for people why a Reserve was denied: by the tightest budget or what is lacking."""
+    if denial.grant_shortages and not denial.limiting_budgets:
+        row = denial.grant_shortages[0]
+        left = _amount(row, max(row.available, 0))
+        return (
+            f"What was granted to {denial.account} does not cover it: it costs "
+            f"{_amount(row, row.requested)}, and {left} may be spent."
+        )
     if not denial.limiting_budgets:
         return f"A Reserve for {denial.account} was denied: {denial.reason}."
     budget = denial.limiting_budgets[0]
@@ -169,7 +176,7 @@ def _limited(claim: Claim, attempt: Attempt, failure: Failure, *, paid: bool) ->
     return failure
 
 
-def _amount(budget: LimitingBudget, amount: int) -> str:
-    if budget.unit in (Unit.USD, Unit.CREDITS):
-        return f"{Decimal(amount).scaleb(-6).normalize():f} {budget.unit}"
-    return f"{amount} {budget.unit.lower()}"
+def _amount(row: LimitingBudget | GrantShortage, amount: int) -> str:
+    if row.unit in (Unit.USD, Unit.CREDITS):
+        return f"{Decimal(amount).scaleb(-6).normalize():f} {row.unit}"
+    return f"{amount} {row.unit.lower()}"

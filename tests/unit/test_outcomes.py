@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from clients.amounts import Unit
-from clients.types import Denial, DenialReason, LimitingBudget, Window
+from clients.types import Denial, DenialReason, GrantShortage, LimitingBudget, Window
 from generations.catalogue import Catalogue
 from generations.models import Kind
 from generations.pricing import Usage
@@ -213,6 +213,12 @@ def test_a_denial_is_told_by_its_tightest_budget():
     assert describe_denial(denial) == (
         "The budget usd-day of acme/bob allows 1 USD per day; 0.08 USD more is 0.07 USD too much, "
         "with 0.95 USD spent and 0.04 USD held. It begins anew 2026-11-22 00:00 UTC."
+    )
+    short = GrantShortage(Unit.CREDITS, 2_000_000, 500_000, 0, 1_500_000)
+    lacking = Denial(DenialReason.INSUFFICIENT_GRANTS, "acme/bob", grant_shortages=(short,))
+    assert describe_denial(lacking) == (
+        "What was granted to acme/bob does not cover it: it costs 2 CREDITS, and 0.5 CREDITS may be"
+        " spent."
     )
     frozen = Denial(DenialReason.ACCOUNT_FROZEN, "acme/bob")
     assert describe_denial(frozen) == "A Reserve for acme/bob was denied: ACCOUNT_FROZEN."

@@ -153,6 +153,8 @@ class Fuzz:
         # Only the last frame may end a session: see _LOST.
         valid = self._choice.randint(0, 2) if method.client_streaming and token == TOKEN else 0
         frames = [self._frame(method, "valid") for _ in range(valid)]
+        if method.name == "ImportBill" and self._choice.random() < 0.9:
+            frames = [self._valid.bill_header().SerializeToString(), *frames]
         return _Sent(method, kind, [*frames, self._frame(method, kind)], token)
 
     def _frame(self, method: MethodDescriptor, kind: str) -> bytes:

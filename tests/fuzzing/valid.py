@@ -25,6 +25,7 @@ from authority.v1 import (
     cache_service_pb2,
     generation_service_pb2,
     queue_service_pb2,
+    reconciliation_service_pb2,
     resources_pb2,
 )
 from fuzzing.names import Names
@@ -74,6 +75,11 @@ _ORDERS = {
 }
 _ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Pacific/Apia"]
 _LETTERS = string.ascii_letters + "éß漢🦊 -_/'\"%{}"
+_BILLED_DAY, _BILLED_MODEL = "2026-11-02", "gpt-image-1"
+_BILL = (
+    "start_time_iso,amount_currency,line_item,amount_value\n"
+    f'{_BILLED_DAY},usd,"{_BILLED_MODEL}, image output",'
+)
 _LEG_UNITS = range(1, 6)
 _HOUR = 3_600
 
@@ -163,6 +169,7 @@ class Valid:
     def _adapt(self, made: Any) -> None:
         """Mend what the fields can't know of one another."""
         self._adapt_of_cache(made)
+        self._adapt_of_bills(made)
         self._adapt_of_plans(made)
         self._adapt_of_alerts(made)
         match made:
@@ -209,6 +216,24 @@ class Valid:
                 made.percents[:] = sorted(set(made.percents))
             case resources_pb2.AbusePolicy():
                 made.refusals, made.within.seconds, made.freeze.seconds = 5, _HOUR, _HOUR
+
+    def bill_header(self) -> reconciliation_service_pb2.ImportBillRequest:
+        """Return the first message of an import; the others are chunks of the file."""
+        header = reconciliation_service_pb2.BillHeader(provider="openai", source=self.text())
+        return reconciliation_service_pb2.ImportBillRequest(header=header)
+
+    def _adapt_of_bills(self, made: Any) -> None:
+        match made:
+            case reconciliation_service_pb2.ImportBillRequest():
+                made.chunk = f"{_BILL}0.{self._choice.randint(1, 9)}\n".encode()
+            case reconciliation_service_pb2.AdjustBillDayRequest():
+                made.day, made.model = _BILLED_DAY, _BILLED_MODEL
+                made.provider, made.account = "openai", self._names.spender()
+            case (
+                reconciliation_service_pb2.ListBillDaysRequest()
+                | reconciliation_service_pb2.ListPresumedAttemptsRequest()
+            ):
+                made.start_day, made.end_day = _BILLED_DAY, _BILLED_DAY
 
     def _adapt_of_cache(self, made: Any) -> None:
         match made:
@@ -262,6 +287,8 @@ class Valid:
                 return self._part(field)
             case FieldDescriptor.TYPE_STRING:
                 return self._text(field)
+            case FieldDescriptor.TYPE_BYTES:
+                return self.text().encode()
             case FieldDescriptor.TYPE_ENUM:
                 return self._choice.choice([v.number for v in field.enum_type.values if v.number])
             case FieldDescriptor.TYPE_BOOL:

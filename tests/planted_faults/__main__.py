@@ -15,6 +15,7 @@ from pathlib import Path
 from authority.embedded import DataDirectory
 from planted_faults import (
     in_alerts,
+    in_bills,
     in_cache,
     in_calls,
     in_credits,
@@ -28,6 +29,7 @@ from planted_faults.run import Unusable, run
 FAULTS = [
     *(*in_scripts.FAULTS, *in_calls.FAULTS, *in_ledger.FAULTS, *in_credits.FAULTS),
     *in_alerts.FAULTS,
+    *in_bills.FAULTS,
     *(*in_service.FAULTS, *in_cache.FAULTS, *in_plans.FAULTS),
 ]
 

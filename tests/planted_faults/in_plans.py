@@ -48,7 +48,7 @@ FAULTS = [
     Fault(
         "a budget of one's own holds the plan's down for ever",
         "domain/own_budgets.py",
-        "and own.create_time.timestamp() * 1000 >= span.start_ms",
+        "and own.create_time.timestamp() * 1000 >= start_ms",
         "",
         (_OWN + "test_it_binds_at_once_also_for_what_was_spent_before",),
     ),

@@ -7,7 +7,6 @@ month ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,7 +14,7 @@ from authority.domain.budgets import Budget, Enforcement
 from authority.domain.errors import InvalidRequest
 from authority.domain.money import Unit
 from authority.domain.plans import BUDGET_PREFIX, Plan
-from authority.domain.windows import Window, WindowSpan
+from authority.domain.windows import Window
 
 OWN_BUDGET = "own-usd-month"
 # In micros of USD.
@@ -58,18 +57,16 @@ def own_budget(account: str, plan: Plan | None, limit: int | None, made_at: date
     )
 
 
-def held_to_own(budget: Budget, others: Sequence[Budget], span: WindowSpan) -> Budget:
+def held_to_own(budget: Budget, own: Budget | None, start_ms: int) -> Budget:
     """Return a budget as it binds in a window: a plan's monthly one may be held to the user's own.
 
-    `others` are all of the account's.
+    `own` is that of the same account, if it has one.
     """
-    if budget.budget != _PLAN_BUDGET:
-        return budget
-    for own in others:
-        if (
-            own.budget == OWN_BUDGET
-            and own.limit < budget.limit
-            and own.create_time.timestamp() * 1000 >= span.start_ms
-        ):
-            return replace(budget, limit=own.limit)
+    if (
+        own is not None
+        and budget.budget == _PLAN_BUDGET
+        and own.limit < budget.limit
+        and own.create_time.timestamp() * 1000 >= start_ms
+    ):
+        return replace(budget, limit=own.limit)
     return budget

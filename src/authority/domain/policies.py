@@ -20,7 +20,7 @@ from authority.domain.budgets import (
 from authority.domain.grants import Grant, Lot
 from authority.domain.money import MONEY_UNITS, Option, Unit
 from authority.domain.operations import DenialReason
-from authority.domain.own_budgets import held_to_own
+from authority.domain.own_budgets import OWN_BUDGET, held_to_own
 from authority.domain.plans import NOT_WATCHED, AbusePolicy, Plan
 from authority.domain.windows import QUARTER_MS, window_at
 from generations.models import Quality
@@ -129,8 +129,21 @@ class TenantPolicy:
             return BudgetWindow(budget, window_at(budget.window, PLATFORM_ZONE, moment_ms))
         time_zone = self.accounts[budget.account].time_zone
         span = window_at(budget.window, time_zone, moment_ms)
-        others = self.budgets.get(budget.account, ())
-        return BudgetWindow(held_to_own(budget, others, span), span)
+        return BudgetWindow(self.budget_in(budget, span.start_ms), span)
+
+    def budget_in(self, budget: Budget, start_ms: int) -> Budget:
+        """Return a budget as it binds in the window that starts at an instant."""
+        return held_to_own(budget, self._own_budgets.get(budget.account), start_ms)
+
+    @cached_property
+    def _own_budgets(self) -> Mapping[str, Budget]:
+        """Return the monthly budgets that users have set for themselves, by account."""
+        return {
+            budget.account: budget
+            for of in self.budgets.values()
+            for budget in of
+            if budget.budget == OWN_BUDGET
+        }
 
     @cached_property
     def budget_by_key(self) -> Mapping[int, Budget]:

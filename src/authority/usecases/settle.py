@@ -283,7 +283,7 @@ def _limit(policy: TenantPolicy, ref: WindowRef, *, in_debt: bool) -> int | None
         return LEASED if budget.enforcement is Enforcement.BLOCK else LEASED_SOFTLY
     if in_debt or budget.enforcement is not Enforcement.BLOCK:
         return None
-    return policy.window_of(budget, ref.start_ms).budget.limit
+    return policy.budget_in(budget, ref.start_ms).limit
 
 
 def _restores(policy: TenantPolicy, held: HeldOn) -> dict[WindowRef, Restore]:

@@ -109,7 +109,8 @@ class GenerationServiceServicer(object):
     def SubmitGeneration(self, request, context):
         """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here. With REUSE_SUGGEST it
         answers near matches of the cache instead, if there are any, and takes nothing in.
-        Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
+        Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, DENIED (a rate of submissions, or an account that is
+        frozen or closed; nothing is kept, so the same key may be used again), MODEL_RETIRED, UNPRICED, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,8 @@ class GenerationServiceStub:
     SubmitGeneration: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.SubmitGenerationRequest, _generation_service_pb2.SubmitGenerationResponse]
     """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here. With REUSE_SUGGEST it
     answers near matches of the cache instead, if there are any, and takes nothing in.
-    Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
+    Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, DENIED (a rate of submissions, or an account that is
+    frozen or closed; nothing is kept, so the same key may be used again), MODEL_RETIRED, UNPRICED, UNAVAILABLE.
     """
     BatchSubmitGenerations: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.BatchSubmitGenerationsRequest, _generation_service_pb2.BatchSubmitGenerationsResponse]
     """Takes up to 1,000 generations in; each has its own key, and its own answer or error.
@@ -85,7 +86,8 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     SubmitGeneration: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.SubmitGenerationRequest, _generation_service_pb2.SubmitGenerationResponse]  # type: ignore[assignment]
     """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here. With REUSE_SUGGEST it
     answers near matches of the cache instead, if there are any, and takes nothing in.
-    Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
+    Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, DENIED (a rate of submissions, or an account that is
+    frozen or closed; nothing is kept, so the same key may be used again), MODEL_RETIRED, UNPRICED, UNAVAILABLE.
     """
     BatchSubmitGenerations: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.BatchSubmitGenerationsRequest, _generation_service_pb2.BatchSubmitGenerationsResponse]  # type: ignore[assignment]
     """Takes up to 1,000 generations in; each has its own key, and its own answer or error.
@@ -137,7 +139,8 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_generation_service_pb2.SubmitGenerationResponse, _abc.Awaitable[_generation_service_pb2.SubmitGenerationResponse]]:
         """Takes a generation in. Idempotent by key. The budget is asked when a worker starts it, not here. With REUSE_SUGGEST it
         answers near matches of the cache instead, if there are any, and takes nothing in.
-        Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, MODEL_RETIRED, UNPRICED, UNAVAILABLE.
+        Reasons: INVALID_FIELD, NOT_FOUND (the account), IDEMPOTENCY_KEY_REUSED, DENIED (a rate of submissions, or an account that is
+        frozen or closed; nothing is kept, so the same key may be used again), MODEL_RETIRED, UNPRICED, UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

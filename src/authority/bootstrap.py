@@ -189,6 +189,7 @@ def _background(
     core = parts.core
     return {
         "sweeper": core.sweeper.run(),
+        "leases": core.keeper.run(),
         "feed": core.feed.run(),
         "reversals": core.caching.reversals.run(),
         "corrections": Corrections(parts.bills).run(),

@@ -37,6 +37,8 @@ from authority.ledger.usage_audit import UsageAudit
 from authority.queue.jobs import QueuedJobs
 from authority.recovery.audit import Auditor, Report
 from authority.recovery.epoch import Epochs
+from authority.recovery.lease_audit import LeaseAudit
+from authority.recovery.leases import LeaseKeeper
 from authority.recovery.outbox import Outbox
 from authority.recovery.sweep import Sweeper
 from authority.recovery.tenants import Tenants
@@ -80,6 +82,7 @@ class Core:
     feed: PostgresFeed
     jobs: QueuedJobs
     caching: Caching
+    keeper: LeaseKeeper
 
     async def audit(self, tenant: str) -> Report:
         """Audit one tenant, or all if it is ''. Raises Unavailable."""
@@ -170,7 +173,8 @@ def _wire(
     epochs = Epochs(hot, database)
     tenants = Tenants(hot, database, journal, outbox, epochs)
     policies = Policies(ledger)
-    leases = Leases(PostgresLeases(database), HotStoreLeases(hot), ledger, hot, tenants.open)
+    leased, hot_leases = PostgresLeases(database), HotStoreLeases(hot)
+    leases = Leases(leased, hot_leases, ledger, hot, tenants.open)
     context = Context(hot, ledger, journal, policies, hot.clock, tenants.open, leases)
 
     def today() -> date:
@@ -203,7 +207,14 @@ def _wire(
     async def record_audit(tenant: str, difference_count: int) -> None:
         await health.record_audit(tenant, hot.clock.now_ms(), difference_count)
 
-    auditor = Auditor(hot, AuditReader(database), outbox, UsageAudit(database), record_audit)
+    auditor = Auditor(
+        hot,
+        AuditReader(database),
+        outbox,
+        UsageAudit(database),
+        LeaseAudit(leased, hot_leases),
+        record_audit,
+    )
     return Core(
         context,
         locator,
@@ -221,6 +232,7 @@ def _wire(
         feed,
         jobs,
         caching,
+        LeaseKeeper(leases, leased, hot.clock),
     )
 
 

@@ -314,7 +314,7 @@ class Adjustment:
 class AuditDifference:
     """One number that is not what the ledger's entries say.
 
-    `place` is `ledger`, `window_total`, `reservation` or `hot_state`.
+    `place` is `ledger`, `window_total`, `reservation`, `hot_state`, `usage` or `lease`.
     """
 
     tenant: str

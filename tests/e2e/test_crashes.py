@@ -13,14 +13,17 @@ import os
 import random
 import shutil
 import signal
+from contextlib import suppress
 
 import grpc
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 from redis.asyncio import Redis
 
 from authorities import new_key
 from authority.ledger.migrate import migrate
+from leasing import SUMS, TENANTS, Standing, try_reserve
 from support import copy_directory, eventually
 
 CALLERS = 24
@@ -228,3 +231,98 @@ async def test_all_faults_in_turn(stores, processes):
         await load.progress()
     await _ready(pair[0])
     await _check(load, pair[0], stores[0])
+
+
+class PlatformLoad:
+    """Tenants that share a budget of the platform, which is too small for all of them."""
+
+    CAP = 1_000
+
+    def __init__(self, pair, postgres) -> None:
+        self._pair = pair
+        self._postgres = postgres
+        self._stopping = asyncio.Event()
+        self._group = asyncio.TaskGroup()
+        self.admitted = self.denied = self.looks = 0
+
+    async def __aenter__(self):
+        await self._group.__aenter__()
+        for index in range(12):
+            self._group.create_task(self._caller(index))
+        self._group.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *error):
+        self._stopping.set()
+        await self._group.__aexit__(*error)
+
+    async def _until_answered(self, call):
+        for stubs in itertools.cycle(self._pair):
+            try:
+                return await call(stubs)
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in UNKNOWN:
+                    raise
+                await asyncio.sleep(0.02)
+        raise AssertionError
+
+    async def _caller(self, index):
+        choice = random.Random(index)
+        while not self._stopping.is_set():
+            key, tenant, amount = new_key(), TENANTS[index % 3], choice.randint(20, 300)
+            held = await self._until_answered(
+                lambda stubs, key=key, tenant=tenant, amount=amount: try_reserve(
+                    stubs, tenant, amount, key=key
+                )
+            )
+            self.admitted += held is not None
+            self.denied += held is None
+            if held is None:
+                continue
+            name, end = held.reservation_id, new_key()
+            await self._until_answered(
+                lambda stubs, end=end, name=name: stubs.release(name, key=end)
+            )
+
+    async def _watch(self):
+        """Look at all times: neither what is leased nor what is used passes the cap."""
+        while not self._stopping.is_set():
+            with suppress(psycopg.OperationalError):
+                found = await leased_and_used(self._postgres)
+                assert sum(found.leased.values()) <= self.CAP, found
+                assert sum(found.used.values()) <= self.CAP, found
+                self.looks += 1
+            await asyncio.sleep(0.05)
+
+    async def progress(self, operations=40):
+        """Wait until more was admitted and denied."""
+        goal = self.admitted + operations
+        await eventually(lambda: self.admitted >= goal, 60)
+
+
+async def leased_and_used(postgres):
+    """Return what tenants have leased of the platform's budgets, and what they use."""
+    async with await psycopg.AsyncConnection.connect(
+        postgres.url, row_factory=dict_row
+    ) as connection:
+        cursor = await connection.execute(SUMS)
+        return Standing.of(await cursor.fetchall())
+
+
+async def test_leases_never_pass_the_platforms_cap(stores, processes):
+    pair = [process.stubs() for process in processes]
+    for tenant in TENANTS[1:]:
+        await pair[0].account(tenant)
+        await pair[0].set_budget(tenant, LIMIT)
+    await pair[0].set_budget("platform", PlatformLoad.CAP, window="TOTAL")
+    async with PlatformLoad(pair, stores[0]) as load:
+        for fault in FAULTS.values():
+            await load.progress()
+            await fault(stores, processes)
+        await load.progress()
+    assert load.denied > 0
+    assert load.looks > 20
+    await _ready(pair[0])
+    assert await pair[0].differences() == []
+    # Nothing is lost on the way: all of it can still be had by one.
+    assert await eventually(lambda: try_reserve(pair[0], "globex", PlatformLoad.CAP), 30)

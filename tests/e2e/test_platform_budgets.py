@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -14,51 +13,9 @@ from authority.v1 import errors_pb2
 from authority.v1.resources_pb2 import Account, Budget, Plan, PlanBudget
 from calls import send
 from keys import with_key
-from refusals import Refusal, invalid, refused
+from leasing import TENANTS, change_limit, make_tenants, standing, try_reserve
+from refusals import invalid, refused
 from support import eventually
-
-TENANTS = ["acme", "globex", "initech"]
-
-
-async def make_tenants(stubs, tenants=TENANTS, limit=1_000_000):
-    for tenant in tenants:
-        await stubs.account(tenant)
-        await stubs.set_budget(tenant, limit)
-
-
-async def change_limit(stubs, limit, name="usd-day"):
-    request = admin.UpdateBudgetRequest(
-        budget=Budget(account="platform", budget=name, limit=limit),
-        update_mask=FieldMask(paths=["limit"]),
-    )
-    return (await send(stubs, request)).budget
-
-
-async def standing(core):
-    """Return what is leased and what is used, by tenant, of all windows."""
-    rows = await core.database.rows(
-        "SELECT share.tenant, coalesce(lease.amount, 0) AS amount,"
-        " coalesce(total.reserved + total.committed - total.refunded, 0) AS used"
-        " FROM platform_share AS share LEFT JOIN platform_lease AS lease USING (share_key)"
-        " LEFT JOIN window_total AS total ON total.budget_key = share.share_key"
-        " AND total.window_start_ms = lease.window_start_ms",
-        {},
-    )
-    leased, used = {}, {}
-    for row in rows:
-        leased[row["tenant"]] = leased.get(row["tenant"], 0) + row["amount"]
-        used[row["tenant"]] = used.get(row["tenant"], 0) + row["used"]
-    return leased, used
-
-
-async def try_reserve(stubs, tenant, amount, **fields):
-    """Return the reservation, or None where the platform's budget does not allow it."""
-    try:
-        return (await stubs.reserve(tenant, {"USD": amount}, **fields)).reservation
-    except grpc.aio.AioRpcError as error:
-        denial = Refusal.of(error).detail(errors_pb2.Denial)
-        assert {row.account for row in denial.limiting_budgets} == {"platform"}, denial
-        return None
 
 
 async def test_all_tenants_together_stay_within_the_platforms_budget(stubs, core):

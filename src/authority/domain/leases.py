@@ -119,10 +119,6 @@ class LeaseLedger(Protocol):
         """Return what is idle where more is leased than the limit allows, as it was lowered."""
         ...
 
-    async def standing(self, limit: int) -> list[Standing]:
-        """Return leases of which something is idle."""
-        ...
-
 
 class HotLeases(Protocol):
     """What the hot store knows of leases. Raises Unavailable."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from authority.domain.budgets import WindowRef
+from authority.domain.errors import Unavailable
 from authority.domain.leases import HotLease, HotVerdict, Lease
 from authority.hotstate.scripts import Script
-from authority.hotstate.store import HotStore
+from authority.hotstate.store import AWAY, HotStore
 
 
 class HotStoreLeases:
@@ -21,3 +24,16 @@ class HotStoreLeases:
         arguments = [amount, counted.amount, counted.version]
         verdict, *detail = await self._hot.call(Script.LEASE, names, arguments)
         return HotLease(HotVerdict(verdict), int(detail[0]) if detail else 0, epoch)
+
+    async def read(self, tenant: str, refs: Sequence[WindowRef]) -> dict[WindowRef, Lease]:
+        """Return the leases that the hot store has loaded. Raises Unavailable."""
+        keys = self._hot.keys(tenant)
+        try:
+            values = await self._hot.redis.mget([keys.lease(ref) for ref in refs])
+        except AWAY as error:
+            raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
+        return {
+            ref: Lease(*map(int, value.split()))
+            for ref, value in zip(refs, values, strict=True)
+            if value
+        }

@@ -7,19 +7,34 @@ here is never less than what a slot decides over, whoever dies in between.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from authority.domain.budgets import WindowRef
+from authority.domain.crossings import Crossing
+from authority.domain.ids import PLATFORM
 from authority.domain.leases import Lease, Need, Standing, grown
 from authority.domain.money import Unit
+from authority.domain.windows import Window
+from authority.ledger.alerts import raise_alert
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
 
 _FILE = "leases.sql"
 _NONE = Lease(0, 0)
+
+
+class LeaseSum(NamedTuple):
+    """What tenants have leased of a window, and how much of that they use."""
+
+    budget: str
+    start_ms: int
+    limit: int
+    leased: int
+    used: int
 
 
 class PostgresLeases:
@@ -82,10 +97,40 @@ class PostgresLeases:
         rows = await self._database.rows(self._sql["over_leased"], {})
         return [_standing(row, Unit(row["unit"])) for row in rows]
 
-    async def standing(self, limit: int) -> list[Standing]:
-        """Return leases of which something is idle."""
-        rows = await self._database.rows(self._sql["standing_leases"], {"limit": limit})
+    async def standing(self, now_ms: int, limit: int) -> list[Standing]:
+        """Return the leases of the windows in force, those changed last first."""
+        rows = await self._database.rows(
+            self._sql["standing_leases"], {"now_ms": now_ms, "limit": limit}
+        )
         return [_standing(row, Unit(row["unit"])) for row in rows]
+
+    async def leased_windows(self, tenant: str) -> list[WindowRef]:
+        """Return the windows of which a tenant ever had a lease."""
+        rows = await self._database.rows(self._sql["leased_windows"], {"tenant": tenant})
+        return [
+            WindowRef(row["share_key"], row["window_start_ms"], Unit(row["unit"])) for row in rows
+        ]
+
+    async def sums(self) -> list[LeaseSum]:
+        """Return what is leased of each window in all."""
+        rows = await self._database.rows(self._sql["lease_sums"], {})
+        return [
+            LeaseSum(
+                row["budget"],
+                row["window_start_ms"],
+                row["limit_amount"],
+                row["leased"],
+                row["used"],
+            )
+            for row in rows
+        ]
+
+    async def alert_thresholds(self, now_ms: int) -> int:
+        """Raise an alert for each threshold that all tenants together have reached, once."""
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        async with self._database.transaction() as connection:
+            rows = await self._rows(connection, "platform_crossings", {"now_ms": now_ms})
+            return sum([await raise_alert(connection, _crossing(row, now).alert()) for row in rows])
 
     async def _rows(
         self, connection: AsyncConnection[DictRow], name: str, parameters: dict[str, Any]
@@ -97,6 +142,20 @@ class PostgresLeases:
 def _standing(row: DictRow, unit: Unit, *, is_fresh: bool = False) -> Standing:
     ref = WindowRef(row["share_key"], row["window_start_ms"], unit)
     return Standing(row["tenant"], ref, _lease(row), row["used"], is_fresh)
+
+
+def _crossing(row: DictRow, now: datetime) -> Crossing:
+    return Crossing(
+        WindowRef(row["budget_key"], row["start_ms"], Unit(row["unit"])),
+        row["percent"],
+        row["net"],
+        row["limit_amount"],
+        0,
+        PLATFORM,
+        row["budget"],
+        Window(row["window"]),
+        now,
+    )
 
 
 def _lease(row: DictRow) -> Lease:

@@ -87,29 +87,55 @@ JOIN window_total AS total
 GROUP BY share.budget_key;
 
 -- name: standing_leases
--- Leases that are not all used, and have not been changed for a while.
+-- The leases of the windows in force.
 SELECT share.tenant, lease.share_key, lease.window_start_ms, lease.amount, lease.version, budget.unit,
        coalesce(total.reserved + total.committed - total.refunded, 0) AS used
-FROM platform_lease AS lease
-JOIN platform_share AS share USING (share_key)
-JOIN budget USING (budget_key)
+FROM budget
+JOIN platform_share AS share USING (budget_key)
+JOIN platform_lease AS lease
+    ON lease.share_key = share.share_key AND lease.window_start_ms = CASE "window" WHEN 'TOTAL' THEN 0 ELSE
+        extract(epoch FROM date_trunc("window", to_timestamp(%(now_ms)s / 1000.0), 'UTC'))::bigint * 1000 END
 LEFT JOIN window_total AS total
     ON total.budget_key = lease.share_key AND total.window_start_ms = lease.window_start_ms
-WHERE lease.amount > greatest(coalesce(total.reserved + total.committed - total.refunded, 0), 0)
-ORDER BY lease.share_key, lease.window_start_ms LIMIT %(limit)s;
+WHERE budget.account = 'platform' AND budget.end_time IS NULL AND budget.enforcement <> 'NOTIFY' AND lease.amount > 0
+ORDER BY lease.change_time DESC LIMIT %(limit)s;
+
+-- name: leased_windows
+SELECT share_key, window_start_ms, unit FROM platform_lease
+JOIN platform_share USING (share_key) JOIN budget USING (budget_key) WHERE tenant = %(tenant)s;
 
 -- name: lease_sums
--- What tenants have leased of each window of a budget, or have used where that is more.
-SELECT share.budget_key, lease.window_start_ms, budget.limit_amount,
-       sum(lease.amount)::bigint AS leased,
-       sum(greatest(lease.amount, coalesce(total.reserved + total.committed - total.refunded, 0)))::bigint AS taken
+-- What tenants have leased, and what they use, of each window of the platform's budgets.
+SELECT budget.budget, lease.window_start_ms, budget.limit_amount, sum(lease.amount)::bigint AS leased,
+       sum(least(greatest(coalesce(total.reserved + total.committed - total.refunded, 0), 0), lease.amount))::bigint AS used
 FROM platform_lease AS lease
 JOIN platform_share AS share USING (share_key)
 JOIN budget USING (budget_key)
 LEFT JOIN window_total AS total
     ON total.budget_key = lease.share_key AND total.window_start_ms = lease.window_start_ms
 WHERE budget.end_time IS NULL AND budget.enforcement <> 'NOTIFY'
-GROUP BY share.budget_key, lease.window_start_ms, budget.limit_amount;
+GROUP BY budget.budget_key, lease.window_start_ms;
+
+-- name: platform_crossings
+-- The thresholds that all tenants together have reached, unless that is known.
+SELECT budget_key, budget, budget.unit, "window", start_ms, percent, net, limit_amount
+FROM (
+    SELECT budget.budget_key, totals.window_start_ms AS start_ms, sum(totals.committed - totals.refunded)::bigint AS net
+    FROM budget
+    JOIN platform_share AS share USING (budget_key)
+    JOIN window_total AS totals
+        ON totals.budget_key = share.share_key AND totals.window_start_ms = CASE "window" WHEN 'TOTAL' THEN 0 ELSE
+            extract(epoch FROM date_trunc("window", to_timestamp(%(now_ms)s / 1000.0), 'UTC'))::bigint * 1000 END
+    WHERE budget.account = 'platform' AND budget.end_time IS NULL AND budget.unit <> 'RESERVATIONS'
+    GROUP BY budget.budget_key, totals.window_start_ms
+) AS used
+JOIN budget USING (budget_key)
+CROSS JOIN unnest(alert_thresholds) AS percent
+WHERE net > 0 AND net * 100 >= limit_amount::numeric * percent AND NOT EXISTS (
+    SELECT FROM alert
+    WHERE kind = 'BUDGET_THRESHOLD' AND dedup_key = budget_key || ':' || start_ms || ':' || percent
+)
+ORDER BY budget_key, percent;
 
 -- name: over_leased
 -- What is idle of windows of which more is leased than their limit allows, since that was lowered.

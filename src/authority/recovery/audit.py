@@ -18,6 +18,7 @@ from authority.domain.reservations import Reservation, ReservationState
 from authority.hotstate.store import HotStore
 from authority.ledger.audit import AuditReader, Books
 from authority.ledger.usage_audit import UsageAudit
+from authority.recovery.lease_audit import LeaseAudit
 from authority.recovery.outbox import Outbox
 
 _WINDOWS_AT_ONCE = 1_000
@@ -59,12 +60,14 @@ class Auditor:
         reader: AuditReader,
         outbox: Outbox,
         usage: UsageAudit,
+        leases: LeaseAudit,
         record: Record,
     ) -> None:
         self._hot = hot
         self._reader = reader
         self._outbox = outbox
         self._usage = usage
+        self._leases = leases
         self._record = record
 
     async def audit(self, tenants: Sequence[str], *, whole: bool = False) -> Report:
@@ -73,7 +76,9 @@ class Auditor:
         if whole:
             found = await self._usage.of_all()
             report.differences += [Difference("", "usage", *row) for row in found]
-            await self._record("", len(found))
+            leased = await self._leases.of_all()
+            report.differences += [Difference("", "lease", *row) for row in leased]
+            await self._record("", len(report.differences))
         for tenant in tenants:
             before = len(report.differences)
             books = await self._reader.books(tenant)
@@ -82,6 +87,8 @@ class Auditor:
             report.differences += await self._hot_reservations(tenant, books)
             found = await self._usage.of_tenant(tenant)
             report.differences += [Difference(tenant, "usage", *row) for row in found]
+            leased = await self._leases.of_tenant(tenant)
+            report.differences += [Difference(tenant, "lease", *row) for row in leased]
             report.tenant_count += 1
             report.operation_count += books.operation_count
             report.window_count += len(books.totals)

@@ -81,6 +81,12 @@ class Leases:
         """
         return {need.ref for need in needs if not await self._ask(tenant, need, partial=partial)}
 
+    async def foresee(self, tenant: str, need: Need) -> None:
+        """Lease what is likely to be needed, from what is free. Raises Unavailable."""
+        lease = await self._ledger.grow(need.ref, [need], partial=False)
+        if lease is not None:
+            await self._hot.set_lease(tenant, need.ref, lease.amount, lease)
+
     async def load(
         self, tenant: str, refs: Sequence[WindowRef], leased: Sequence[WindowRef], epoch: int
     ) -> None:

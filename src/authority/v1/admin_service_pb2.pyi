@@ -1825,7 +1825,7 @@ class AuditDifference(_message.Message):
     tenant: _builtins.str
     """The tenant."""
     place: _builtins.str
-    """Where it was found: `ledger`, `window_total`, `reservation`, `hot_state` or `usage`."""
+    """Where it was found: `ledger`, `window_total`, `reservation`, `hot_state`, `usage` or `lease`."""
     subject: _builtins.str
     """What it belongs to: a window or a reservation."""
     field: _builtins.str

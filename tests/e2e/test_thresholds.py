@@ -120,11 +120,13 @@ async def test_a_denial_says_that_the_budget_is_exhausted(acme, recorded):
 
 
 @pytest.mark.parametrize("asked", [LIMIT + 1, 6_000_000])
-async def test_a_denial_for_other_reasons_does_not(acme, recorded, asked):
+async def test_a_denial_for_other_reasons_does_not(acme, core, recorded, asked):
     """More than the budget has ever had; and what is in the way is only held."""
     await acme.reserve("acme", {"USD": 5_000_000})
     with pytest.raises(grpc.aio.AioRpcError):
         await acme.reserve("acme", {"USD": asked})
+    denied = "SELECT 1 FROM operation WHERE outcome = 'DENIED'"
+    await eventually(lambda: core.database.rows(denied, {}))
     assert await recorded() == []
 
 

@@ -46,11 +46,11 @@ FAULTS = [
         (_THRESHOLDS + "test_a_denial_for_other_reasons_does_not",),
     ),
     Fault(
-        "a lowered limit is looked at before the hot store has it",
+        "what a lowered limit passes is not raised",
         "alerting/thresholds.py",
-        "if not await context.hot.raise_policy_version(tenant, version):",
-        "if False:",
-        (_THRESHOLDS + "test_a_tenant_that_is_not_open_is_opened",),
+        "if net >= amount",
+        "if net > amount * 1000",
+        (_THRESHOLDS + "test_a_lowered_limit_raises_what_is_passed_now",),
     ),
     Fault(
         "an alert is raised again",

@@ -16,7 +16,7 @@ import structlog
 
 from authority.alerting.emails import Emails
 from authority.alerting.webhooks import Webhooks
-from authority.domain.alerts import Alert, Attempt, ChannelType
+from authority.domain.alerts import HEAD_START_MS, Alert, Attempt, ChannelType
 from authority.domain.deliveries import Answer, ClaimedDelivery, outcome_of
 from authority.domain.errors import Unavailable
 from authority.ledger.deliveries import PostgresDeliveries
@@ -74,17 +74,19 @@ class Deliveries:
                     await asyncio.sleep(TICK_SECONDS)
 
     async def deliver(self, alert_id: str) -> None:
-        """Try each delivery of an alert that is due, now, and wait for it. Raises Unavailable."""
-        claimed = await self._claim(_AT_ONCE, alert_id)
+        """Try each delivery of a test now, and wait for it. Raises Unavailable."""
+        claimed = await self._claim(_AT_ONCE, alert_id, HEAD_START_MS)
         async with asyncio.TaskGroup() as group:
             for delivery in claimed:
                 group.create_task(self._try(delivery))
 
-    async def _claim(self, limit: int, alert_id: str = "") -> list[ClaimedDelivery]:
+    async def _claim(
+        self, limit: int, alert_id: str = "", ahead_ms: int = 0
+    ) -> list[ClaimedDelivery]:
         if limit <= 0:
             return []
         return await self._store.claim(
-            self._now_ms(),
+            self._now_ms() + ahead_ms,
             lease_ms=LEASE_MS,
             limit=limit,
             of_channel=_AT_ONCE_BY_CHANNEL,

@@ -21,7 +21,7 @@ import structlog
 from authority.domain.alerts import Thresholds
 from authority.domain.budgets import BudgetWindow
 from authority.domain.crossings import Crossing
-from authority.domain.errors import NotFound, Unavailable
+from authority.domain.errors import PaymasterError, Unavailable
 from authority.domain.ports import WindowCounts
 from authority.ledger.alerts import raise_alert
 from authority.ledger.database import Database
@@ -65,7 +65,14 @@ class ThresholdChecks:
         for row in rows:
             check = _Check(row["budget_key"], row["change_number"])
             by_tenant[row["tenant"], row["policy_version"]].append(check)
-        return sum([await self._check(*tenant, checks) for tenant, checks in by_tenant.items()])
+        count = 0
+        for (tenant, version), checks in by_tenant.items():
+            try:
+                count += await self._check(tenant, version, checks)
+            except PaymasterError as error:
+                # One tenant that can't be looked at now holds up no other.
+                log.warning("threshold_check_postponed", tenant=tenant, reason=error.message)
+        return count
 
     async def _check(self, tenant: str, version: int, checks: Sequence[_Check]) -> int:
         context = self._context
@@ -73,10 +80,7 @@ class ThresholdChecks:
             await context.open_tenant(tenant)
             return 0  # The next tick finds it open.
         context.policies.forget(tenant)
-        try:
-            policy = await context.policies.of(tenant)
-        except NotFound:
-            return 0
+        policy = await context.policies.of(tenant)
         now_ms = context.clock.now_ms()
         budgets = [policy.budget_by_key.get(check.budget_key) for check in checks]
         windows = [policy.window_of(budget, now_ms) for budget in budgets if budget is not None]

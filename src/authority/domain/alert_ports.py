@@ -86,5 +86,5 @@ class Deliverer(Protocol):
     """Tells alerts."""
 
     async def deliver(self, alert_id: str) -> None:
-        """Try each delivery of an alert that is due, now, and wait for it. Raises Unavailable."""
+        """Try each delivery of a test now, and wait for it. Raises Unavailable."""
         ...

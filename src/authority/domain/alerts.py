@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 DEFAULT_THRESHOLDS = (75, 80, 90, 100)
 THRESHOLDS_MAX = 8
+# How long a test is left to who has asked for it.
+HEAD_START_MS = 30_000
 THRESHOLD_MAX = 1000  # percent: a budget that only notifies may be passed many times over
 
 

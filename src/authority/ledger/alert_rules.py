@@ -43,7 +43,7 @@ class RuleStore:
     ) -> tuple[AlertRule, AlertRule]:
         """Change a rule, and record it; return what it was and is. Raises NotFound."""
         async with self.database.transaction() as connection:
-            before = await self._find(connection, rule_id)
+            before = await self._find(connection, rule_id, "lock_rule")
             after = change.apply(before, time, new_webhook_secret)
             if after != before:
                 await connection.execute(self._sql["update_rule"], _rule_row(after))
@@ -56,7 +56,7 @@ class RuleStore:
     async def delete_rule(self, rule_id: str, cause: Cause, time: datetime) -> int:
         """Remove a rule, and record it; return how many deliveries it gives up. Raises NotFound."""
         async with self.database.transaction() as connection:
-            rule = await self._find(connection, rule_id)
+            rule = await self._find(connection, rule_id, "lock_rule")
             bare = RuleChange(channels=()).apply(rule, time, new_webhook_secret)
             count = await self._give_up(connection, bare, time)
             await connection.execute(self._sql["delete_rule"], {"rule_id": rule_id})
@@ -76,8 +76,10 @@ class RuleStore:
             cursor = await connection.execute(self._sql["list_rules"], parameters)
             return await self._rules(connection, await cursor.fetchall())
 
-    async def _find(self, connection: AsyncConnection[DictRow], rule_id: str) -> AlertRule:
-        cursor = await connection.execute(self._sql["find_rule"], {"rule_id": rule_id})
+    async def _find(
+        self, connection: AsyncConnection[DictRow], rule_id: str, statement: str = "find_rule"
+    ) -> AlertRule:
+        cursor = await connection.execute(self._sql[statement], {"rule_id": rule_id})
         found = await self._rules(connection, await cursor.fetchall())
         if not found:
             raise NotFound("alert rule", rule_id)

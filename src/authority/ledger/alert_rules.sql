@@ -1,7 +1,10 @@
 -- Named statements of ledger/alert_rules.py.
 
 -- name: find_rule
--- Locked, so that two changes come one after the other.
+SELECT * FROM alert_rule WHERE rule_id = %(rule_id)s;
+
+-- name: lock_rule
+-- Two changes come one after the other.
 SELECT * FROM alert_rule WHERE rule_id = %(rule_id)s FOR UPDATE;
 
 -- name: list_rules

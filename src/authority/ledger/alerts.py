@@ -9,7 +9,7 @@ import uuid_utils
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from authority.domain.alerts import NewAlert
+from authority.domain.alerts import HEAD_START_MS, NewAlert
 from authority.domain.budgets import WindowRef
 from authority.domain.crossings import Crossing
 from authority.domain.windows import Window
@@ -74,4 +74,5 @@ def _row(alert: NewAlert) -> dict[str, Any]:
         "details": json.dumps(dict(alert.details)),
         "raise_time": alert.raise_time,
         "raise_ms": round(alert.raise_time.timestamp() * 1000),
+        "head_ms": HEAD_START_MS,
     }

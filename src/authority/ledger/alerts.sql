@@ -23,7 +23,9 @@ WITH RECURSIVE chain AS (
 ), told AS (
     INSERT INTO webhook_delivery (delivery_id, tenant, alert_id, rule_id, channel, type, target, due_ms, create_ms)
     SELECT alert_rule.tenant || '/' || gen_random_uuid(), alert_rule.tenant, raised.alert_id, rule_id, channel, type,
-           CASE type WHEN 'EMAIL' THEN array_to_string(addresses, ', ') ELSE url END, %(raise_ms)s, %(raise_ms)s
+           CASE type WHEN 'EMAIL' THEN array_to_string(addresses, ', ') ELSE url END,
+           -- Who tries a rule tells it itself, and others only if it dies before.
+           %(raise_ms)s + CASE %(rule_id)s WHEN '' THEN 0 ELSE %(head_ms)s END, %(raise_ms)s
     FROM raised, alert_rule JOIN places USING (account) JOIN alert_channel USING (rule_id)
     WHERE CASE %(rule_id)s
         WHEN '' THEN NOT raised.silenced AND enabled AND (kinds = '{}' OR %(kind)s = ANY (kinds))

@@ -17,6 +17,8 @@ from authority.v1.resources_pb2 import AlertThresholds, Budget
 from support import eventually
 
 LIMIT = 10_000_000
+# What is denied is journalled without being waited for.
+DENIED = "SELECT 1 FROM operation WHERE outcome = 'DENIED'"
 
 
 @pytest.fixture
@@ -125,8 +127,7 @@ async def test_a_denial_for_other_reasons_does_not(acme, core, recorded, asked):
     await acme.reserve("acme", {"USD": 5_000_000})
     with pytest.raises(grpc.aio.AioRpcError):
         await acme.reserve("acme", {"USD": asked})
-    denied = "SELECT 1 FROM operation WHERE outcome = 'DENIED'"
-    await eventually(lambda: core.database.rows(denied, {}))
+    await eventually(lambda: core.database.rows(DENIED, {}))
     assert await recorded() == []
 
 
@@ -146,11 +147,12 @@ async def test_each_budget_above_has_thresholds_of_its_own(acme, recorded):
     assert percents(alerts) == [50, 250]
 
 
-async def test_no_thresholds_raise_nothing(acme, recorded):
+async def test_no_thresholds_raise_nothing(acme, core, recorded):
     await change(acme, percents=[])
     await spend(acme, LIMIT)
     with pytest.raises(grpc.aio.AioRpcError):
         await acme.reserve("acme", {"USD": 1})
+    await eventually(lambda: core.database.rows(DENIED, {}))
     assert await recorded() == []
 
 

@@ -1395,7 +1395,9 @@ class Change(_message.Message):
     method: _builtins.str
     """What was called, such as `UpdateBudget`."""
     resource_type: _builtins.str
-    """What it was about: `account`, `budget`, `grant`, `plan`, `api_key`, `job`, `queue` or `limit`."""
+    """What it was about: `account`, `budget`, `grant`, `plan`, `api_key`, `job`, `queue`, `limit`, `alert`, `alert_rule` or
+    `alert_silence`.
+    """
     resource: _builtins.str
     """Which one: `acme/alice`, `acme usd-day`."""
     actor: _builtins.str

@@ -72,6 +72,7 @@ async def test_every_wrong_field_is_named(stubs):
             price(tier="gold"),
             price(kind=0),
             price(kind=99),
+            price(kind="KIND_CHAT", credits=10**12 + 1),
             base_version=-1,
             reason="x" * 257,
         )
@@ -82,6 +83,7 @@ async def test_every_wrong_field_is_named(stubs):
         "prices[2].tier",
         "prices[3].kind",
         "prices[4].kind",
+        "prices[5].credits",
         "base_version",
         "reason",
     }

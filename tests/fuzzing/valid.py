@@ -23,6 +23,7 @@ from authority.v1 import (
     alert_service_pb2,
     budget_service_pb2,
     cache_service_pb2,
+    credits_pb2,
     generation_service_pb2,
     queue_service_pb2,
     reconciliation_service_pb2,
@@ -171,6 +172,7 @@ class Valid:
         self._adapt_of_cache(made)
         self._adapt_of_bills(made)
         self._adapt_of_plans(made)
+        self._adapt_of_prices(made)
         self._adapt_of_alerts(made)
         match made:
             case budget_service_pb2.ExtendRequest() if not made.legs:
@@ -234,6 +236,16 @@ class Valid:
                 | reconciliation_service_pb2.ListPresumedAttemptsRequest()
             ):
                 made.start_day, made.end_day = _BILLED_DAY, _BILLED_DAY
+
+    def _adapt_of_prices(self, made: Any) -> None:
+        match made:
+            case credits_pb2.GetPriceListRequest():
+                made.version = self._choice.choice([0, 1])
+            case credits_pb2.UpdatePriceListRequest():
+                made.base_version = 0
+                del made.prices[:]
+                price = self._choice.randrange(10**7)
+                made.prices.add(kind="KIND_IMAGE", tier="premium", credits=price)
 
     def _adapt_of_cache(self, made: Any) -> None:
         match made:

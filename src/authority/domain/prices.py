@@ -11,6 +11,8 @@ from authority.domain.callers import Cause
 from generations.models import Kind, Quality
 
 PRICES_MAX = 16
+# So that the largest generation, ten minutes of video, can still be held.
+PRICE_CREDITS_MAX = 1_000_000_000_000
 
 
 class CreditPrice(NamedTuple):

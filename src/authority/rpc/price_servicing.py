@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from authority.domain.prices import PRICES_MAX, CreditPrice, PriceList
+from authority.domain.prices import PRICE_CREDITS_MAX, PRICES_MAX, CreditPrice, PriceList
 from authority.rpc.caller import read_cause
 from authority.rpc.requests import Reader, enum_name
 from authority.usecases.context import Context
@@ -89,6 +89,7 @@ def _read_prices(reader: Reader, prices: Iterable[messages.CreditPrice]) -> list
         key = kinds[name], Quality(price.tier)
         if key in read:
             reader.wrong(field, f"{key[0]} {key[1]} has a price already")
-        amount = reader.amount(f"{field}.credits", price.credits, least=0)
-        read[key] = CreditPrice(*key, amount)
+        if not 0 <= price.credits <= PRICE_CREDITS_MAX:
+            reader.wrong(f"{field}.credits", f"must be from 0 to {PRICE_CREDITS_MAX}")
+        read[key] = CreditPrice(*key, price.credits)
     return list(read.values())

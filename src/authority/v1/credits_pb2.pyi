@@ -39,7 +39,9 @@ class CreditPrice(_message.Message):
     tier: _builtins.str
     """The quality tier: `premium` or `standard`."""
     credits: _builtins.int
-    """For an image, a chat's message, or a second of video, in micros of a credit: 1 credit is 1,000,000. 0 is free."""
+    """For an image, a chat's message, or a second of video, in micros of a credit: 1 credit is 1,000,000. 0 is free,
+    10^12 the most.
+    """
     def __init__(
         self,
         *,

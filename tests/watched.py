@@ -10,8 +10,10 @@ import psycopg
 import pytest
 
 _COMBINATION = (
-    "INSERT INTO usage_combination VALUES (%s, '', %s, '', '', '', %s, '', false, '', false,"
-    " false, false, %s, '') ON CONFLICT DO NOTHING"
+    "INSERT INTO usage_combination (combination, provider, outcome, error_class, work, kind, model,"
+    " size, quality, cached, downgraded, downgrade_reason, fallback, presumed_spent, late, reason)"
+    " VALUES (%s, %s, %s, %s, 0, '', '', '', '', '', false, '', false, false, false, '')"
+    " ON CONFLICT DO NOTHING"
 )
 _ROLLUP = (
     "INSERT INTO usage_rollup (level, grain, bucket, tenant, account, user_name, combination,"

@@ -1,4 +1,4 @@
-"""Seven weeks of real operations with a moved clock: what is projected, and who is told of a day."""
+"""Weeks of real operations with a moved clock: what is projected, and who is told of a day."""
 
 from __future__ import annotations
 

@@ -343,6 +343,24 @@ async def test_books_that_differ_are_found_and_told_once(
     assert (row.subject, row.found) == ("acme", again.details["differences"])
 
 
+async def test_what_the_second_audit_does_not_find_is_no_drift(running, store):
+    window, other = (("window_total", f"window {key}", "reserved", "0", "5") for key in (1, 2))
+    audits = iter([[window, other], [other], [window], [other], []])
+
+    async def audit(tenant, now_ms):
+        return next(audits)
+
+    async def tenants():
+        return ["acme"]
+
+    drift = LedgerDrift(audit, tenants)
+    (alert,) = await found(drift, store, running)
+    assert "window 2" in alert.summary
+    assert "window 1" not in alert.summary
+    assert await found(drift, store, running, later=timedelta(hours=7)) == []
+    assert next(audits) == [], "each was asked for"
+
+
 async def test_the_light_audit_sees_committed_amounts_and_unbalanced_entries(
     running, stubs, ledger_url
 ):

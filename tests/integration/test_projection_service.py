@@ -96,6 +96,7 @@ async def test_what_the_cache_served_and_what_was_denied_is_no_spend(authority, 
     [
         ("acme", "no-such", grpc.StatusCode.NOT_FOUND, "budget"),
         ("nobody", "", grpc.StatusCode.NOT_FOUND, "account"),
+        ("platform", "", grpc.StatusCode.INVALID_ARGUMENT, "account"),
         ("", "", grpc.StatusCode.INVALID_ARGUMENT, "account"),
         ("acme", "no such", grpc.StatusCode.INVALID_ARGUMENT, "budget"),
     ],

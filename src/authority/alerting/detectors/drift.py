@@ -21,7 +21,10 @@ Audit = Callable[[str, int], Awaitable[Sequence[Found]]]
 
 
 class LedgerDrift:
-    """The same differences are told once, however often they are found."""
+    """The same differences are told once, however often they are found.
+
+    Each is found by two audits in a row.
+    """
 
     schedule = Schedule("ledger_drift", MINUTE_MS)
 
@@ -32,12 +35,20 @@ class LedgerDrift:
     async def find(self, look: Look) -> AsyncIterator[NewAlert]:
         """Yield what somebody should know. Raises Unavailable."""
         for tenant in await self._due(look):
-            differences = await self._audit(tenant, look.now_ms)
+            differences = await self._found_twice(tenant, look.now_ms)
             if differences:
                 yield _alert(tenant, differences, look)
             name = self.schedule.name
             run = WatchRun(name, tenant, look.now_ms, 0, len(differences))
             await look.store.note_run(run)
+
+    async def _found_twice(self, tenant: str, now_ms: int) -> Sequence[Found]:
+        """Return what two audits in a row have found: what is put right by then is no drift."""
+        first = {difference[:3] for difference in await self._audit(tenant, now_ms)}
+        if not first:
+            return []
+        again = await self._audit(tenant, now_ms)
+        return [difference for difference in again if difference[:3] in first]
 
     async def _due(self, look: Look) -> list[str]:
         """Return the tenants that were audited too long ago, the longest first."""

@@ -164,3 +164,11 @@ async def test_what_is_wrong_is_named(usage, stubs, spent):
         await usage.query_usage(
             group_by=[UsageDimension.MODEL], page_size=1, page_token=first.next_page_token
         )
+
+
+async def test_the_last_thirty_days_are_whole_ones(usage, spent):
+    report = await usage.query_usage()
+    length = report.end_time - report.start_time
+    assert timedelta(days=29) < length <= timedelta(days=30)
+    assert (report.start_time.hour, report.start_time.minute) == (0, 0)
+    assert report.end_time.minute % 15 == 0

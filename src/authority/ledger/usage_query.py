@@ -116,6 +116,10 @@ class Statement:
         order = _ORDERS.get(self._query.order_by)
         order_by = ", ".join([*([order] if order else []), *self._values]) or "1"
         grouped = f"GROUP BY {values.removesuffix(', ')}" if values else ""
+        # Without a series each cell is a group.
+        groups = f"(SELECT {values}{sums} FROM cells {grouped}) AS groups"
+        if self._query.interval is None:
+            groups = f"(SELECT {values}{names} FROM cells) AS groups"
         no_values = "".join(f"NULL AS {name}, " for name in self._values)
         head = "NULL::timestamptz AS step, NULL::bigint AS group_count, NULL::bigint AS place"
         parts = [f"SELECT 'TOTAL' AS part, {head}, {no_values}{sums} FROM cells"]
@@ -134,7 +138,7 @@ class Statement:
         page = (
             f", page AS (SELECT *, count(*) OVER () AS group_count, "
             f"row_number() OVER (ORDER BY {order_by}) AS place "
-            f"FROM (SELECT {values}{sums} FROM cells {grouped}) AS grouped WHERE {_EVENTS} > 0 "
+            f"FROM {groups} WHERE {_EVENTS} > 0 "
             f"ORDER BY {order_by} LIMIT %(limit)s OFFSET %(offset)s)"
             if values
             else ""

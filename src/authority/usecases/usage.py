@@ -22,7 +22,10 @@ from authority.domain.usage import (
 )
 from authority.usecases.context import Context
 
-_DEFAULT = timedelta(days=30)
+# Today is the thirtieth day.
+_DEFAULT = timedelta(days=29)
+# From the beginning of a day, of 23 to 25 hours, into the next.
+_A_DAY_ON = timedelta(hours=26)
 _STEP_SECONDS = {
     Interval.HOUR: 3_600,
     Interval.DAY: 82_800,  # the shortest has 23 hours
@@ -85,7 +88,7 @@ async def query_usage(context: UsageContext, asked: Asked) -> tuple[UsageQuery, 
     start, end = await _time(context, asked, tenant, now)
     query = replace(asked.query, tenant=tenant, accounts=accounts, start=start, end=end)
     _check_points(query)
-    answer = await context.store.query(query)
+    answer = await context.store.query(replace(query, end=await _read_to(context, end, now)))
     return query, replace(answer, complete_until=answer.complete_until or now)
 
 
@@ -119,13 +122,27 @@ async def _time(
 ) -> tuple[datetime, datetime]:
     end = asked.end or _quarter(now) + QUARTER
     if asked.start is not None:
-        start = asked.start
-    elif asked.span is None:
-        start = end - _DEFAULT
+        return _checked(asked.start, end)
+    zone = ZoneInfo(await context.store.time_zone())
+    if asked.span is None:
+        start = _began(Span.DAY, (end - QUARTER).astimezone(zone) - _DEFAULT)
     elif asked.span is Span.ALL:
         start = await context.store.first_time(tenant) or end - _DEFAULT
     else:
-        start = _began(asked.span, now.astimezone(ZoneInfo(await context.store.time_zone())))
+        start = _began(asked.span, now.astimezone(zone))
+    return _checked(start, end)
+
+
+async def _read_to(context: UsageContext, end: datetime, now: datetime) -> datetime:
+    """Return until when to read: nothing is behind the present, so that its day is a whole one."""
+    if end <= now:
+        return end
+    local = now.astimezone(ZoneInfo(await context.store.time_zone()))
+    tomorrow = _began(Span.DAY, _began(Span.DAY, local).astimezone(local.tzinfo) + _A_DAY_ON)
+    return max(end, tomorrow)
+
+
+def _checked(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     if start >= end:
         raise InvalidRequest.of("end_time", "must be later than start_time")
     return start, end

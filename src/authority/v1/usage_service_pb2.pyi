@@ -205,7 +205,7 @@ class _UsageSpan:
 class _UsageSpanEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageSpan.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     USAGE_SPAN_UNSPECIFIED: _UsageSpan.ValueType  # 0
-    """Not set: the last 30 days."""
+    """Not set: the last 30 days, of which today is one."""
     USAGE_SPAN_HOUR: _UsageSpan.ValueType  # 1
     """This clock hour, in the reporting time zone, as all of these."""
     USAGE_SPAN_DAY: _UsageSpan.ValueType  # 2
@@ -223,7 +223,7 @@ class UsageSpan(_UsageSpan, metaclass=_UsageSpanEnumTypeWrapper):
     """A time by its name: up to the end of the present quarter of an hour."""
 
 USAGE_SPAN_UNSPECIFIED: UsageSpan.ValueType  # 0
-"""Not set: the last 30 days."""
+"""Not set: the last 30 days, of which today is one."""
 USAGE_SPAN_HOUR: UsageSpan.ValueType  # 1
 """This clock hour, in the reporting time zone, as all of these."""
 USAGE_SPAN_DAY: UsageSpan.ValueType  # 2

@@ -28,6 +28,7 @@ from authority.v1 import (
     queue_service_pb2,
     reconciliation_service_pb2,
     resources_pb2,
+    usage_service_pb2,
 )
 from fuzzing.names import Names
 
@@ -174,6 +175,7 @@ class Valid:
         self._adapt_of_plans(made)
         self._adapt_of_prices(made)
         self._adapt_of_alerts(made)
+        self._adapt_of_usage(made)
         match made:
             case budget_service_pb2.ExtendRequest() if not made.legs:
                 made.ttl.seconds = self._choice.randint(1, _HOUR)
@@ -209,6 +211,16 @@ class Valid:
                 made.end_time.seconds += self._choice.randint(_HOUR, 24 * _HOUR)
             case alert_service_pb2.ListAlertsRequest():
                 made.ClearField("start_time")
+
+    def _adapt_of_usage(self, made: Any) -> None:
+        match made:
+            case usage_service_pb2.QueryUsageRequest():
+                # A name of a time, or none: what is drawn is no full quarter of an hour.
+                for name in ("start_time", "end_time", "tenant", "interval"):
+                    made.ClearField(name)
+            case usage_service_pb2.ListUsageEventsRequest():
+                for name in ("start_time", "tenant"):
+                    made.ClearField(name)
 
     def _adapt_of_plans(self, made: Any) -> None:
         match made:

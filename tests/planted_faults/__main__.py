@@ -23,6 +23,7 @@ from planted_faults import (
     in_plans,
     in_scripts,
     in_service,
+    in_usage,
 )
 from planted_faults.run import Unusable, run
 
@@ -30,6 +31,7 @@ FAULTS = [
     *(*in_scripts.FAULTS, *in_calls.FAULTS, *in_ledger.FAULTS, *in_credits.FAULTS),
     *in_alerts.FAULTS,
     *in_bills.FAULTS,
+    *in_usage.FAULTS,
     *(*in_service.FAULTS, *in_cache.FAULTS, *in_plans.FAULTS),
 ]
 

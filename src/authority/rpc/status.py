@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -19,6 +19,7 @@ from authority.domain.errors import (
     ReserveDenied,
     SubmissionDenied,
     Unavailable,
+    Violation,
 )
 from authority.rpc.denials import denial_details, submission_details
 
@@ -26,6 +27,8 @@ DOMAIN = "paymaster"
 _RETRY_MS = 200
 # Clients take trailers of 8 KiB by default and lose the whole status if they are larger.
 _VIOLATIONS_MAX = 16
+# The message stands there twice besides.
+_VIOLATION_BYTES_MAX = 3_000
 
 _CODES = {
     "INVALID_FIELD": code_pb2.INVALID_ARGUMENT,
@@ -65,7 +68,7 @@ def _details(error: PaymasterError) -> Iterator[Message]:
             yield error_details_pb2.BadRequest(
                 field_violations=[
                     error_details_pb2.BadRequest.FieldViolation(field=name, description=text)
-                    for name, text in error.violations[:_VIOLATIONS_MAX]
+                    for name, text in _first(error.violations)
                 ]
             )
         case NotFound():
@@ -81,6 +84,16 @@ def _details(error: PaymasterError) -> Iterator[Message]:
             yield from submission_details(error)
         case _:
             pass
+
+
+def _first(violations: Sequence[Violation]) -> Iterator[Violation]:
+    """Yield as many as there is room for, one at least."""
+    size = 0
+    for number, (field, description) in enumerate(violations[:_VIOLATIONS_MAX]):
+        size += len(field.encode()) + len(description.encode())
+        if number and size > _VIOLATION_BYTES_MAX:
+            return
+        yield Violation(field, description)
 
 
 def _duration(milliseconds: int) -> Duration:

@@ -10,7 +10,7 @@ import os
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from authorities import new_key
@@ -65,8 +65,9 @@ WORLD = st.fixed_dictionaries(
         "grants": st.lists(GRANT, max_size=4),
     }
 )
+OPTION = st.tuples(LEGS, st.sampled_from(["", "premium", "standard"]))
 STEP = st.one_of(
-    *[st.tuples(st.just("reserve"), st.lists(LEGS, min_size=1, max_size=3))] * 3,
+    *[st.tuples(st.just("reserve"), st.lists(OPTION, min_size=1, max_size=4))] * 3,
     *[
         st.tuples(
             st.just("commit"),
@@ -131,12 +132,17 @@ class Twice:
     async def reserve(self, options):
         """Reserve on both sides: the same option, or the same reason."""
         wanted = [
-            Option("", tuple(Leg(Unit(unit), amount) for unit, amount in legs.items()))
-            for legs in options
+            Option(name, tuple(Leg(Unit(unit), amount) for unit, amount in legs.items()))
+            for legs, name in options
         ]
         expected = self.simulator.reserve(self.name("user"), wanted, self.now_ms())
         try:
-            answer = await self.stubs.reserve(self.name("user"), *options, ttl=TTL_HOURS * 3600)
+            answer = await self.stubs.reserve(
+                self.name("user"),
+                *(legs for legs, _ in options),
+                names=[name for _, name in options],
+                ttl=TTL_HOURS * 3600,
+            )
         except grpc.aio.AioRpcError as error:
             refusal = Refusal.of(error)
             assert isinstance(expected, Denied), (refusal, expected)
@@ -208,6 +214,55 @@ def make_twice(stubs, core):
     return lambda world: Twice(stubs, core, world)
 
 
+def world_of(*budgets, overage="AVAILABLE", grants=()):
+    """Return a world with budgets of the user: (unit, limit, enforcement)."""
+    return {
+        "zone": "UTC",
+        "overage": OveragePolicy(overage),
+        "cap": 0,
+        "budgets": [
+            {"account": "user", "unit": unit, "window": "TOTAL", "limit": limit, "enforcement": how}
+            for unit, limit, how in budgets
+        ],
+        "grants": [
+            {"account": "user", "unit": unit, "amount": amount, "priority": 0, "every": None}
+            for unit, amount in grants
+        ],
+    }
+
+
+def asks(*options):
+    """Return a Reserve of options: (amounts, name)."""
+    return ("reserve", list(options))
+
+
+# What random histories meet too rarely.
+SOFT_CAP = (
+    world_of(("USD", 50, "DOWNGRADE"), ("IMAGES", 0, "BLOCK")),
+    [
+        asks(({"USD": 60}, "premium"), ({"USD": 60, "IMAGES": 1}, "plain"), ({"USD": 60}, "plain")),
+        asks(({"USD": 60}, "plain"), ({"USD": 60, "IMAGES": 1}, "plain")),
+        asks(({"USD": 60}, ""), ({"USD": 60, "IMAGES": 1}, "")),
+    ],
+)
+ABOVE_THE_HOLD = (
+    world_of(("USD", 100, "BLOCK")),
+    [asks(({"USD": 40}, "")), asks(({"USD": 40}, "")), ("commit", 0, {"USD": 60}), ("release", 0)],
+)
+DEBT = (
+    world_of(overage="DEBT", grants=[("CREDITS", 30), ("CREDITS", 30)]),
+    [
+        asks(({"CREDITS": 20}, "")),
+        ("commit", 0, {"CREDITS": 90}),
+        asks(({"CREDITS": 1}, "")),
+        asks(({"IMAGES": 1}, "")),
+    ],
+)
+
+
+@example(*SOFT_CAP)
+@example(*ABOVE_THE_HOLD)
+@example(*DEBT)
 @given(world=WORLD, steps=st.lists(STEP, min_size=8, max_size=25))
 @settings(
     max_examples=EXAMPLES,

@@ -27,7 +27,8 @@ from generations.models import Kind
 from generations.requests import GenerationRequest
 from generations.settings import Settings
 
-_PAGE = 500
+# To read more at once would keep calls waiting.
+_PAGE = 50
 # What reads an operation asks its request for no more than this.
 _DENIED_REQUEST = orjson.dumps({"kind": "RESERVE", "account": ""}).decode()
 # Ids are made by another clock than the rows' times.

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from time import perf_counter
 from typing import NamedTuple
 
 from authority.domain.errors import Unavailable
 from authority.domain.history import History
 from authority.domain.ids import tenant_of
 from authority.domain.insights.alternatives import Market
-from authority.domain.insights.facts import PastGeneration
 from authority.domain.insights.past import Past, PastReader, Span
 from authority.domain.insights.review import Review, Reviewed
 from authority.domain.policies import TenantPolicy
@@ -26,6 +26,7 @@ from similarity.policy import CachePolicy
 GENERATIONS_MAX = 20_000
 _DAY_MS = 86_400_000
 _WAIT_SECONDS = 10.0
+_TURN_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,17 @@ async def list_insights(context: InsightContext, account: str, days: int) -> Ins
         review = Review(await context.market(), await context.cache_policy(account))
         past = await context.past.open(tenant, accounts, span, GENERATIONS_MAX)
         async for page in context.past.pages(tenant, accounts, span, past):
-            # Page by page, so that other calls are answered in between.
-            await asyncio.to_thread(_add_all, review, page)
-        return Insights(await asyncio.to_thread(review.finish), span, past)
+            await in_turns(review.go_through(page))
+        return Insights(review.finish(), span, past)
 
 
-def _add_all(review: Review, page: list[PastGeneration]) -> None:
-    for generation in page:
-        review.add(generation)
+async def in_turns(steps: Iterable[object]) -> None:
+    """Take steps for a millisecond or so at a time, and let calls be answered in between.
+
+    A thread would not do: it would take a turn of 5 ms whenever a call waits for the network.
+    """
+    begun = perf_counter()
+    for _ in steps:
+        if perf_counter() - begun > _TURN_SECONDS:
+            await asyncio.sleep(_TURN_SECONDS)
+            begun = perf_counter()

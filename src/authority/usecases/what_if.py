@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from authority.domain.budgets import WindowRef
@@ -20,7 +20,7 @@ from authority.domain.replay.player import Outcome, Player
 from authority.domain.replay.scenario import as_it_is, first_needed_ms, lasting_refs, under_plan
 from authority.domain.replay.simulator import Simulator
 from authority.domain.replay.workload import Workload, as_it_was, by_model
-from authority.usecases.insights import GENERATIONS_MAX, InsightContext
+from authority.usecases.insights import GENERATIONS_MAX, InsightContext, in_turns
 from generations.catalogue import CatalogueError
 from generations.models import Model
 
@@ -66,12 +66,12 @@ async def replay(
         past = await context.past.open(tenant, accounts, warm, GENERATIONS_MAX)
         actual, loads = Actual(policy, span.start_ms), _Workloads([], [])
         async for page in context.past.pages(tenant, accounts, warm, past):
-            await asyncio.to_thread(_take_in, page, market, found, actual, loads)
+            await in_turns(_take_in(page, market, found, actual, loads))
         refs = {*lasting_refs(now), *lasting_refs(other)}
         before = await context.history.counts_at(tenant, refs, first_ms - 1) if refs else {}
         prices = await context.credit_prices()
         as_is, what_if = [
-            await asyncio.to_thread(_play, terms, before, prices, span, workloads)
+            await _play(terms, before, prices, span, workloads)
             for terms, workloads in ((now, loads.as_was), (other, loads.what_if))
         ]
     return Replayed(actual.outcome, as_is, what_if, assumptions(plan=plan, model=model), span, past)
@@ -90,19 +90,22 @@ def _take_in(
     model: Model | None,
     actual: Actual,
     loads: _Workloads,
-) -> None:
+) -> Iterator[None]:
     for generation in page:
         actual.add(generation)
         was = as_it_was(generation, market)
         loads.as_was.append(was)
         loads.what_if.append(by_model(generation, market, model) if model else was)
+        yield
 
 
-def _play(
+async def _play(
     policy: TenantPolicy,
     before: dict[WindowRef, WindowCounts],
     prices: CreditPrices,
     span: Span,
     workloads: list[Workload],
 ) -> Outcome:
-    return Player(policy, Simulator(policy, before), prices, span.start_ms).play(workloads)
+    player = Player(policy, Simulator(policy, before), prices, span.start_ms)
+    await in_turns(player.play(workloads))
+    return player.outcome

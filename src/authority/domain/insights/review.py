@@ -7,6 +7,7 @@ what remains. Suggestions about size, quality and model exclude one another.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from authority.domain.insights.alternatives import Market
@@ -51,6 +52,12 @@ class Review:
         )
         self._paid = self._saved = 0
         self._generation_count = self._attempt_count = self._cached_count = 0
+
+    def go_through(self, generations: Iterable[PastGeneration]) -> Iterator[None]:
+        """Take in generations, one at each step."""
+        for generation in generations:
+            self.add(generation)
+            yield
 
     def add(self, generation: PastGeneration) -> None:
         """Take in a generation."""

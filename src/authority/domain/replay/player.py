@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -89,21 +89,22 @@ class Player:
         self._numbers = count()
         self._events: list[tuple[int, int, int, _Begin | _End]] = []
         self._denied: set[int] = set()
-        self._outcome = Outcome()
+        self.outcome = Outcome()
 
-    def play(self, workloads: Sequence[Workload]) -> Outcome:
-        """Replay all of them."""
+    def play(self, workloads: Sequence[Workload]) -> Iterator[None]:
+        """Replay all of them, a step at a time; in the end `outcome` has what became of them."""
         for place, workload in enumerate(workloads):
             self._count_fate(workload)
             for work in workload.works:
                 self._push(work.at_ms, 1, _Begin(place, work, is_last=work is workload.works[-1]))
+            yield
         while self._events:
             moment_ms, _, _, event = heappop(self._events)
             if isinstance(event, _End):
                 self._end(event, moment_ms)
             elif event.place not in self._denied:
                 self._begin(workloads[event.place], event, moment_ms)
-        return self._outcome
+            yield
 
     def _push(self, moment_ms: int, rank: int, event: _Begin | _End) -> None:
         # What ends at a moment makes room for what begins at it; the number keeps the order.
@@ -112,10 +113,10 @@ class Player:
     def _count_fate(self, workload: Workload) -> None:
         if workload.create_ms < self._counted_from_ms:
             return
-        self._outcome.generation_count += 1
-        self._outcome.cached_count += workload.fate is Fate.CACHED
-        self._outcome.failed_count += workload.fate is Fate.FAILED
-        self._outcome.impossible_count += workload.fate is Fate.IMPOSSIBLE
+        self.outcome.generation_count += 1
+        self.outcome.cached_count += workload.fate is Fate.CACHED
+        self.outcome.failed_count += workload.fate is Fate.FAILED
+        self.outcome.impossible_count += workload.fate is Fate.IMPOSSIBLE
 
     def _begin(self, workload: Workload, event: _Begin, moment_ms: int) -> None:
         work, is_counted = event.work, workload.create_ms >= self._counted_from_ms
@@ -124,14 +125,14 @@ class Player:
         except _Denial as denial:
             self._denied.add(event.place)
             if is_counted:
-                self._outcome.blame(denial.blame, moment_ms)
+                self.outcome.blame(denial.blame, moment_ms)
             return
         self._push(work.end_ms, 0, _End(*way, is_counted))
         if is_counted and event.is_last:
             is_worse = bool(work.tier) and way.way.offer.tier != work.tier
-            self._outcome.failed_count += workload.fails
-            self._outcome.made_count += not workload.fails
-            self._outcome.downgraded_count += is_worse and not workload.fails
+            self.outcome.failed_count += workload.fails
+            self.outcome.made_count += not workload.fails
+            self.outcome.downgraded_count += is_worse and not workload.fails
 
     def _reserve(self, work: Work, moment_ms: int) -> _Taken:
         """Hold what some work needs. Raises _Denial."""
@@ -154,8 +155,8 @@ class Player:
             return
         charged = self._simulator.commit(event.held, event.way.actual, moment_ms)
         if event.is_counted:
-            self._outcome.actual += event.way.offer.actual
-            self._outcome.charged += charged[Unit.USD]
+            self.outcome.actual += event.way.offer.actual
+            self.outcome.charged += charged[Unit.USD]
             prepaid = self._policy.prepaid_units(event.held.account)
             for unit in prepaid & charged.keys() - {Unit.USD}:
-                self._outcome.granted[unit] += charged[unit]
+                self.outcome.granted[unit] += charged[unit]

@@ -14,6 +14,7 @@ from authority.alerting.thresholds import ThresholdChecks
 from authority.ledger.alerts import record_crossings
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1.resources_pb2 import AlertThresholds, Budget
+from refusals import invalid
 from support import eventually
 
 LIMIT = 10_000_000
@@ -145,6 +146,21 @@ async def test_each_budget_above_has_thresholds_of_its_own(acme, recorded):
     alerts = await recorded()
     assert {row["account"] for row in alerts} == {"acme/team"}
     assert percents(alerts) == [50, 250]
+
+
+async def test_thresholds_are_shown_in_order_and_75_80_90_and_100_by_default(acme):
+    made = await acme.set_budget("acme", LIMIT, window="HOUR")
+    assert list(made.alert_thresholds.percents) == [75, 80, 90, 100]
+    await change(acme, percents=[110, 5])
+    request = admin.GetBudgetRequest(account="acme", budget="usd-day")
+    read = (await acme.admin.GetBudget(request, metadata=acme.metadata)).budget
+    assert list(read.alert_thresholds.percents) == [5, 110]
+    assert read.limit == LIMIT
+
+
+@pytest.mark.parametrize("wrong", [[0], [1001], [-5], [50, 50], list(range(1, 10))])
+async def test_thresholds_that_can_not_be_are_named(acme, wrong):
+    assert await invalid(change(acme, percents=wrong)) == ["budget.alert_thresholds"]
 
 
 async def test_no_thresholds_raise_nothing(acme, core, recorded):

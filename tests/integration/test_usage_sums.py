@@ -121,7 +121,7 @@ def some_query(chance):
 async def test_any_query_equals_a_count_of_the_events(log, database, time_zone):
     await UsageUpkeep(database).set_time_zone(time_zone)
     chance = random.Random(time_zone)
-    for _ in range(60):
+    for _ in range(40):
         query = some_query(chance)
         answer = await log.query(query)
         assert answer.time_zone == time_zone

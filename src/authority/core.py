@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from importlib.metadata import version
 
 from redis.asyncio import Redis
@@ -176,10 +177,7 @@ def _wire(
     leased, hot_leases = PostgresLeases(database), HotStoreLeases(hot)
     leases = Leases(leased, hot_leases, ledger, hot, tenants.open)
     context = Context(hot, ledger, journal, policies, hot.clock, tenants.open, leases)
-
-    def today() -> date:
-        return datetime.fromtimestamp(hot.clock.now_ms() / 1000, UTC).date()
-
+    today = partial(_today, hot.clock)
     caching = make_caching(database, context, jobs, catalogue, today, embedder)
     generations = GenerationContext(
         PostgresGenerations(database),
@@ -202,18 +200,14 @@ def _wire(
         outbox=outbox,
         epochs=epochs,
     )
-    health = HealthReader(database)
-
-    async def record_audit(tenant: str, difference_count: int) -> None:
-        await health.record_audit(tenant, hot.clock.now_ms(), difference_count)
-
+    health = HealthReader(database, hot.clock.now_ms)
     auditor = Auditor(
         hot,
         AuditReader(database),
         outbox,
         UsageAudit(database),
         LeaseAudit(leased, hot_leases),
-        record_audit,
+        health.record_audit,
     )
     return Core(
         context,
@@ -234,6 +228,10 @@ def _wire(
         caching,
         LeaseKeeper(leases, leased, hot.clock),
     )
+
+
+def _today(clock: HotClock) -> date:
+    return datetime.fromtimestamp(clock.now_ms() / 1000, UTC).date()
 
 
 async def _check_password(redis: Redis) -> None:

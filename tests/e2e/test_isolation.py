@@ -146,6 +146,7 @@ HARMLESS = {
     "UnsetLimitRequest.reason",
     "UnsetLimitRequest.subject",
     "UpdateAccountRequest.reason",
+    "UpdateApiKeyRequest.reason",
     "UpdatePlanRequest.reason",
     "UpdatePriceListRequest.reason",
     "UpdateBudgetRequest.reason",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from psycopg.rows import DictRow
@@ -32,8 +33,9 @@ class Audits(NamedTuple):
 class HealthReader:
     """Every method raises Unavailable."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
+        self._now_ms = now_ms
 
     async def _row(self, name: str, **parameters: Any) -> DictRow:
         (row,) = await self._database.rows(_SQL[name], parameters)
@@ -64,11 +66,11 @@ class HealthReader:
         row = await self._row("usage_lag")
         return row["count"], row["first_ms"]
 
-    async def record_audit(self, tenant: str, audit_ms: int, difference_count: int) -> None:
-        """Keep how an audit of a tenant ended."""
+    async def record_audit(self, tenant: str, difference_count: int) -> None:
+        """Keep how an audit of a tenant ended, just now."""
         parameters = {
             "tenant": tenant,
-            "audit_ms": audit_ms,
+            "audit_ms": self._now_ms(),
             "difference_count": difference_count,
         }
         async with self._database.connection() as connection:

@@ -46,7 +46,7 @@ _COMMANDS = {
     "export": _Entry("export", "Write the usage log as CSV, JSON lines or FOCUS 1.2."),
     "insights": _Entry("insights", "Say what would have saved money, and what would have been."),
     "alerts": _Entry("alerts", "See what was noticed, and who was told of it how."),
-    "keys": _Entry("keys", "Make, list and revoke API keys."),
+    "keys": _Entry("keys", "Make, list, change and revoke API keys."),
     "changes": _Entry("changes", "List who changed what, when and why, the latest first."),
     "models": _Entry("models", "List the models of the price catalogue."),
     "styles": _Entry("models", "List the style presets for images and videos."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from authority.usecases import insights as usecase
 from authority.v1 import insight_service_pb2 as messages
 from clients import InsightKind, InvalidRequest, Kind, NotAllowed, NotFound
 from clients.sync import SyncInsightClient
@@ -183,6 +184,15 @@ async def test_days_bound_what_is_looked_at(past, insights):
     await past.made(actual=30_000, error="content_refused", days_ago=8)
     assert (await insights.list_insights("acme", days=7)).generation_count == 0
     assert (await insights.list_insights("acme", days=9)).generation_count == 1
+
+
+async def test_the_latest_are_looked_at_and_the_rest_is_told(past, insights, monkeypatch):
+    monkeypatch.setattr(usecase, "GENERATIONS_MAX", 2)
+    for number in range(3):
+        await past.made(actual=10_000 * (number + 1), error="content_refused")
+    found = await insights.list_insights("acme")
+    assert (found.generation_count, found.left_out_count) == (2, 1)
+    assert found.efficiency.paid == 50_000
 
 
 async def test_bad_requests_are_told_and_other_tenants_refused(past, insights, stubs, authority):

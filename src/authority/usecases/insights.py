@@ -23,10 +23,12 @@ from generations.catalogue import Catalogue
 from similarity.policy import CachePolicy
 
 # Enough for a month of most accounts, and few enough to be gone through within a call.
-GENERATIONS_MAX = 20_000
+GENERATIONS_MAX = 10_000
 _DAY_MS = 86_400_000
 _WAIT_SECONDS = 10.0
-_TURN_SECONDS = 0.001
+# What is taken of the loop at a time, and what is left to others before the next.
+_TURN_SECONDS = 0.002
+_PAUSE_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,12 @@ async def list_insights(context: InsightContext, account: str, days: int) -> Ins
 
 
 async def in_turns(steps: Iterable[object]) -> None:
-    """Take steps for a millisecond or so at a time, and let calls be answered in between.
+    """Take steps for some milliseconds at a time, and let calls be answered in between.
 
     A thread would not do: it would take a turn of 5 ms whenever a call waits for the network.
     """
     begun = perf_counter()
     for _ in steps:
         if perf_counter() - begun > _TURN_SECONDS:
-            await asyncio.sleep(_TURN_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)
             begun = perf_counter()

@@ -113,7 +113,7 @@ class ListInsightsResponse(_message.Message):
     cached_count: _builtins.int
     """Those that the cache has served."""
     left_out_count: _builtins.int
-    """Generations of that time that are too old to be among the latest 20,000."""
+    """Generations of that time that are too old to be among the latest 10,000."""
     @_builtins.property
     def insights(self) -> _containers.RepeatedCompositeFieldContainer[Global___Insight]:
         """What saves most comes first; at most 100. They are not to be added up: those about size, quality and model exclude one
@@ -364,7 +364,7 @@ class ReplayResponse(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     LEFT_OUT_COUNT_FIELD_NUMBER: _builtins.int
     left_out_count: _builtins.int
-    """Generations of that time that are too old to be among the latest 20,000."""
+    """Generations of that time that are too old to be among the latest 10,000."""
     @_builtins.property
     def actual(self) -> Global___ReplayOutcome:
         """What really happened."""

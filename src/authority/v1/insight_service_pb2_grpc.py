@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class InsightServiceStub(object):
     """Suggestions and what-ifs, computed from an account's own generations and from what the ledger says that they cost. Nothing is
-    decided or changed by them. Both read at most the latest 20,000 generations of their time, and say how many are older.
+    decided or changed by them. Both read at most the latest 10,000 generations of their time, and say how many are older.
     """
 
     def __init__(self, channel):
@@ -50,7 +50,7 @@ class InsightServiceStub(object):
 
 class InsightServiceServicer(object):
     """Suggestions and what-ifs, computed from an account's own generations and from what the ledger says that they cost. Nothing is
-    decided or changed by them. Both read at most the latest 20,000 generations of their time, and say how many are older.
+    decided or changed by them. Both read at most the latest 10,000 generations of their time, and say how many are older.
     """
 
     def ListInsights(self, request, context):
@@ -94,7 +94,7 @@ def add_InsightServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class InsightService(object):
     """Suggestions and what-ifs, computed from an account's own generations and from what the ledger says that they cost. Nothing is
-    decided or changed by them. Both read at most the latest 20,000 generations of their time, and say how many are older.
+    decided or changed by them. Both read at most the latest 10,000 generations of their time, and say how many are older.
     """
 
     @staticmethod

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class InsightServiceStub:
     """Suggestions and what-ifs, computed from an account's own generations and from what the ledger says that they cost. Nothing is
-    decided or changed by them. Both read at most the latest 20,000 generations of their time, and say how many are older.
+    decided or changed by them. Both read at most the latest 10,000 generations of their time, and say how many are older.
     """
 
     @_typing.overload
@@ -49,7 +49,7 @@ class InsightServiceStub:
 @_typing.type_check_only
 class InsightServiceAsyncStub(InsightServiceStub):
     """Suggestions and what-ifs, computed from an account's own generations and from what the ledger says that they cost. Nothing is
-    decided or changed by them. Both read at most the latest 20,000 generations of their time, and say how many are older.
+    decided or changed by them. Both read at most the latest 10,000 generations of their time, and say how many are older.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -66,7 +66,7 @@ class InsightServiceAsyncStub(InsightServiceStub):
 
 class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
     """Suggestions and what-ifs, computed from an account's own generations and from what the ledger says that they cost. Nothing is
-    decided or changed by them. Both read at most the latest 20,000 generations of their time, and say how many are older.
+    decided or changed by them. Both read at most the latest 10,000 generations of their time, and say how many are older.
     """
 
     @_abc_1.abstractmethod

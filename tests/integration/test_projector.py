@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from authority.analytics.projector import Projector
+from authority.domain.errors import Unavailable
 from authority.ledger.database import Database, make_pool
 from authority.ledger.usage_projection import Projected, UsageProjection
 from authority.ledger.usage_upkeep import UsageUpkeep
@@ -21,6 +22,7 @@ class Ledger:
         self.left = operations
         self.asked = []
         self.is_taken = False
+        self.limit_max = 1_000_000
 
     async def behind(self, limit):
         return [tenant for tenant, count in self.left.items() if count][:limit]
@@ -28,6 +30,8 @@ class Ledger:
     async def project(self, tenants, limit):
         if self.is_taken:
             return None
+        if limit > self.limit_max:
+            raise Unavailable("It takes too long.")
         assert limit >= len(tenants)
         self.asked.append(list(tenants))
         share, found = 10, []
@@ -65,6 +69,16 @@ async def test_what_another_is_at_is_kept_in_mind():
     ledger.is_taken = True
     assert await projector.catch_up() == 0
     ledger.is_taken = False
+    assert await projector.catch_up() == 1
+
+
+async def test_what_takes_too_long_is_tried_in_smaller_parts():
+    ledger = Ledger(acme=1)
+    projector = projector_of(ledger)
+    ledger.limit_max = 600
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await projector.catch_up()
     assert await projector.catch_up() == 1
 
 

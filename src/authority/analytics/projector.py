@@ -21,6 +21,7 @@ from authority.ledger.usage_upkeep import UsageUpkeep
 
 OPERATIONS_MAX = 2_000  # in one transaction
 TENANTS_MAX = 100
+_OPERATIONS_MIN = 100
 _GATHER_SECONDS = 0.5
 _LOOK_SECONDS = 5.0
 _UPKEEP_SECONDS = 3_600.0
@@ -45,6 +46,7 @@ class Projector:
         self._now_ms = now_ms
         self._time_zone = time_zone
         self._months_kept = months_kept
+        self._operations_max = OPERATIONS_MAX
         self._behind: set[str] = set()
         self._wake = asyncio.Event()
         self._looked_at = float("-inf")
@@ -98,14 +100,17 @@ class Projector:
             self._behind.difference_update(tenants)
             self._wake.clear()
             try:
-                projected = await self._projection.project(tenants, OPERATIONS_MAX)
+                projected = await self._projection.project(tenants, self._operations_max)
             except BaseException:
+                # Should it have been too much for the time that there is, it is less then.
+                self._operations_max = max(_OPERATIONS_MIN, self._operations_max // 2)
                 self._behind.update(tenants)
                 raise
             if projected is None:
                 self._behind.update(tenants)
                 self._wake.set()
                 break
+            self._operations_max = min(OPERATIONS_MAX, self._operations_max * 2)
             count += sum(found.operation_count for found in projected)
             self._behind.update(found.tenant for found in projected if not found.is_all)
         return count

@@ -11,13 +11,14 @@ from functools import cache
 from typing import LiteralString, NamedTuple
 
 from authority.ledger.alerts import record_crossings
-from authority.ledger.database import Database
+from authority.ledger.database import Database, allow_long_transaction
 from authority.ledger.queries import statements
 from authority.ledger.usage_calendar import GRAINS
 
 _FILE = "usage_projection.sql"
 # Each tenant gets at least so many in a transaction.
 _SHARE_MIN = 20
+_LONGEST = "60s"
 
 
 class Projected(NamedTuple):
@@ -54,6 +55,8 @@ class UsageProjection:
             row = await cursor.fetchone()
             if row is None or not row["locked"]:
                 return None
+            # It keeps nobody waiting, and on a busy server may take longer than what does.
+            await allow_long_transaction(connection, _LONGEST)
             cursor = await connection.execute(
                 _statement(),
                 {"tenants": list(tenants), "limit": share, "grains": list(GRAINS)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
 import sys
 
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from authorities import TOKEN
+from authority.health import machine
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import health_service_pb2 as messages
 from cli_authority import Refusal, ScriptedAuthority
@@ -182,7 +184,9 @@ def test_a_stack_whose_processes_have_died_is_told(tmp_path, free_port):
     assert ("store_address", "DATABASE_URL") in rows
 
 
-async def test_on_a_real_authority(authority):
+async def test_on_a_real_authority(authority, monkeypatch):
+    usage = shutil.disk_usage("/")._replace(total=100, used=40, free=60)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage)
     environment = {
         **os.environ,
         "PAYMASTER_ADDRESS": f"127.0.0.1:{authority[0].port}",

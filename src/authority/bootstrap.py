@@ -190,6 +190,7 @@ def _background(
     return {
         "sweeper": core.sweeper.run(),
         "leases": core.keeper.run(),
+        "abuse": core.abuse.run(),
         "feed": core.feed.run(),
         "reversals": core.caching.reversals.run(),
         "corrections": Corrections(parts.bills).run(),

@@ -25,6 +25,7 @@ from authority.hotstate.clock import HotClock
 from authority.hotstate.leases import HotStoreLeases
 from authority.hotstate.store import HotStore, connect
 from authority.hotstate.submissions import HotSubmissionRates
+from authority.ledger.abuse import PostgresAbuse
 from authority.ledger.audit import AuditReader
 from authority.ledger.database import Database, make_pool, wait_for_postgres
 from authority.ledger.feed import PostgresFeed
@@ -43,6 +44,7 @@ from authority.recovery.leases import LeaseKeeper
 from authority.recovery.outbox import Outbox
 from authority.recovery.sweep import Sweeper
 from authority.recovery.tenants import Tenants
+from authority.usecases.abuse import AbuseGuard
 from authority.usecases.context import Context
 from authority.usecases.generations import GenerationContext
 from authority.usecases.leases import Leases
@@ -84,6 +86,7 @@ class Core:
     jobs: QueuedJobs
     caching: Caching
     keeper: LeaseKeeper
+    abuse: AbuseGuard
 
     async def audit(self, tenant: str) -> Report:
         """Audit one tenant, or all if it is ''. Raises Unavailable."""
@@ -178,6 +181,7 @@ def _wire(
     leases = Leases(leased, hot_leases, ledger, hot, tenants.open)
     context = Context(hot, ledger, journal, policies, hot.clock, tenants.open, leases)
     today = partial(_today, hot.clock)
+    abuse = AbuseGuard(context, PostgresAbuse(database))
     caching = make_caching(database, context, jobs, catalogue, today, embedder)
     generations = GenerationContext(
         PostgresGenerations(database),
@@ -187,7 +191,7 @@ def _wire(
         catalogue,
         today,
         caching.near,
-        Submitting(context, HotSubmissionRates(hot)),
+        Submitting(context, HotSubmissionRates(hot), abuse),
     )
     locator = Locator()
     sweeper = Sweeper(
@@ -227,6 +231,7 @@ def _wire(
         jobs,
         caching,
         LeaseKeeper(leases, leased, hot.clock),
+        abuse,
     )
 
 

@@ -70,7 +70,8 @@ class AccountChange:
             reserves_per_minute=_given(self.reserves_per_minute, account.reserves_per_minute),
             plan=_given(self.plan, account.plan),
             end_ms=_given(self.end_ms, account.end_ms),
-            freeze_end_ms=account.freeze_end_ms,
+            # A state that somebody has set is for them to end.
+            freeze_end_ms=account.freeze_end_ms if self.state is None else 0,
             submissions_per_minute=_given(
                 self.submissions_per_minute, account.submissions_per_minute
             ),

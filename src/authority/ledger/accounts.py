@@ -37,16 +37,16 @@ from authority.ledger.queries import statements
 _FILE = "accounts.sql"
 
 
-class _Changing:
+class Changing:
     """A transaction that changes a tenant's policy, alone: others wait until it ends."""
 
     def __init__(self, connection: AsyncConnection[DictRow], version: int) -> None:
         self.version = version
-        self._connection = connection
+        self.connection = connection
 
     async def rows(self, name: str, parameters: Mapping[str, Any]) -> list[DictRow]:
         """Run a named statement and return its rows."""
-        cursor = await self._connection.execute(statements(_FILE)[name], parameters)
+        cursor = await self.connection.execute(statements(_FILE)[name], parameters)
         return await cursor.fetchall()
 
     async def account(self, account: str) -> Account:
@@ -69,7 +69,7 @@ class _Changing:
     async def record(self, change: Change) -> None:
         """Write the record of a change, unless it changes nothing."""
         if change.before != change.after:
-            await write_change(self._connection, change)
+            await write_change(self.connection, change)
 
     async def add_budget(self, budget: Budget, cause: Cause, method: str) -> Budget:
         """Add a budget, and record it. Raises AlreadyExists, InvalidRequest (too many)."""
@@ -88,11 +88,11 @@ class _Changing:
     async def plan(self, account: str) -> Plan | None:
         """Return an account's plan. Raises NotFound (the account)."""
         name = (await self.account(account)).plan
-        return await find_plan(self._connection, name) if name else None
+        return await find_plan(self.connection, name) if name else None
 
     async def assign_plan(self, account: Account, change_time: datetime) -> None:
         """Give an account what its plan says. Raises NotFound and InvalidRequest."""
-        await assign(self._connection, account.account, account.plan, change_time)
+        await assign(self.connection, account.account, account.plan, change_time)
 
 
 class AccountStore:
@@ -104,7 +104,7 @@ class AccountStore:
     @asynccontextmanager
     async def _changing(
         self, account: str, *, is_new_tenant: bool = False, plans: bool = False
-    ) -> AsyncIterator[_Changing]:
+    ) -> AsyncIterator[Changing]:
         """Begin to change the policy of an account's tenant. Raises NotFound."""
         tenant = {"tenant": tenant_of(account)}
         async with self.database.transaction() as connection:
@@ -117,7 +117,7 @@ class AccountStore:
             head = await cursor.fetchone()
             if head is None:
                 raise NotFound("account", account)
-            yield _Changing(connection, head["policy_version"])
+            yield Changing(connection, head["policy_version"])
 
     async def insert_account(self, account: Account, cause: Cause) -> int:
         """Add an account and return the new policy version.
@@ -268,6 +268,7 @@ def budget_of(row: DictRow) -> Budget:
 def _account_row(account: Account) -> dict[str, Any]:
     return {
         "account": account.account,
+        "freeze_end_ms": account.freeze_end_ms,
         "tenant": tenant_of(account.account),
         "parent": account.parent,
         "display_name": account.display_name,

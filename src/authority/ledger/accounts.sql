@@ -34,7 +34,7 @@ ON CONFLICT DO NOTHING RETURNING account;
 UPDATE account SET parent = %(parent)s, display_name = %(display_name)s, state = %(state)s,
     overage_policy = %(overage_policy)s, per_request_limits = %(per_request_limits)s,
     reserves_per_minute = %(reserves_per_minute)s, plan = %(plan)s, end_ms = %(end_ms)s,
-    submissions_per_minute = %(submissions_per_minute)s
+    freeze_end_ms = %(freeze_end_ms)s, submissions_per_minute = %(submissions_per_minute)s
 WHERE account = %(account)s RETURNING account;
 
 -- name: list_accounts

@@ -16,6 +16,7 @@ from authority.domain.ids import tenant_of
 from authority.domain.operations import DenialReason
 from authority.domain.policies import TenantPolicy
 from authority.domain.submissions import Bursts, Rate, SubmissionRates
+from authority.usecases.abuse import AbuseGuard
 from authority.usecases.context import Context
 
 _ROUNDS_MAX = 3
@@ -27,6 +28,7 @@ class Submitting:
 
     context: Context
     rates: SubmissionRates
+    abuse: AbuseGuard
 
 
 async def let_in(submitting: Submitting, account: str, key: str, caller: Caller) -> None:
@@ -55,6 +57,8 @@ async def let_in(submitting: Submitting, account: str, key: str, caller: Caller)
         await submitting.context.open_tenant(tenant)
     else:
         raise Unavailable("The hot state keeps changing; try again.")
+    if taken.is_burst:
+        await submitting.abuse.report_burst(account, abuse)
     if taken.waits_ms:
         raise SubmissionDenied(account, DenialReason.RATE_LIMITED, _limiting(rates, taken.waits_ms))
 

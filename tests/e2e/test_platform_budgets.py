@@ -280,3 +280,28 @@ async def test_leases_outlive_the_hot_store(stubs, core, lost):
     assert sum(leased.values()) <= 100
     assert sum(used.values()) == 88
     assert await stubs.differences() == []
+
+
+async def test_what_is_given_back_under_a_lowered_limit_is_not_used_again(stubs, core):
+    await make_tenants(stubs)
+    await stubs.set_budget("platform", 100)
+    held = [(await stubs.reserve("acme", {"USD": 10})).reservation for _ in range(5)]
+    await change_limit(stubs, 20)
+    for item in held[:2]:
+        await stubs.release(item.reservation_id)
+        assert await try_reserve(stubs, "acme", 1) is None
+    await core.hot.redis.flushdb()
+    assert await try_reserve(stubs, "acme", 1) is None
+    for item in held[2:]:
+        await stubs.release(item.reservation_id)
+    assert await try_reserve(stubs, "acme", 21) is None
+    assert await try_reserve(stubs, "acme", 20)
+
+
+async def test_an_actual_cost_that_does_not_fit_is_charged_as_far_as_it_does(stubs):
+    await make_tenants(stubs)
+    await stubs.set_budget("platform", 100)
+    await stubs.reserve("acme", {"USD": 66})
+    held = (await stubs.reserve("acme", {"USD": 1})).reservation
+    settled = (await stubs.commit(held.reservation_id, {"USD": 35})).reservation
+    assert (settled.legs[0].charged, settled.legs[0].absorbed) == (34, 1)

@@ -199,9 +199,11 @@ async def test_the_audit_finds_a_slot_with_more_than_its_lease(stubs, core, worl
     assert await stubs.differences() == []
 
 
-async def test_the_audit_finds_more_leased_than_the_limit(stubs, core, world):
+async def test_the_audit_finds_more_leased_than_the_limit(stubs, core, world, ledger):
     await idle_lease(stubs)
+    ref, lease = await lease_of(ledger, "acme")
     await core.database.rows("UPDATE platform_lease SET amount = 1001 RETURNING amount", {})
+    await core.hot.redis.set(core.hot.keys("acme").lease(ref), f"1001 {lease.version}")
     (found,) = await stubs.differences()
     assert (found.place, found.field, found.found) == ("lease", "leased", "1001")
 

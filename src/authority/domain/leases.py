@@ -57,7 +57,7 @@ class Standing(NamedTuple):
 
 
 def grown(limit: int, others: int, now: int, needs: Sequence[Need], *, partial: bool) -> int | None:
-    """Return what a lease is to be, so that one need at least is met; None if there is too little.
+    """Return what a slot is to have, so that one need at least is met; None if there is too little.
 
     Args:
         limit: the budget's.
@@ -72,7 +72,7 @@ def grown(limit: int, others: int, now: int, needs: Sequence[Need], *, partial: 
         return None
     wanted = min(needs[0].used + sum(need.amount for need in needs), AMOUNT_MAX)
     spare = min(limit // _PART_OF_LIMIT, max(most - wanted, 0) // _PART_OF_REST)
-    return max(min(wanted + spare, most), now)
+    return max(min(wanted + spare, most), min(now, most))
 
 
 class HotVerdict(StrEnum):
@@ -85,7 +85,7 @@ class HotVerdict(StrEnum):
 
 
 class HotLease(NamedTuple):
-    """What a lease is in the hot store if it is DONE, and the epoch in which that was said."""
+    """What is to be counted of a lease if it is DONE, and the epoch in which that was said."""
 
     verdict: HotVerdict
     amount: int
@@ -96,7 +96,7 @@ class LeaseLedger(Protocol):
     """Where leases are given and taken. Every method raises Unavailable."""
 
     async def leases(self, refs: Collection[WindowRef]) -> dict[WindowRef, Lease]:
-        """Return leases; those that were never given are of 0."""
+        """Return leases as the hot store is to be told; those that were never given are of 0."""
         ...
 
     async def grow(self, ref: WindowRef, needs: Sequence[Need], *, partial: bool) -> Lease | None:
@@ -116,7 +116,7 @@ class LeaseLedger(Protocol):
         ...
 
     async def over_leased(self) -> list[Standing]:
-        """Return what is idle where more is leased than the limit allows, as it was lowered."""
+        """Return the leases of windows of which more is taken than a lowered limit allows."""
         ...
 
 
@@ -126,6 +126,6 @@ class HotLeases(Protocol):
     async def set_lease(self, tenant: str, ref: WindowRef, amount: int, counted: Lease) -> HotLease:
         """Make a lease `amount` in the name of a version.
 
-        It is not made lower than what is used, nor higher than what is counted.
+        Where it is lowered, what is used of it is still to be counted.
         """
         ...

@@ -6,7 +6,7 @@ here is never less than what a slot decides over, whoever dies in between.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -28,13 +28,12 @@ _NONE = Lease(0, 0)
 
 
 class LeaseSum(NamedTuple):
-    """What tenants have leased of a window, and how much of that they use."""
+    """A window of the platform's budget, and those who have a lease of it."""
 
     budget: str
     start_ms: int
     limit: int
-    leased: int
-    used: int
+    refs: Mapping[str, WindowRef]  # by tenant
 
 
 class PostgresLeases:
@@ -44,13 +43,16 @@ class PostgresLeases:
         self._database = database
         self._sql = statements(_FILE)
 
-    async def leases(self, refs: Collection[WindowRef]) -> dict[WindowRef, Lease]:
-        """Return leases; those that were never given are of 0."""
+    async def leases(
+        self, refs: Collection[WindowRef], *, counted: bool = False
+    ) -> dict[WindowRef, Lease]:
+        """Return leases as the hot store is told, or as they are counted; 0 where there is none."""
         rows = await self._database.rows(
             self._sql["read_leases"],
             {
                 "share_key": [ref.budget_key for ref in refs],
                 "start_ms": [ref.start_ms for ref in refs],
+                "counted": counted,
             },
         )
         found = {(row["share_key"], row["window_start_ms"]): _lease(row) for row in rows}
@@ -72,8 +74,10 @@ class PostgresLeases:
             )
             if amount is None:
                 return None
-            (row,) = await self._rows(connection, "put_lease", place | {"amount": amount})
-        return _lease(row)
+            # Where more is counted than a lowered limit allows, the slot has less than that.
+            counted = {"amount": max(amount, taken["own"])}
+            (row,) = await self._rows(connection, "put_lease", place | counted)
+        return Lease(amount, row["version"])
 
     async def begin_shrink(self, ref: WindowRef, amount: int) -> Lease | None:
         """Say that a lease is to be lowered; return it, as it still counts; None if it is low."""
@@ -93,7 +97,7 @@ class PostgresLeases:
         return [_standing(row, ref.unit, is_fresh=row["is_fresh"]) for row in rows]
 
     async def over_leased(self) -> list[Standing]:
-        """Return what is idle where more is leased than the limit allows, as it was lowered."""
+        """Return the leases of windows of which more is taken than a lowered limit allows."""
         rows = await self._database.rows(self._sql["over_leased"], {})
         return [_standing(row, Unit(row["unit"])) for row in rows]
 
@@ -111,16 +115,18 @@ class PostgresLeases:
             WindowRef(row["share_key"], row["window_start_ms"], Unit(row["unit"])) for row in rows
         ]
 
-    async def sums(self) -> list[LeaseSum]:
-        """Return what is leased of each window in all."""
-        rows = await self._database.rows(self._sql["lease_sums"], {})
+    async def over_limit(self) -> list[LeaseSum]:
+        """Return the windows of which more is counted as leased than their limit."""
+        rows = await self._database.rows(self._sql["over_limit"], {})
         return [
             LeaseSum(
                 row["budget"],
                 row["window_start_ms"],
                 row["limit_amount"],
-                row["leased"],
-                row["used"],
+                {
+                    tenant: WindowRef(key, row["window_start_ms"], Unit(row["unit"]))
+                    for tenant, key in zip(row["tenants"], row["share_keys"], strict=True)
+                },
             )
             for row in rows
         ]

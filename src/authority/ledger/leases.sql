@@ -18,8 +18,22 @@ LEFT JOIN platform_share AS share ON share.budget_key = budget.budget_key AND sh
 WHERE budget.account = 'platform' AND %(tenant)s <> 'platform' ORDER BY budget.budget;
 
 -- name: read_leases
-SELECT share_key, window_start_ms, amount, version FROM platform_lease
-WHERE (share_key, window_start_ms) IN (SELECT * FROM unnest(%(share_key)s::bigint[], %(start_ms)s::bigint[]));
+-- As they are told to the hot store: nothing, of a window of which more is taken than its limit allows since that was
+-- lowered. Then each operation has to ask.
+SELECT lease.share_key, lease.window_start_ms, lease.version,
+       CASE WHEN %(counted)s OR budget.limit_amount >= (
+           SELECT sum(greatest(each.amount, coalesce(total.reserved + total.committed - total.refunded, 0)))
+           FROM platform_share AS sharing
+           JOIN platform_lease AS each
+               ON each.share_key = sharing.share_key AND each.window_start_ms = lease.window_start_ms
+           LEFT JOIN window_total AS total
+               ON total.budget_key = each.share_key AND total.window_start_ms = each.window_start_ms
+           WHERE sharing.budget_key = share.budget_key
+       ) THEN lease.amount ELSE 0 END AS amount
+FROM platform_lease AS lease
+JOIN platform_share AS share USING (share_key)
+JOIN budget USING (budget_key)
+WHERE (lease.share_key, lease.window_start_ms) IN (SELECT * FROM unnest(%(share_key)s::bigint[], %(start_ms)s::bigint[]));
 
 -- name: lock_budget
 -- Leases of a budget are given one after the other. No row where it denies nobody.
@@ -104,17 +118,16 @@ ORDER BY lease.change_time DESC LIMIT %(limit)s;
 SELECT share_key, window_start_ms, unit FROM platform_lease
 JOIN platform_share USING (share_key) JOIN budget USING (budget_key) WHERE tenant = %(tenant)s;
 
--- name: lease_sums
--- What tenants have leased, and what they use, of each window of the platform's budgets.
-SELECT budget.budget, lease.window_start_ms, budget.limit_amount, sum(lease.amount)::bigint AS leased,
-       sum(least(greatest(coalesce(total.reserved + total.committed - total.refunded, 0), 0), lease.amount))::bigint AS used
+-- name: over_limit
+-- The windows of which more is counted as leased than their limit, as after that was lowered.
+SELECT budget.budget, budget.unit, lease.window_start_ms, budget.limit_amount, array_agg(share.tenant) AS tenants,
+       array_agg(share.share_key) AS share_keys
 FROM platform_lease AS lease
 JOIN platform_share AS share USING (share_key)
 JOIN budget USING (budget_key)
-LEFT JOIN window_total AS total
-    ON total.budget_key = lease.share_key AND total.window_start_ms = lease.window_start_ms
 WHERE budget.end_time IS NULL AND budget.enforcement <> 'NOTIFY'
-GROUP BY budget.budget_key, lease.window_start_ms;
+GROUP BY budget.budget_key, lease.window_start_ms
+HAVING sum(lease.amount) > budget.limit_amount;
 
 -- name: platform_crossings
 -- The thresholds that all tenants together have reached, unless that is known.
@@ -138,10 +151,10 @@ WHERE net > 0 AND net * 100 >= limit_amount::numeric * percent AND NOT EXISTS (
 ORDER BY budget_key, percent;
 
 -- name: over_leased
--- What is idle of windows of which more is leased than their limit allows, since that was lowered.
+-- The leases of windows of which more is taken than their limit allows, since that was lowered.
 WITH standing AS (
     SELECT share.budget_key, share.tenant, lease.share_key, lease.window_start_ms, lease.amount, lease.version,
-           budget.unit, budget.limit_amount,
+           budget.unit, budget.limit_amount, lease.change_time,
            coalesce(total.reserved + total.committed - total.refunded, 0) AS used
     FROM platform_lease AS lease
     JOIN platform_share AS share USING (share_key)
@@ -155,4 +168,6 @@ WITH standing AS (
 )
 SELECT tenant, share_key, window_start_ms, amount, version, unit, used
 FROM standing JOIN sums USING (budget_key, window_start_ms)
-WHERE amount > greatest(used, 0) ORDER BY share_key, window_start_ms;
+-- What was lowered since then is low.
+WHERE amount > 0 AND change_time <= (SELECT policy_time FROM tenant WHERE tenant = 'platform')
+ORDER BY share_key, window_start_ms;

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from authority.domain.budgets import WindowRef
 from authority.hotstate.leases import HotStoreLeases
-from authority.ledger.leases import PostgresLeases
+from authority.ledger.leases import LeaseSum, PostgresLeases
 
 # What changes while it is read is read again.
 _READINGS_MAX = 5
@@ -45,9 +45,9 @@ class LeaseAudit:
     async def _compare(self, tenant: str, refs: Sequence[WindowRef]) -> list[LeaseDifference]:
         # A lease is raised in the ledger first and lowered there last, so that one of two readings
         # around the hot store's is no less than that, unless it has moved there and back.
-        before = await self._ledger.leases(refs)
+        before = await self._ledger.leases(refs, counted=True)
         found = await self._hot.read(tenant, refs)
-        after = await self._ledger.leases(refs)
+        after = await self._ledger.leases(refs, counted=True)
         return [
             LeaseDifference(
                 f"lease {ref}", "amount", f"at most {before[ref].amount}", str(lease.amount)
@@ -57,9 +57,9 @@ class LeaseAudit:
         ]
 
     async def of_all(self) -> list[LeaseDifference]:
-        """Return the windows of which more is leased than their limit. Raises Unavailable.
+        """Return the windows of which slots together have more than the limit. Raises Unavailable.
 
-        What is used already counts as it is: a limit may have been lowered below it.
+        The ledger may count more, after a limit was lowered below what had been used.
         """
         differences: list[LeaseDifference] = []
         for _ in range(_READINGS_MAX):
@@ -67,13 +67,22 @@ class LeaseAudit:
                 LeaseDifference(
                     f"budget {row.budget} from {row.start_ms}",
                     "leased",
-                    f"at most {max(row.limit, row.used)}",
-                    str(row.leased),
+                    f"at most {row.limit}",
+                    str(leased),
                 )
-                for row in await self._ledger.sums()
-                if row.leased > max(row.limit, row.used)
+                for row in await self._ledger.over_limit()
+                if (leased := await self._in_slots(row)) > row.limit
             ]
             if not differences:
                 break
             await asyncio.sleep(_AGAIN_SECONDS)
         return differences
+
+    async def _in_slots(self, row: LeaseSum) -> int:
+        return sum(
+            [
+                lease.amount
+                for tenant, ref in row.refs.items()
+                for lease in (await self._hot.read(tenant, [ref])).values()
+            ]
+        )

@@ -57,7 +57,7 @@ async def adjust(
                 leased = [window.ref for window in windows if window.is_leased]
                 await context.load_windows(tenant, refs, decision.epoch, leased)
             case Verdict.LEASE:
-                refused.update(await context.leases.grow(tenant, needs_of(decision)))
+                refused.update(await context.leases.grow(tenant, needs_of(decision), partial=True))
             case Verdict.EXCEEDS:
                 unit, most = decision.detail
                 raise InvalidRequest.of("legs", f"at most {most} {unit} can still be counted")

@@ -120,7 +120,7 @@ class Leases:
         raise Unavailable("The hot state keeps changing; try again.")
 
     async def reclaim(self) -> None:
-        """Take back what is idle where more is leased than a lowered limit allows.
+        """Lower all leases of which more is taken than a lowered limit allows.
 
         Raises Unavailable; what is left is taken back later.
         """

@@ -225,7 +225,10 @@ async def _settle(
             case Verdict.MISSING:
                 await _load(context, locator, reservation_id, decision.epoch)
             case Verdict.LEASE:
-                refused.update(await context.leases.grow(tenant, needs_of(decision)))
+                # A cost that there is not room for is charged as far as there is.
+                partial = verb == "committed"
+                needs = needs_of(decision)
+                refused.update(await context.leases.grow(tenant, needs, partial=partial))
             case Verdict.MISPLACED:
                 locator.forget(reservation_id)
             case _:

@@ -1,8 +1,8 @@
 -- lease(meta, lease, window; amount, ceiling, version)
 --
 -- Makes a lease what the ledger says, if that is newer than what is here. Where `amount` is below the
--- `ceiling`, which the ledger still counts, the lease is lowered to it, but never below what is used.
--- Answers DONE (what it is now), SUPERSEDED (there is a newer one), MISSING (the window is not loaded),
+-- `ceiling`, which the ledger still counts, it is lowered; what is used of it is still to be counted.
+-- Answers DONE (what is to be counted), SUPERSEDED (there is a newer one), MISSING (the window is not loaded),
 -- NOT_LOADED.
 
 local meta = open(KEYS[1], '0')
@@ -14,13 +14,14 @@ local stored = redis.call('GET', KEYS[2])
 if stored and tonumber(string.match(stored, '%d+$')) >= version then
   return { 'SUPERSEDED' }
 end
+local counted = amount
 if amount < ceiling then
   local counts = redis.call('GET', KEYS[3])
   if not counts then
     return { 'MISSING' }
   end
   local r, c, f = string.match(counts, '^(%d+) (%d+) (%d+)$')
-  amount = math.max(amount, math.min(tonumber(r) + tonumber(c) - tonumber(f), ceiling))
+  counted = math.max(amount, math.min(tonumber(r) + tonumber(c) - tonumber(f), ceiling))
 end
 redis.call('SET', KEYS[2], fmt(amount) .. ' ' .. fmt(version), 'PX', KEEP_MS)
-return { 'DONE', fmt(amount) }
+return { 'DONE', fmt(counted) }

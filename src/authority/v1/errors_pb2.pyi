@@ -316,7 +316,9 @@ class LimitingBudget(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ENFORCEMENT_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """The account that the budget belongs to."""
+    """The account that the budget belongs to. Where it is `platform`, the numbers below are the tenant's own, and `limit` is what is
+    leased to it of the platform's budget.
+    """
     budget: _builtins.str
     """The budget's id."""
     unit: _resources_pb2.Unit.ValueType

@@ -98,9 +98,9 @@ async def test_the_reason_of_a_denial_is_the_one_that_was_answered(core, acme):
     await acme.grant("acme/bob", "CREDITS", 5)
     answered = []
 
-    async def ask(**legs):
+    async def ask(account="acme/bob", **legs):
         try:
-            return (await acme.reserve("acme/bob", legs)).reservation
+            return (await acme.reserve(account, legs)).reservation
         except grpc.aio.AioRpcError as error:
             answered.append(refused_reason(error))
 
@@ -112,6 +112,13 @@ async def test_the_reason_of_a_denial_is_the_one_that_was_answered(core, acme):
     await ask(IMAGES=1)
     await ask(IMAGES=2)
     await acme.release(held.reservation_id)
+    # One budget is busy and the other exhausted: waiting does not help.
+    await acme.account("acme/eve", parent="acme")
+    await acme.set_budget("acme/eve", 3, unit="IMAGES", name="images")
+    held = await ask("acme/eve", IMAGES=2)
+    await ask("acme/eve", IMAGES=2)
+    await ask("acme/eve", IMAGES=2, USD=11 * MICROS)
+    assert answered[-2:] == ["BUDGET_BUSY", "BUDGET_EXHAUSTED"]
     events = [event for event in await logged(core) if event["outcome"] == "DENIED"]
     assert [event["reason"] for event in events] == answered
     assert len(set(answered)) > 2

@@ -120,6 +120,8 @@ async def allow_long_transaction(connection: AsyncConnection[DictRow], bound: st
     names = ["statement_timeout"]
     if connection.info.server_version >= _KNOWS_TRANSACTION_TIMEOUT:
         names.append("transaction_timeout")
+        # The clock that runs is not set anew by a longer time, but is stopped by none.
+        await connection.execute("SELECT set_config('transaction_timeout', '0', true)")
     for name in names:
         await connection.execute("SELECT set_config(%s, %s, true)", [name, bound])
 

@@ -75,6 +75,11 @@ async def test_what_is_free_and_what_was_paid_are_told_apart(acme):
     await acme.refund(held.reservation_id, {"USD": 100_000})
     spent = await status(acme)
     assert (spent.month_spend, spent.reserved_credits, spent.free_images) == (200_000, 0, 1)
+    # What is spent up is shown too: its next period comes.
+    assert {(row.unit, row.available) for row in spent.allowances} == {
+        (Unit.UNIT_IMAGES, 1),
+        (Unit.UNIT_CREDITS, 0),
+    }
     assert {(row.budget.account, row.budget.budget) for row in spent.windows} == {
         ("acme/alice", "usd-month"),
         ("acme/alice", "other"),

@@ -64,7 +64,7 @@ FAULTS = [
         'return f"{BILL_PREFIX}{adjustment.adjustment_id}/{part.position}/{verb}"',
         'return f"{BILL_PREFIX}{new_id()}/{part.position}/{verb}"',
         (
-            _ADJUSTMENTS + "test_whoever_dies_is_finished_for_once[refund]",
+            _ADJUSTMENTS + "test_whoever_dies_is_finished_for_once",
             "e2e/test_bill_deaths.py",
         ),
     ),
@@ -73,7 +73,7 @@ FAULTS = [
         "usecases/bills.py",
         "    if wrong:\n        raise InvalidRequest(wrong)\n    if start is None",
         "    if start is None",
-        (_BILLS + "test_a_bad_file_is_told_by_line_and_column_and_nothing_of_it_is_kept[word]",),
+        (_BILLS + "test_a_bad_file_is_told_by_line_and_column_and_nothing_of_it_is_kept",),
     ),
     Fault(
         "an export that goes on repeats an event",

@@ -36,6 +36,7 @@ REASONS = {
     "UNPRICED": ("INVALID_ARGUMENT", errors.Unpriced),
     "NO_WEB_ADDRESS": ("FAILED_PRECONDITION", errors.NoWebAddress),
     "GENERATION_STATE": ("FAILED_PRECONDITION", errors.GenerationStateError),
+    "BILL_STATE": ("FAILED_PRECONDITION", errors.BillStateError),
     "INTERNAL": ("INTERNAL", errors.InternalError),
 }
 

@@ -8,12 +8,14 @@ is changed.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from authorities import new_key
 from authority.recovery import leases as keeping
 from leasing import TENANTS, change_limit, make_tenants, standing, try_reserve
 
@@ -33,6 +35,17 @@ STEP = st.one_of(
     st.tuples(st.just("lose"), PROCESS),
 )
 EXAMPLES = int(os.environ.get("PAYMASTER_SOAK_EXAMPLES", "8"))
+
+
+async def answered(call):
+    """Repeat a call with its key until it is answered: a store may be lost under it."""
+    key = new_key()
+    while True:
+        try:
+            return await call(key=key)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
 
 
 class Model:
@@ -62,7 +75,7 @@ class Model:
         assert sum(found.leased.values()) <= self._base + max(self.peak, self.used)
 
     async def reserve(self, stubs, tenant, amount) -> None:
-        held = await try_reserve(stubs, tenant, amount)
+        held = await answered(partial(try_reserve, stubs, tenant, amount))
         assert (held is not None) == (self.used + amount <= self.limit)
         if held is not None:
             self.used += amount
@@ -72,7 +85,7 @@ class Model:
         if not self.held:
             return
         name, amount = self.held.pop(place % len(self.held))
-        settled = (await stubs.commit(name, {"USD": actual})).reservation
+        settled = (await answered(partial(stubs.commit, name, {"USD": actual}))).reservation
         free = max(self.limit - self.used, 0)
         charged = min(actual, amount + free)
         assert settled.legs[0].charged == charged
@@ -83,13 +96,13 @@ class Model:
     async def release(self, stubs, place) -> None:
         if self.held:
             name, amount = self.held.pop(place % len(self.held))
-            await stubs.release(name)
+            await answered(partial(stubs.release, name))
             self.used -= amount
 
     async def refund(self, stubs, place) -> None:
         if self.charged:
             name, charged = self.charged.pop(place % len(self.charged))
-            await stubs.refund(name)
+            await answered(partial(stubs.refund, name))
             self.used -= charged
 
     async def extend(self, stubs, place, amount) -> None:
@@ -99,7 +112,7 @@ class Model:
         name, before = self.held[index]
         fits = self.used + amount <= self.limit
         try:
-            await stubs.extend(name, {"USD": amount})
+            await answered(partial(stubs.extend, name, {"USD": amount}))
         except grpc.aio.AioRpcError as error:
             assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert not fits

@@ -124,6 +124,12 @@ async def test_an_older_word_changes_nothing(stubs, core, world, ledger, hot):
     late = await hot.set_lease("acme", ref, before.amount, before)
     assert late.verdict is HotVerdict.SUPERSEDED
     assert (await hot.read("acme", [ref]))[ref].amount == 0
+    # Nor when what was said since is lost.
+    key = core.hot.keys("acme").lease(ref)
+    known = await core.hot.redis.getdel(key)
+    late = await hot.set_lease("acme", ref, before.amount, before)
+    assert late.verdict is HotVerdict.SUPERSEDED
+    await core.hot.redis.set(key, known)
     # And what was read of the ledger before is not loaded over it.
     await core.hot.load("acme", None, {}, core.hot.epoch, {ref: before})
     assert (await hot.read("acme", [ref]))[ref].amount == 0

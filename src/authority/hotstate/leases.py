@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from authority.domain.budgets import WindowRef
-from authority.domain.errors import Unavailable
 from authority.domain.leases import HotLease, HotVerdict, Lease
 from authority.hotstate.scripts import Script
-from authority.hotstate.store import AWAY, HotStore
+from authority.hotstate.store import HotStore
 
 
 class HotStoreLeases:
@@ -28,10 +27,12 @@ class HotStoreLeases:
     async def read(self, tenant: str, refs: Sequence[WindowRef]) -> dict[WindowRef, Lease]:
         """Return the leases that the hot store has loaded. Raises Unavailable."""
         keys = self._hot.keys(tenant)
-        try:
-            values = await self._hot.redis.mget([keys.lease(ref) for ref in refs])
-        except AWAY as error:
-            raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
+        # By a script, which refuses a process that is still in an epoch that is over.
+        names = [keys.meta, keys.meta, *(keys.lease(ref) for ref in refs)]
+        verdict, *detail = await self._hot.call(Script.READ, names, [self._hot.clock.offset_ms])
+        if verdict != HotVerdict.DONE:
+            return {}
+        values = detail[-1][1:]
         return {
             ref: Lease(*map(int, value.split()))
             for ref, value in zip(refs, values, strict=True)

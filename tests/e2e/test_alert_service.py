@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from alarming import EVERYTHING, Alarming, email, logged, raised, webhook
 from authority.domain.alerts import AlertKind
+from authority.rpc.pages import make_page_token
 from authority.v1 import alert_service_pb2 as messages
 from keys import with_key
 from refusals import invalid, refused
@@ -292,3 +293,22 @@ async def test_a_tenant_sees_its_own_and_not_who_else_is_told(alarming, core, st
         globex.call("SilenceAlerts", account="platform", end_time=after(core, hours=1)),
     ):
         assert (await refused(call)).code == "PERMISSION_DENIED"
+
+
+@pytest.mark.parametrize(
+    ("moment", "codes"), [("9" * 18, []), ("9" * 19, ["page_token"]), ("-1", ["page_token"])]
+)
+async def test_a_token_of_another_maker(alarming, moment, codes):
+    """Tokens are not signed: what they say is looked at as if anybody had written it."""
+    scope = ["alerts", "acme", "", "", "False", "0", "0"]
+    token = make_page_token(scope, [moment, "acme/x"])
+    listed = alarming.call("ListAlerts", tenant="acme", page_token=token)
+    if codes:
+        assert await invalid(listed) == codes
+    else:
+        assert not (await listed).alerts
+
+
+async def test_a_list_of_kinds_has_an_end(alarming):
+    kinds = [messages.ALERT_KIND_ABUSE] * 10_000
+    assert await invalid(alarming.call("ListAlerts", kinds=kinds)) == ["kinds"]

@@ -113,6 +113,28 @@ async def test_what_needs_quoting_is_quoted(stubs, service, ledger_url):
     assert {line["model"] for line in lines} == {odd}
 
 
+@pytest.mark.parametrize("begin", "=+-@\t\r")
+async def test_no_cell_is_a_formula_of_a_spreadsheet(stubs, service, ledger_url, begin):
+    text = f"{begin}HYPERLINK(1)"
+    async with await psycopg.AsyncConnection.connect(ledger_url) as connection:
+        await connection.execute(
+            "UPDATE usage_event SET user_name = %(text)s, kind = %(text)s, provider = %(text)s,"
+            " model = %(text)s, size = %(text)s, quality = %(text)s",
+            {"text": text},
+        )
+        await connection.execute("UPDATE account SET display_name = %s", [text])
+    for form in ("CSV", "FOCUS"):
+        content, _ = await export(service, stubs.metadata, format=f"USAGE_EXPORT_FORMAT_{form}")
+        rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+        cells = {cell for row in rows for cell in row.values()}
+        assert f"'{text}" in cells
+        assert not [
+            cell for cell in cells if cell.startswith(tuple("=+-@\t\r")) and "HYPER" in cell
+        ]
+    content, _ = await export(service, stubs.metadata, format="USAGE_EXPORT_FORMAT_JSONL")
+    assert {json.loads(line)["user"] for line in content.decode().split("\n") if line} == {text}
+
+
 async def test_a_tenant_an_account_a_time_and_a_filter(service, stubs):
     own = await with_key(stubs, "acme", ["READ"])
     rows = table((await export(service, own.metadata))[0])

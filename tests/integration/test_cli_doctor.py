@@ -96,7 +96,7 @@ def test_a_person_sees_the_worst_first_with_what_to_do(scripted):
         ["healthy", "c0"],
     ]
     assert "Mend it." in lines[1]
-    assert result.stderr == "Unhealthy: 2 of 4 checks are not as they should be.\n"
+    assert result.stderr == "Unhealthy: 2 of 4 checks found something; see the advice above.\n"
 
 
 def test_the_books_are_audited_before_if_asked_for(scripted):

@@ -37,3 +37,19 @@ def test_the_list_of_commands_says_what_they_say_of_themselves():
     for name in paymaster.list_commands(context):
         first_line = paymaster.get_command(context, name).help.splitlines()[0]
         assert first_line in listing
+
+
+def test_ls_is_list_and_show_is_get():
+    """Groups have grown with one or the other; whoever knows one need not look up which."""
+    for group, word, other in (
+        ("accounts", "ls", "list"),
+        ("insights", "list", "ls"),
+        ("plans", "show", "get"),
+        ("cache", "get", "show"),
+    ):
+        help_of = [
+            CliRunner().invoke(paymaster, [group, name, "--help"]).stdout for name in (word, other)
+        ]
+        assert "Usage" in help_of[0]
+        assert help_of[0].splitlines()[2:] == help_of[1].splitlines()[2:]
+        assert f"  {word}  " not in CliRunner().invoke(paymaster, [group, "--help"]).stdout

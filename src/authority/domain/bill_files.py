@@ -27,6 +27,7 @@ _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _SECONDS_MAX = 253_402_300_800  # the year 10000
 _DAY = timedelta(days=1)
 _MODEL_LENGTH_MAX = 200
+_LINE_BYTES_MAX = 64 * 1024
 _SHOWN_LENGTH_MAX = 24
 _PROBLEMS_MAX = 16
 _FIRST_YEAR = 2000
@@ -163,7 +164,10 @@ def _read(
 def _decoded(file: BinaryIO) -> Iterator[str]:
     """Yield the lines of a file as text, without the mark that some programs begin files with."""
     encoding = "utf-8-sig"
-    for line in file:
+    # A line is taken apart in one go, in which no other thread has its turn.
+    while line := file.readline(_LINE_BYTES_MAX + 1):
+        if len(line) > _LINE_BYTES_MAX:
+            raise csv.Error(f"a line has more than {_LINE_BYTES_MAX} bytes")
         yield line.decode(encoding)
         encoding = "utf-8"
 

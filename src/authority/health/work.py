@@ -1,4 +1,4 @@
-"""Health of the queues, the workers and the providers: what `paymaster queues diagnose` finds."""
+"""Health of the queues, the workers and the providers: what `paymaster queues doctor` finds."""
 
 from __future__ import annotations
 

@@ -23,21 +23,22 @@ CROSS JOIN (SELECT count(*) AS count, array_agg(DISTINCT account) AS accounts FR
 SELECT account, coalesce(nullif(display_name, ''), account) AS name FROM account WHERE account = ANY(%(accounts)s);
 
 -- name: csv
+-- What spreadsheets would take for a formula is text there: labels are of whoever calls, and others open the file.
 SELECT
     tenant,
     sequence,
     to_char(event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS event_time,
     account,
-    user_name AS "user",
+    regexp_replace(user_name, '^[-=+@\t\r]', '''\&') AS "user",
     outcome,
     reservation_id,
     generation_id,
     attempt,
-    kind,
-    provider,
-    model,
-    size,
-    quality,
+    regexp_replace(kind, '^[-=+@\t\r]', '''\&') AS kind,
+    regexp_replace(provider, '^[-=+@\t\r]', '''\&') AS provider,
+    regexp_replace(model, '^[-=+@\t\r]', '''\&') AS model,
+    regexp_replace(size, '^[-=+@\t\r]', '''\&') AS size,
+    regexp_replace(quality, '^[-=+@\t\r]', '''\&') AS quality,
     images,
     videos,
     messages,
@@ -112,12 +113,13 @@ FROM (
 outcome IN ('SUCCEEDED', 'PART') OR actual_micros <> 0 OR charged_micros <> 0 OR refunded_micros <> 0;
 
 -- name: focus
+-- As in `csv`, what would be a formula is text.
 -- FOCUS 1.2, dataset Cost and Usage. What is billed is what accounts are charged, less what they are refunded; the list cost of
 -- usage is what it cost by the price catalogue. Refunds and corrections stand for themselves, so that all their costs are one.
 SELECT
     billed."BilledCost",
     event.tenant AS "BillingAccountId",
-    coalesce(tenant_name.name, event.tenant) AS "BillingAccountName",
+    regexp_replace(coalesce(tenant_name.name, event.tenant), '^[-=+@\t\r]', '''\&') AS "BillingAccountName",
     'USD' AS "BillingCurrency",
     to_char(billed.month + interval '1 month', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "BillingPeriodEnd",
     to_char(billed.month, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "BillingPeriodStart",
@@ -126,8 +128,10 @@ SELECT
     CASE billed."ChargeCategory"
         WHEN 'Credit' THEN 'Refund'
         WHEN 'Adjustment' THEN 'Correction'
-        ELSE trim(concat_ws(' ', nullif(event.kind, ''), nullif(event.size, ''), nullif(event.quality, '')) || ' by '
-            || billed."SkuId")
+        ELSE regexp_replace(
+            trim(concat_ws(' ', nullif(event.kind, ''), nullif(event.size, ''), nullif(event.quality, '')) || ' by '
+            || billed."SkuId"), '^[-=+@\t\r]', '''\&'
+        )
     END AS "ChargeDescription",
     CASE billed."ChargeCategory" WHEN 'Usage' THEN 'Usage-Based' ELSE 'One-Time' END AS "ChargeFrequency",
     to_char(billed.hour + interval '1 hour', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "ChargePeriodEnd",
@@ -149,13 +153,13 @@ SELECT
     trim(billed.maker || ' ' || event.kind) AS "ServiceName",
     'Generative AI' AS "ServiceSubcategory",
     billed."SkuId",
-    coalesce(nullif(event.kind, ''), 'other') AS "SkuMeter",
+    regexp_replace(coalesce(nullif(event.kind, ''), 'other'), '^[-=+@\t\r]', '''\&') AS "SkuMeter",
     concat_ws('/', billed."SkuId", nullif(event.size, ''), nullif(event.quality, '')) AS "SkuPriceId",
     event.account AS "SubAccountId",
-    coalesce(account_name.name, event.account) AS "SubAccountName",
+    regexp_replace(coalesce(account_name.name, event.account), '^[-=+@\t\r]', '''\&') AS "SubAccountName",
     CASE WHEN event.user_name <> '' THEN json_build_object('user', event.user_name)::text END AS "Tags",
     event.outcome AS "x_Outcome",
-    event.model AS "x_Model",
+    regexp_replace(event.model, '^[-=+@\t\r]', '''\&') AS "x_Model",
     trim_scale(event.actual_micros * 0.000001) AS "x_ActualCost",
     trim_scale(event.absorbed_micros * 0.000001) AS "x_AbsorbedCost",
     trim_scale(event.revenue_micros * 0.000001) AS "x_Revenue",
@@ -176,8 +180,11 @@ CROSS JOIN LATERAL (
                 ELSE event.actual_micros
             END * 0.000001
         ) AS list_cost,
-        coalesce(nullif(event.provider, ''), 'Paymaster') AS maker,
-        coalesce(nullif(concat_ws('/', nullif(event.provider, ''), nullif(event.model, '')), ''), 'other') AS "SkuId",
+        regexp_replace(coalesce(nullif(event.provider, ''), 'Paymaster'), '^[-=+@\t\r]', '''\&') AS maker,
+        regexp_replace(
+            coalesce(nullif(concat_ws('/', nullif(event.provider, ''), nullif(event.model, '')), ''), 'other'),
+            '^[-=+@\t\r]', '''\&'
+        ) AS "SkuId",
         CASE
             WHEN event.outcome IN ('REFUNDED', 'ADJUSTED') THEN NULL
             WHEN event.kind = 'image' THEN event.images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from authority.v1 import alert_service_pb2 as messages
 
 CHANNELS_MAX = 8
 ADDRESSES_MAX = 20
+_KINDS_MAX = 64
 _NAME_LENGTH_MAX = 128
 _URL_LENGTH_MAX = 2_048
 _ADDRESS_LENGTH_MAX = 254
@@ -61,8 +62,11 @@ def read_kind(reader: Reader, field: str, number: int) -> AlertKind | None:
     return reader.word(field, "ALERT_KIND", enum_name(messages.AlertKind, number), AlertKind, None)
 
 
-def read_kinds(reader: Reader, field: str, numbers: Iterable[int]) -> frozenset[AlertKind]:
+def read_kinds(reader: Reader, field: str, numbers: Sequence[int]) -> frozenset[AlertKind]:
     """Read kinds, none of which may be left unset."""
+    if len(numbers) > _KINDS_MAX:
+        reader.wrong(field, f"must be at most {_KINDS_MAX}, not {len(numbers)}")
+        return frozenset()
     return frozenset(
         reader.word(
             f"{field}[{index}]",

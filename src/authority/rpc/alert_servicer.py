@@ -36,6 +36,7 @@ Call = grpc.aio.ServicerContext[Any, Any]
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_LAST_MICROSECOND = 253_402_300_799_000_000  # the year 9999
 
 
 class AlertServicer(alert_service_pb2_grpc.AlertServiceServicer):
@@ -221,4 +222,4 @@ class AlertServicer(alert_service_pb2_grpc.AlertServiceServicer):
 def _before(token: str, scope: list[str]) -> tuple[int, str] | None:
     """Return the time and the id of the row that a page comes before; None for the first page."""
     moment, name = read_page_token(token, scope, ["", ""])
-    return (page_number(moment), name) if moment else None
+    return (min(page_number(moment), _LAST_MICROSECOND), name) if moment else None

@@ -13,12 +13,12 @@ def alert_table(found: Sequence[Alert]) -> Table:
     """Return a table of alerts."""
     return Table(
         [
-            Column("raised"),
+            Column("raise_time"),
             Column("severity"),
             Column("kind"),
             Column("account"),
             wide("summary"),
-            minor("seen by"),
+            minor("seen_by"),
             minor("silenced"),
             minor("alert"),
         ],

@@ -28,9 +28,22 @@ reason_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
+# Two words for one thing: who knows the one of another group need not look up the other.
+_ALIKE = {"get": "show", "list": "ls", "ls": "list", "show": "get"}
+
+
+class _Group(click.Group):
+    """Takes `ls` for `list`, `show` for `get`, and the other way round."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or super().get_command(
+            ctx, _ALIKE.get(cmd_name, cmd_name)
+        )
+
+
 def group(function: Callable[[], None]) -> click.Group:
     """Declare a group of commands."""
-    return click.group()(function)
+    return click.group(cls=_Group)(function)
 
 
 def choice(words: type[Word]) -> click.Choice[Word]:

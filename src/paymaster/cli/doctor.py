@@ -59,9 +59,7 @@ async def doctor(*, output: Output, data_dir: Path | None, with_audit: bool) -> 
     }
     output.show(document, _table(found.checks))
     if not output.as_json:
-        wrong = sum(check.status is not HealthStatus.HEALTHY for check in found.checks)
-        all_told = count_of(len(found.checks), "check")
-        note(f"{status.capitalize()}: {wrong} of {all_told} are not as they should be.")
+        note(f"{status.capitalize()}: {_summary(found.checks)}")
     raise click.exceptions.Exit(_CODES[status])
 
 
@@ -133,6 +131,13 @@ def _worst(found: Health) -> HealthStatus:
     statuses = [found.status, *(check.status for check in found.checks)]
     known = [status if status in _CODES else HealthStatus.DEGRADED for status in statuses]
     return max(known, key=_CODES.__getitem__)
+
+
+def _summary(checks: Sequence[HealthCheck]) -> str:
+    wrong = sum(check.status is not HealthStatus.HEALTHY for check in checks)
+    if wrong:
+        return f"{wrong} of {count_of(len(checks), 'check')} found something; see the advice above."
+    return f"all {count_of(len(checks), 'check')} are as they should be."
 
 
 def _table(checks: Sequence[HealthCheck]) -> Table:

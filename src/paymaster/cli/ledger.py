@@ -23,6 +23,8 @@ from paymaster.cli.times import time_option
 
 COLUMNS = tuple(item.name for item in dataclasses.fields(LedgerEntry))
 _ENTRIES_AT_ONCE = 1000
+# What spreadsheets take for the beginning of a formula.
+_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 _SUMMARY_COLUMNS = (Column("path"), right("entry_count"))
 
 
@@ -97,7 +99,9 @@ def _text_of(entries: Sequence[LedgerEntry], form: Format) -> str:
 
 
 def _cell(value: object) -> object:
-    """Return a value as a cell of CSV has it: what has parts is JSON."""
+    """Return a value as a cell of CSV has it: what has parts is JSON, and no text is a formula."""
+    if isinstance(value, str) and value.startswith(_FORMULA_BEGINS):
+        return f"'{value}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
 

@@ -79,7 +79,7 @@ def _alert(tenant: str, differences: Sequence[Found], look: Look) -> NewAlert:
         severity=Severity.CRITICAL,
         summary=(
             f"The books of {tenant} differ in {len(differences)} places: {shown}"
-            f"{f'; and {more} more' if more > 0 else ''}. See `paymaster audit {tenant}`."
+            f"{f'; and {more} more' if more > 0 else ''}. See `paymaster audit --tenant {tenant}`."
         ),
         details={"differences": len(differences), "first": shown[:500]},
         raise_time=look.now,

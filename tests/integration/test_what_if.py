@@ -123,6 +123,17 @@ async def test_what_is_not_free_is_paid_in_credits(past, insights, stubs):
     assert granted == {Unit.IMAGES: 1, Unit.CREDITS: price}
 
 
+async def test_nothing_had_to_be_covered_by_grants_before_the_first_was_given(
+    past, insights, stubs
+):
+    await past.made("acme/alice", options=[HIGH], actual=200_000, days_ago=3)
+    await stubs.grant("acme/alice", "CREDITS", 5)
+    found = await insights.replay("acme/alice")
+    assert (found.as_is.made_count, found.as_is.denied_count) == (1, 0)
+    assert found.as_is.charged == found.actual.charged == 200_000
+    assert found.as_is.granted == ()
+
+
 async def test_a_plan_of_standard_models_makes_nothing_else(past, insights, stubs):
     await make_plan(stubs, "plain", tier="standard", budgets=[usd("MONTH", 10**9)])
     await past.made("acme/alice", options=[HIGH, MEDIUM], actual=200_000)

@@ -136,8 +136,9 @@ class Player:
 
     def _reserve(self, work: Work, moment_ms: int) -> _Taken:
         """Hold what some work needs. Raises _Denial."""
+        policy = self._simulator.policy_at(work.account, moment_ms)
         try:
-            ways = ways_to_pay(work, self._policy, self._prices)
+            ways = ways_to_pay(work, policy, self._prices)
         except NoWay as error:
             raise _Denial(Blame(str(error))) from None
         options = [way.option for way in ways]
@@ -157,6 +158,7 @@ class Player:
         if event.is_counted:
             self.outcome.actual += event.way.offer.actual
             self.outcome.charged += charged[Unit.USD]
-            prepaid = self._policy.prepaid_units(event.held.account)
+            account = event.held.account
+            prepaid = self._simulator.policy_at(account, moment_ms).prepaid_units(account)
             for unit in prepaid & charged.keys() - {Unit.USD}:
                 self.outcome.granted[unit] += charged[unit]

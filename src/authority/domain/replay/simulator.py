@@ -17,6 +17,7 @@ from authority.domain.money import AMOUNT_MAX, Option, Unit
 from authority.domain.operations import DenialReason, LimitingWindow, Shortage
 from authority.domain.policies import TenantPolicy, Terms
 from authority.domain.ports import WindowCounts
+from authority.domain.replay.eras import Eras
 from authority.domain.replay.pools import Counts, LegCounts, Part, Pool, pools_of
 
 _MINUTE_US = 60_000_000
@@ -46,7 +47,7 @@ class Simulator:
     def __init__(
         self, policy: TenantPolicy, before: Mapping[WindowRef, WindowCounts] | None = None
     ) -> None:
-        self._policy = policy
+        self._policies = Eras(policy)
         self._counts = {
             # What was held then is not known to end, and is left out.
             ref: Counts(0, counts.committed, counts.refunded)
@@ -54,10 +55,14 @@ class Simulator:
         }
         self._levels: dict[str, int] = {}
 
+    def policy_at(self, account: str, moment_ms: int) -> TenantPolicy:
+        """Return the policy by which an account's Reserve of a moment is decided."""
+        return self._policies.at(account, moment_ms)
+
     def reserve(self, account: str, options: Sequence[Option], now_ms: int) -> Held | Denied:
         """Hold the first option that fits, or say why none does."""
         units = frozenset(leg.unit for option in options for leg in option.legs)
-        terms = self._policy.terms(account, units, now_ms)
+        terms = self.policy_at(account, now_ms).terms(account, units, now_ms)
         refusals = [terms.refusal_of(option) for option in options]
         if all(refusal is DenialReason.PER_REQUEST_CAP for refusal in refusals):
             return Denied(DenialReason.PER_REQUEST_CAP)
@@ -94,8 +99,9 @@ class Simulator:
 
     def commit(self, held: Held, actual: Mapping[Unit, int], now_ms: int) -> dict[Unit, int]:
         """Charge the actual cost and give the rest back; return what was charged by unit."""
-        overage = self._policy.accounts[held.account].overage_policy
-        money = self._policy.terms(held.account, frozenset(actual), now_ms).money
+        policy = self.policy_at(held.account, now_ms)
+        overage = policy.accounts[held.account].overage_policy
+        money = policy.terms(held.account, frozenset(actual), now_ms).money
         pools = pools_of(money, self._counts, now_ms)
         charged = {}
         for unit in (*held.legs, *(unit for unit in actual if unit not in held.legs)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from clients.amounts import Unit
+from clients.amounts import AMOUNT_MAX, Unit
 from clients.types import Denial, GrantShortage, LimitingBudget
 from generations.catalogue import Catalogue, Kind
 from generations.pricing import Unpriced, Usage, price
@@ -88,12 +88,12 @@ def as_billed(kind: Kind, usage: Usage | None, made: int) -> dict[str, int]:
         "output_tokens": (usage.text_output_tokens, usage.image_output_tokens),
     }
     billed |= {
-        name: sum(count or 0 for count in counts)
+        name: min(sum(count or 0 for count in counts), AMOUNT_MAX)
         for name, counts in tokens.items()
         if any(count is not None for count in counts)
     }
     if kind is Kind.VIDEO and usage.seconds is not None:
-        billed["milliseconds"] = int(usage.seconds * 1000)
+        billed["milliseconds"] = int(min(usage.seconds * 1000, Decimal(AMOUNT_MAX)))
     return billed
 
 

@@ -108,3 +108,19 @@ async def test_it_sees_to_the_time_zone_and_the_months(database):
     found = {name["relname"].removeprefix("usage_event_") for name in names}
     assert {"2026_03", "2026_04", "2027_03", "2027_04"} <= found
     assert not {"2026_01", "2026_02"} & found
+
+
+async def test_what_is_wrong_with_one_tenant_holds_no_other_up():
+    class Broken(Ledger):
+        async def project(self, tenants, limit):
+            if "bad" in tenants:
+                raise ValueError("A number is too large.")
+            return await super().project(tenants, limit)
+
+    ledger = Broken(acme=3, bad=5, globex=4)
+    projector = projector_of(ledger)
+    assert await projector.catch_up() == 7
+    assert ledger.left == {"acme": 0, "bad": 5, "globex": 0}
+    # It is looked for again, in time.
+    assert await projector.catch_up(look=True) == 0
+    assert ledger.left["bad"] == 5

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import structlog
 
 from authority.domain.errors import Unavailable
-from authority.ledger.usage_projection import UsageProjection
+from authority.ledger.usage_projection import Projected, UsageProjection
 from authority.ledger.usage_upkeep import UsageUpkeep
 
 OPERATIONS_MAX = 2_000  # in one transaction
@@ -100,7 +100,7 @@ class Projector:
             self._behind.difference_update(tenants)
             self._wake.clear()
             try:
-                projected = await self._projection.project(tenants, self._operations_max)
+                projected = await self._project(tenants)
             except BaseException:
                 # Should it have been too much for the time that there is, it is less then.
                 self._operations_max = max(_OPERATIONS_MIN, self._operations_max // 2)
@@ -114,6 +114,27 @@ class Projector:
             count += sum(found.operation_count for found in projected)
             self._behind.update(found.tenant for found in projected if not found.is_all)
         return count
+
+    async def _project(self, tenants: list[str]) -> list[Projected] | None:
+        """Project the next operations of tenants; those of which any can't be are left behind.
+
+        They hold up no others, and are looked for again. Raises Unavailable.
+        """
+        try:
+            return await self._projection.project(tenants, self._operations_max)
+        except Unavailable:
+            raise
+        except Exception:
+            if len(tenants) == 1:
+                log.exception("usage_not_projected", tenant=tenants[0])
+                return []
+        found: list[Projected] = []
+        for tenant in tenants:
+            one = await self._project([tenant])
+            if one is None:
+                return None
+            found += one
+        return found
 
 
 def _months_before(now: datetime, count: int) -> datetime:

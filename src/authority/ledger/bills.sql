@@ -54,8 +54,8 @@ booked AS (
         day,
         provider,
         model,
-        coalesce(sum(cost_micros) FILTER (WHERE NOT presumed), 0)::bigint AS known,
-        coalesce(sum(cost_micros) FILTER (WHERE presumed), 0)::bigint AS estimated,
+        usage_sum(coalesce(sum(cost_micros) FILTER (WHERE NOT presumed), 0)) AS known,
+        usage_sum(coalesce(sum(cost_micros) FILTER (WHERE presumed), 0)) AS estimated,
         count(*) AS call_count,
         count(*) FILTER (WHERE presumed) AS presumed_count
     FROM provider_call

@@ -36,7 +36,7 @@ GROUP BY span
 
 -- name: charged_by_each
 -- What each account was charged in each of some spans; of a tenant with all below it.
-SELECT wanted.account, span.position, sum(rollup.charged_micros - rollup.refunded_micros)::bigint AS amount
+SELECT wanted.account, span.position, usage_sum(sum(rollup.charged_micros - rollup.refunded_micros)) AS amount
 FROM unnest(%(accounts)s::text[]) AS wanted (account)
 CROSS JOIN unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) WITH ORDINALITY AS span (start, stop, position)
 CROSS JOIN LATERAL (

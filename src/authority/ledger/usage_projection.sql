@@ -122,8 +122,11 @@ taken AS MATERIALIZED (
             coalesce(nullif(attempt.model, ''), chosen.option ->> 'model', generation.model) AS model,
             coalesce(chosen.option ->> 'quality', generation.quality) AS quality,
             attempt.error_reason, attempt.presumed_spent, attempt.actual_images AS made,
-            (attempt.usage ->> 'input_tokens')::bigint AS input_tokens,
-            (attempt.usage ->> 'output_tokens')::bigint AS output_tokens,
+            -- As a provider has said it.
+            least(greatest(coalesce((attempt.usage ->> 'input_tokens')::numeric, 0), 0), 9007199254740991)::bigint
+                AS input_tokens,
+            least(greatest(coalesce((attempt.usage ->> 'output_tokens')::numeric, 0), 0), 9007199254740991)::bigint
+                AS output_tokens,
             -- The generation has it only at its end, which comes after the Commit.
             coalesce(
                 attempt.downgrade_reason <> '' OR chosen.option ->> 'quality' <> attempt.options -> 0 ->> 'quality',

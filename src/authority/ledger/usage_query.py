@@ -110,7 +110,7 @@ class Statement:
         self.text = self._statement()
 
     def _statement(self) -> str:
-        sums = ", ".join(f"sum({name})::bigint AS {name}" for name in SUMS)
+        sums = ", ".join(f"usage_sum(sum({name})) AS {name}" for name in SUMS)
         values = "".join(f"{name}, " for name in self._values)
         names = ", ".join(SUMS)
         order = _ORDERS.get(self._query.order_by)
@@ -212,7 +212,7 @@ class Statement:
                 f"JOIN {names} USING ({key}){where}"
             )
         grouped = ", ".join(["step", *owners, key])
-        added = ", ".join(f"sum({name})::bigint AS {name}" for name in sums)
+        added = ", ".join(f"usage_sum(sum({name})) AS {name}" for name in sums)
         return (
             f"SELECT step, {values}{', '.join(shown)} FROM (SELECT {grouped}, {added} "
             f"FROM {read} GROUP BY {grouped}) AS sums JOIN {names} USING ({key})"

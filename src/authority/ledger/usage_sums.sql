@@ -25,12 +25,12 @@ combined AS (
         downgrade_reason, bool_or(fallback) AS fallback, bool_or(presumed_spent) AS presumed_spent, bool_or(late) AS
         late, min(error_class) AS error_class, min(reason) AS reason,
         count(*) AS event_count,
-        sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
-        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
-        sum(actual_micros)::bigint AS actual_micros, sum(charged_micros)::bigint AS charged_micros,
-        sum(refunded_micros)::bigint AS refunded_micros, sum(credits_micros)::bigint AS credits_micros,
-        sum(revenue_micros)::bigint AS revenue_micros, sum(saved_micros)::bigint AS saved_micros,
-        coalesce(sum(duration_ms), 0)::bigint AS duration_ms,
+        usage_sum(sum(images)) AS images, usage_sum(sum(videos)) AS videos, usage_sum(sum(messages)) AS messages,
+        usage_sum(sum(input_tokens)) AS input_tokens, usage_sum(sum(output_tokens)) AS output_tokens,
+        usage_sum(sum(actual_micros)) AS actual_micros, usage_sum(sum(charged_micros)) AS charged_micros,
+        usage_sum(sum(refunded_micros)) AS refunded_micros, usage_sum(sum(credits_micros)) AS credits_micros,
+        usage_sum(sum(revenue_micros)) AS revenue_micros, usage_sum(sum(saved_micros)) AS saved_micros,
+        usage_sum(coalesce(sum(duration_ms), 0)) AS duration_ms,
         count(duration_ms) AS duration_count
     FROM combined GROUP BY tenant, account, user_name, quarter, combination
 )
@@ -60,12 +60,12 @@ placed AS MATERIALIZED (
     WHERE (place.level < 3 OR place.user_name <> '') AND place.grain = ANY(%(grains)s::int[])
 ), rollups AS (
     SELECT level, grain, bucket, tenant, account, user_name, combination, sum(event_count)::bigint AS event_count,
-        sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
-        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
-        sum(actual_micros)::bigint AS actual_micros, sum(charged_micros)::bigint AS charged_micros,
-        sum(refunded_micros)::bigint AS refunded_micros, sum(credits_micros)::bigint AS credits_micros,
-        sum(revenue_micros)::bigint AS revenue_micros, sum(saved_micros)::bigint AS saved_micros,
-        sum(duration_ms)::bigint AS duration_ms, sum(duration_count)::bigint AS duration_count
+        usage_sum(sum(images)) AS images, usage_sum(sum(videos)) AS videos, usage_sum(sum(messages)) AS messages,
+        usage_sum(sum(input_tokens)) AS input_tokens, usage_sum(sum(output_tokens)) AS output_tokens,
+        usage_sum(sum(actual_micros)) AS actual_micros, usage_sum(sum(charged_micros)) AS charged_micros,
+        usage_sum(sum(refunded_micros)) AS refunded_micros, usage_sum(sum(credits_micros)) AS credits_micros,
+        usage_sum(sum(revenue_micros)) AS revenue_micros, usage_sum(sum(saved_micros)) AS saved_micros,
+        usage_sum(sum(duration_ms)) AS duration_ms, sum(duration_count)::bigint AS duration_count
     FROM placed GROUP BY level, grain, bucket, tenant, account, user_name, combination
 ), totals AS (
     SELECT level, grain, bucket, tenant, account, user_name,
@@ -83,12 +83,12 @@ placed AS MATERIALIZED (
         coalesce(sum(event_count) FILTER (WHERE fallback AND is_made), 0)::bigint AS fallback_count,
         coalesce(sum(event_count) FILTER (WHERE presumed_spent AND is_made), 0)::bigint AS presumed_spent_count,
         coalesce(sum(event_count) FILTER (WHERE late AND is_made), 0)::bigint AS late_count,
-        sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
-        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
-        sum(actual_micros)::bigint AS actual_micros, sum(charged_micros)::bigint AS charged_micros,
-        sum(refunded_micros)::bigint AS refunded_micros, sum(credits_micros)::bigint AS credits_micros,
-        sum(revenue_micros)::bigint AS revenue_micros, sum(saved_micros)::bigint AS saved_micros,
-        sum(duration_ms)::bigint AS duration_ms, sum(duration_count)::bigint AS duration_count
+        usage_sum(sum(images)) AS images, usage_sum(sum(videos)) AS videos, usage_sum(sum(messages)) AS messages,
+        usage_sum(sum(input_tokens)) AS input_tokens, usage_sum(sum(output_tokens)) AS output_tokens,
+        usage_sum(sum(actual_micros)) AS actual_micros, usage_sum(sum(charged_micros)) AS charged_micros,
+        usage_sum(sum(refunded_micros)) AS refunded_micros, usage_sum(sum(credits_micros)) AS credits_micros,
+        usage_sum(sum(revenue_micros)) AS revenue_micros, usage_sum(sum(saved_micros)) AS saved_micros,
+        usage_sum(sum(duration_ms)) AS duration_ms, sum(duration_count)::bigint AS duration_count
     FROM placed WHERE grain <> 15 GROUP BY level, grain, bucket, tenant, account, user_name
 ), work_totals AS (
     SELECT level, grain, bucket, tenant, account, user_name, work,
@@ -106,12 +106,12 @@ placed AS MATERIALIZED (
         coalesce(sum(event_count) FILTER (WHERE fallback AND is_made), 0)::bigint AS fallback_count,
         coalesce(sum(event_count) FILTER (WHERE presumed_spent AND is_made), 0)::bigint AS presumed_spent_count,
         coalesce(sum(event_count) FILTER (WHERE late AND is_made), 0)::bigint AS late_count,
-        sum(images)::bigint AS images, sum(videos)::bigint AS videos, sum(messages)::bigint AS messages,
-        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
-        sum(actual_micros)::bigint AS actual_micros, sum(charged_micros)::bigint AS charged_micros,
-        sum(refunded_micros)::bigint AS refunded_micros, sum(credits_micros)::bigint AS credits_micros,
-        sum(revenue_micros)::bigint AS revenue_micros, sum(saved_micros)::bigint AS saved_micros,
-        sum(duration_ms)::bigint AS duration_ms, sum(duration_count)::bigint AS duration_count
+        usage_sum(sum(images)) AS images, usage_sum(sum(videos)) AS videos, usage_sum(sum(messages)) AS messages,
+        usage_sum(sum(input_tokens)) AS input_tokens, usage_sum(sum(output_tokens)) AS output_tokens,
+        usage_sum(sum(actual_micros)) AS actual_micros, usage_sum(sum(charged_micros)) AS charged_micros,
+        usage_sum(sum(refunded_micros)) AS refunded_micros, usage_sum(sum(credits_micros)) AS credits_micros,
+        usage_sum(sum(revenue_micros)) AS revenue_micros, usage_sum(sum(saved_micros)) AS saved_micros,
+        usage_sum(sum(duration_ms)) AS duration_ms, sum(duration_count)::bigint AS duration_count
     FROM placed WHERE grain <> 15 GROUP BY level, grain, bucket, tenant, account, user_name, work
 )
 
@@ -135,13 +135,11 @@ kept_combinations AS (
         credits_micros, revenue_micros, saved_micros, duration_ms, duration_count
     FROM rollups
     ON CONFLICT (level, grain, bucket, tenant, account, user_name, combination) DO UPDATE SET
-        event_count = kept.event_count + excluded.event_count, images = kept.images + excluded.images, videos =
-        kept.videos + excluded.videos, messages = kept.messages + excluded.messages, input_tokens = kept.input_tokens
-        + excluded.input_tokens, output_tokens = kept.output_tokens + excluded.output_tokens, actual_micros =
-        kept.actual_micros + excluded.actual_micros, charged_micros = kept.charged_micros + excluded.charged_micros,
-        refunded_micros = kept.refunded_micros + excluded.refunded_micros, credits_micros = kept.credits_micros +
-        excluded.credits_micros, revenue_micros = kept.revenue_micros + excluded.revenue_micros, saved_micros =
-        kept.saved_micros + excluded.saved_micros, duration_ms = kept.duration_ms + excluded.duration_ms,
+        event_count = kept.event_count + excluded.event_count, images = usage_added(kept.images, excluded.images), videos =
+        usage_added(kept.videos, excluded.videos), messages = usage_added(kept.messages, excluded.messages), input_tokens = usage_added(kept.input_tokens, excluded.input_tokens), output_tokens = usage_added(kept.output_tokens, excluded.output_tokens), actual_micros =
+        usage_added(kept.actual_micros, excluded.actual_micros), charged_micros = usage_added(kept.charged_micros, excluded.charged_micros),
+        refunded_micros = usage_added(kept.refunded_micros, excluded.refunded_micros), credits_micros = usage_added(kept.credits_micros, excluded.credits_micros), revenue_micros = usage_added(kept.revenue_micros, excluded.revenue_micros), saved_micros =
+        usage_added(kept.saved_micros, excluded.saved_micros), duration_ms = usage_added(kept.duration_ms, excluded.duration_ms),
         duration_count = kept.duration_count + excluded.duration_count
 ), kept_totals AS (
     INSERT INTO usage_total AS kept
@@ -160,13 +158,11 @@ kept_combinations AS (
         excluded.hit_count, reversed_count = kept.reversed_count + excluded.reversed_count, downgraded_count =
         kept.downgraded_count + excluded.downgraded_count, fallback_count = kept.fallback_count +
         excluded.fallback_count, presumed_spent_count = kept.presumed_spent_count + excluded.presumed_spent_count,
-        late_count = kept.late_count + excluded.late_count, images = kept.images + excluded.images, videos =
-        kept.videos + excluded.videos, messages = kept.messages + excluded.messages, input_tokens = kept.input_tokens
-        + excluded.input_tokens, output_tokens = kept.output_tokens + excluded.output_tokens, actual_micros =
-        kept.actual_micros + excluded.actual_micros, charged_micros = kept.charged_micros + excluded.charged_micros,
-        refunded_micros = kept.refunded_micros + excluded.refunded_micros, credits_micros = kept.credits_micros +
-        excluded.credits_micros, revenue_micros = kept.revenue_micros + excluded.revenue_micros, saved_micros =
-        kept.saved_micros + excluded.saved_micros, duration_ms = kept.duration_ms + excluded.duration_ms,
+        late_count = kept.late_count + excluded.late_count, images = usage_added(kept.images, excluded.images), videos =
+        usage_added(kept.videos, excluded.videos), messages = usage_added(kept.messages, excluded.messages), input_tokens = usage_added(kept.input_tokens, excluded.input_tokens), output_tokens = usage_added(kept.output_tokens, excluded.output_tokens), actual_micros =
+        usage_added(kept.actual_micros, excluded.actual_micros), charged_micros = usage_added(kept.charged_micros, excluded.charged_micros),
+        refunded_micros = usage_added(kept.refunded_micros, excluded.refunded_micros), credits_micros = usage_added(kept.credits_micros, excluded.credits_micros), revenue_micros = usage_added(kept.revenue_micros, excluded.revenue_micros), saved_micros =
+        usage_added(kept.saved_micros, excluded.saved_micros), duration_ms = usage_added(kept.duration_ms, excluded.duration_ms),
         duration_count = kept.duration_count + excluded.duration_count
 ), kept_work_totals AS (
     INSERT INTO usage_work_total AS kept (
@@ -191,13 +187,11 @@ kept_combinations AS (
         excluded.hit_count, reversed_count = kept.reversed_count + excluded.reversed_count, downgraded_count =
         kept.downgraded_count + excluded.downgraded_count, fallback_count = kept.fallback_count +
         excluded.fallback_count, presumed_spent_count = kept.presumed_spent_count + excluded.presumed_spent_count,
-        late_count = kept.late_count + excluded.late_count, images = kept.images + excluded.images, videos =
-        kept.videos + excluded.videos, messages = kept.messages + excluded.messages, input_tokens = kept.input_tokens
-        + excluded.input_tokens, output_tokens = kept.output_tokens + excluded.output_tokens, actual_micros =
-        kept.actual_micros + excluded.actual_micros, charged_micros = kept.charged_micros + excluded.charged_micros,
-        refunded_micros = kept.refunded_micros + excluded.refunded_micros, credits_micros = kept.credits_micros +
-        excluded.credits_micros, revenue_micros = kept.revenue_micros + excluded.revenue_micros, saved_micros =
-        kept.saved_micros + excluded.saved_micros, duration_ms = kept.duration_ms + excluded.duration_ms,
+        late_count = kept.late_count + excluded.late_count, images = usage_added(kept.images, excluded.images), videos =
+        usage_added(kept.videos, excluded.videos), messages = usage_added(kept.messages, excluded.messages), input_tokens = usage_added(kept.input_tokens, excluded.input_tokens), output_tokens = usage_added(kept.output_tokens, excluded.output_tokens), actual_micros =
+        usage_added(kept.actual_micros, excluded.actual_micros), charged_micros = usage_added(kept.charged_micros, excluded.charged_micros),
+        refunded_micros = usage_added(kept.refunded_micros, excluded.refunded_micros), credits_micros = usage_added(kept.credits_micros, excluded.credits_micros), revenue_micros = usage_added(kept.revenue_micros, excluded.revenue_micros), saved_micros =
+        usage_added(kept.saved_micros, excluded.saved_micros), duration_ms = usage_added(kept.duration_ms, excluded.duration_ms),
         duration_count = kept.duration_count + excluded.duration_count
 )
 

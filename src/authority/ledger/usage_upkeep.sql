@@ -30,16 +30,16 @@ quarters AS MATERIALIZED (
         FROM usage_rollup WHERE level = 3 AND grain = 15
         UNION ALL
         SELECT tenant, account, '' AS user_name, bucket, combination,
-            sum(CASE level WHEN 2 THEN event_count ELSE -event_count END)::bigint, sum(CASE level WHEN 2 THEN images
-            ELSE -images END)::bigint, sum(CASE level WHEN 2 THEN videos ELSE -videos END)::bigint, sum(CASE level
-            WHEN 2 THEN messages ELSE -messages END)::bigint, sum(CASE level WHEN 2 THEN input_tokens ELSE
-            -input_tokens END)::bigint, sum(CASE level WHEN 2 THEN output_tokens ELSE -output_tokens END)::bigint,
-            sum(CASE level WHEN 2 THEN actual_micros ELSE -actual_micros END)::bigint, sum(CASE level WHEN 2 THEN
-            charged_micros ELSE -charged_micros END)::bigint, sum(CASE level WHEN 2 THEN refunded_micros ELSE
-            -refunded_micros END)::bigint, sum(CASE level WHEN 2 THEN credits_micros ELSE -credits_micros
-            END)::bigint, sum(CASE level WHEN 2 THEN revenue_micros ELSE -revenue_micros END)::bigint, sum(CASE level
-            WHEN 2 THEN saved_micros ELSE -saved_micros END)::bigint, sum(CASE level WHEN 2 THEN duration_ms ELSE
-            -duration_ms END)::bigint, sum(CASE level WHEN 2 THEN duration_count ELSE -duration_count END)::bigint
+            sum(CASE level WHEN 2 THEN event_count ELSE -event_count END)::bigint, usage_sum(sum(CASE level WHEN 2 THEN images
+            ELSE -images END)), usage_sum(sum(CASE level WHEN 2 THEN videos ELSE -videos END)), usage_sum(sum(CASE level
+            WHEN 2 THEN messages ELSE -messages END)), usage_sum(sum(CASE level WHEN 2 THEN input_tokens ELSE
+            -input_tokens END)), usage_sum(sum(CASE level WHEN 2 THEN output_tokens ELSE -output_tokens END)),
+            usage_sum(sum(CASE level WHEN 2 THEN actual_micros ELSE -actual_micros END)), usage_sum(sum(CASE level WHEN 2 THEN
+            charged_micros ELSE -charged_micros END)), usage_sum(sum(CASE level WHEN 2 THEN refunded_micros ELSE
+            -refunded_micros END)), usage_sum(sum(CASE level WHEN 2 THEN credits_micros ELSE -credits_micros
+            END)), usage_sum(sum(CASE level WHEN 2 THEN revenue_micros ELSE -revenue_micros END)), usage_sum(sum(CASE level
+            WHEN 2 THEN saved_micros ELSE -saved_micros END)), usage_sum(sum(CASE level WHEN 2 THEN duration_ms ELSE
+            -duration_ms END)), sum(CASE level WHEN 2 THEN duration_count ELSE -duration_count END)::bigint
         FROM usage_rollup WHERE level IN (2, 3) AND grain = 15
         GROUP BY tenant, account, bucket, combination
         HAVING sum(CASE level WHEN 2 THEN event_count ELSE -event_count END) <> 0

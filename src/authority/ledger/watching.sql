@@ -97,7 +97,7 @@ GROUP BY usage_combination.provider
 
 -- name: spent_today
 -- Accounts by themselves, and tenants as a whole, that were charged at least so much since the midnight of their own zone.
-SELECT account.account, account.time_zone, sum(rollup.charged_micros)::bigint AS charged
+SELECT account.account, account.time_zone, usage_sum(sum(rollup.charged_micros)) AS charged
 FROM (
     SELECT account, bucket, charged_micros FROM usage_rollup
     WHERE level = 2 AND grain = 15 AND bucket BETWEEN %(now)s::timestamptz - interval '26 hours' AND %(now)s AND account <> tenant

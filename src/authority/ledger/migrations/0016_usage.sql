@@ -154,6 +154,23 @@ CREATE TABLE usage_work (
     quality text NOT NULL
 );
 
+-- Sums stop at what they can have, so that nobody's amounts, however large they say they are, keep others' from being
+-- counted. What has got there is no sum any more, and `audit` says so. Two of them, and what is made of two, still fit.
+CREATE FUNCTION usage_sum(amount numeric) RETURNS bigint IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$
+SELECT (CASE
+    WHEN amount > 4611686018427387903 THEN 4611686018427387903
+    WHEN amount < -4611686018427387903 THEN -4611686018427387903
+    ELSE amount
+END)::bigint
+$$;
+CREATE FUNCTION usage_added(one bigint, other bigint) RETURNS bigint IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$
+SELECT CASE
+    WHEN one + other > 4611686018427387903 THEN 4611686018427387903
+    WHEN one + other < -4611686018427387903 THEN -4611686018427387903
+    ELSE one + other
+END
+$$;
+
 -- The sums of events by combination. Levels: 0 the whole installation, 1 a tenant, 2 an account, 3 a user of an account
 -- (where events name one). Grains, in minutes: 1440 a day and 60 an hour of the reporting time zone, 15 a quarter of an
 -- hour, which fits every time zone. Kept are days of all levels, hours of 0 and 1, and quarters of 2 and 3.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -26,6 +27,8 @@ from authority.ledger.database import Database
 from authority.ledger.queries import statements
 from authority.ledger.usage_query import Statement, conditions
 
+_ROWS_AT_ONCE = 500
+
 
 class PostgresUsage:
     """Implements `domain.usage.UsageStore`."""
@@ -44,7 +47,10 @@ class PostgresUsage:
             # Of many rows and columns: tuples, and numbers that need not be parsed.
             async with connection.cursor(binary=True, row_factory=tuple_row) as reading:
                 await reading.execute(statement.text, statement.parameters)
-                rows = await reading.fetchall()
+                rows: list[TupleRow] = []
+                while page := await reading.fetchmany(_ROWS_AT_ONCE):
+                    rows += page
+                    await asyncio.sleep(0)  # To read thousands takes time, which others have too.
             entries = await self._top_entries(connection, wanted)
         return _answer(wanted, rows, time_zone, behind, entries)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import fields
 
 from authority.domain.usage import (
     Dimension,
@@ -14,6 +15,7 @@ from authority.domain.usage import (
     UsageSums,
 )
 from authority.rpc.usage_requests import DIMENSIONS
+from authority.usecases.turns import in_turns
 from authority.v1 import errors_pb2
 from authority.v1 import usage_service_pb2 as messages
 
@@ -30,16 +32,19 @@ _RENAMED = {
     "saved_micros": "saved",
 }
 _OTHERWISE = ("event_time", "outcome", "reason")
+_COPIED = {
+    field.name: _RENAMED.get(field.name, field.name)
+    for field in fields(UsageEvent)
+    if field.name not in _OTHERWISE
+}
 
 
-def answer_to_proto(
+async def answer_to_proto(
     query: UsageQuery, answer: UsageAnswer, next_page_token: str
 ) -> messages.QueryUsageResponse:
-    """Return the proto's message."""
+    """Return the proto's message. Of thousands of sums it takes its time, and leaves some."""
     message = messages.QueryUsageResponse(
         totals=sums_to_proto(answer.totals),
-        points=map(_point, answer.points),
-        groups=(_group(group, query.group_by) for group in answer.groups),
         group_count=answer.group_count,
         next_page_token=next_page_token,
         time_zone=answer.time_zone,
@@ -49,7 +54,23 @@ def answer_to_proto(
     message.end_time.FromDatetime(query.end)
     if answer.complete_until is not None:
         message.complete_until.FromDatetime(answer.complete_until)
+    await in_turns(_write_sums(message, query, answer))
     return message
+
+
+def _write_sums(
+    message: messages.QueryUsageResponse, query: UsageQuery, answer: UsageAnswer
+) -> Iterator[None]:
+    for point in answer.points:
+        message.points.append(_point(point))
+        yield
+    for group in answer.groups:
+        written = message.groups.add()
+        written.CopyFrom(_group(group, query.group_by))
+        for point in group.points:
+            written.points.append(_point(point))
+            yield
+        yield
 
 
 def sums_to_proto(sums: UsageSums) -> messages.UsageSums:
@@ -67,13 +88,13 @@ def sums_to_proto(sums: UsageSums) -> messages.UsageSums:
 
 def event_to_proto(event: UsageEvent) -> messages.UsageEvent:
     """Return the proto's message."""
-    fields = {
-        _RENAMED.get(name, name): value
-        for name, value in asdict(event).items()
-        if name not in _OTHERWISE and value is not None
+    copied = {
+        written: value
+        for name, written in _COPIED.items()
+        if (value := getattr(event, name)) is not None
     }
     message = messages.UsageEvent(
-        **fields,
+        **copied,
         outcome=messages.UsageOutcome.Value(f"USAGE_OUTCOME_{event.outcome}"),
         denial_reason=errors_pb2.DenialReason.Value(f"DENIAL_REASON_{event.reason}")
         if event.reason
@@ -92,7 +113,6 @@ def _group(group: UsageGroup, group_by: tuple[Dimension, ...]) -> messages.Usage
             for dimension, value in zip(group_by, group.values, strict=True)
         ),
         sums=sums_to_proto(group.sums),
-        points=map(_point, group.points),
     )
 
 

@@ -44,7 +44,7 @@ class UsageReading(usage_service_pb2_grpc.UsageServiceServicer):
         more = ""
         if answer.groups and shown < answer.group_count:
             more = make_page_token(scope, [str(shown), _to_ms(query.start), _to_ms(query.end)])
-        return answer_to_proto(query, answer, more)
+        return await answer_to_proto(query, answer, more)
 
     async def ListUsageEvents(
         self, request: messages.ListUsageEventsRequest, context: Call

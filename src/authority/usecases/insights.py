@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from time import perf_counter
 from typing import NamedTuple
 
 from authority.domain.errors import Unavailable
@@ -19,6 +18,7 @@ from authority.domain.insights.review import Review, Reviewed
 from authority.domain.policies import TenantPolicy
 from authority.domain.replay.payment import CreditPrices
 from authority.usecases.context import Context
+from authority.usecases.turns import in_turns
 from generations.catalogue import Catalogue
 from similarity.policy import CachePolicy
 
@@ -26,9 +26,6 @@ from similarity.policy import CachePolicy
 GENERATIONS_MAX = 10_000
 _DAY_MS = 86_400_000
 _WAIT_SECONDS = 10.0
-# What is taken of the loop at a time, and what is left to others before the next.
-_TURN_SECONDS = 0.002
-_PAUSE_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +93,3 @@ async def list_insights(context: InsightContext, account: str, days: int) -> Ins
         async for page in context.past.pages(tenant, accounts, span, past):
             await in_turns(review.go_through(page))
         return Insights(review.finish(), span, past)
-
-
-async def in_turns(steps: Iterable[object]) -> None:
-    """Take steps for some milliseconds at a time, and let calls be answered in between.
-
-    A thread would not do: it would take a turn of 5 ms whenever a call waits for the network.
-    """
-    begun = perf_counter()
-    for _ in steps:
-        if perf_counter() - begun > _TURN_SECONDS:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            begun = perf_counter()

@@ -20,7 +20,8 @@ from authority.domain.replay.player import Outcome, Player
 from authority.domain.replay.scenario import as_it_is, first_needed_ms, lasting_refs, under_plan
 from authority.domain.replay.simulator import Simulator
 from authority.domain.replay.workload import Workload, as_it_was, by_model
-from authority.usecases.insights import GENERATIONS_MAX, InsightContext, in_turns
+from authority.usecases.insights import GENERATIONS_MAX, InsightContext
+from authority.usecases.turns import in_turns
 from generations.catalogue import CatalogueError
 from generations.models import Model
 

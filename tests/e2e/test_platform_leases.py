@@ -137,6 +137,28 @@ async def test_an_older_word_changes_nothing(stubs, core, world, ledger, hot):
     assert await try_reserve(stubs, "acme", 1) is None
 
 
+async def test_what_was_leased_while_the_limit_was_lowered_is_taken_back(
+    stubs, core, world, ledger, hot
+):
+    await idle_lease(stubs)
+    ref, _ = await lease_of(ledger, "acme")
+    await change_limit(stubs, 100)
+    await core.keeper.keep()
+    # By the limit as it was, between the beginning of the change and its end.
+    (row,) = await core.database.rows(
+        "UPDATE platform_lease SET amount = 600, version = version + 1, change_time ="
+        " (SELECT policy_time FROM tenant WHERE tenant = 'platform') + interval '1 ms'"
+        " RETURNING amount, version",
+        {},
+    )
+    given = Lease(row["amount"], row["version"])
+    assert (await hot.set_lease("acme", ref, 600, given)).verdict is HotVerdict.DONE
+    await core.keeper.keep()
+    assert (await standing(core)).leased["acme"] == 0
+    assert await try_reserve(stubs, "acme", 200) is None
+    assert await try_reserve(stubs, "acme", 100)
+
+
 async def test_what_is_used_is_never_taken_back(stubs, core, world, ledger):
     await stubs.reserve("acme", {"USD": 400})
     ref, lease = await lease_of(ledger, "acme")

@@ -168,6 +168,8 @@ WITH standing AS (
 )
 SELECT tenant, share_key, window_start_ms, amount, version, unit, used
 FROM standing JOIN sums USING (budget_key, window_start_ms)
--- What was lowered since then is low.
-WHERE amount > 0 AND change_time <= (SELECT policy_time FROM tenant WHERE tenant = 'platform')
+-- What was lowered since then is low. What was not may have been given by the limit as it was, also after the change
+-- began: that has the time of its beginning.
+WHERE amount > 0
+    AND (amount > used OR change_time <= (SELECT policy_time FROM tenant WHERE tenant = 'platform'))
 ORDER BY share_key, window_start_ms;

@@ -78,6 +78,8 @@ def commit_legs(request: GenerationRequest, attempt: Attempt) -> tuple[Leg, ...]
         part = min(part, Fraction(attempt.usage["milliseconds"], asked_ms))
     # Each is rounded up to a micro, and never above what was held.
     paid = ceil(option.credits_micros * part)
+    if option.paid_by == counted_in(request.kind):
+        made = min(made, request.count)
     return _legs(request.kind, option, attempt.actual_micros, made, paid)
 
 

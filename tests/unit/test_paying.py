@@ -166,6 +166,14 @@ class TestCommit:
         assert paid[0] == Leg(Unit.USD, 7), "the cost is what it was"
         return {leg.unit: leg.amount for leg in paid[1:]}
 
+    def test_more_than_was_asked_for_costs_its_user_no_more(self):
+        wanted = request(count=2)
+        assert self.legs(wanted, FREE, 3) == {"IMAGES": 2}
+        assert self.legs(wanted, BOTH, 3, 1) == {"CREDITS": 4_000_000}
+        # A count that nobody pays with says what was made.
+        assert self.legs(wanted, CREDITS, 3)["IMAGES"] == 3
+        assert self.legs(wanted, Terms(), 3) == {"IMAGES": 3}
+
     def test_what_was_made_is_paid(self):
         wanted = request(count=4)
         assert self.legs(wanted, BOTH, 4, 1) == {"CREDITS": 8_000_000}

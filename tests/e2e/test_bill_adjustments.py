@@ -58,6 +58,20 @@ def parts_of(response):
     return {(part.account, part.amount, part.refunded) for part in response.adjustment.parts}
 
 
+async def test_a_day_whose_events_were_dropped_is_not_adjusted(bills, core):
+    """What services have booked for their own calls of it is known no more."""
+    await bills.attempt("acme/alice", 30_000, f"{DAY}T01:00:00")
+    await bill(bills, "0.090")
+    await core.database.rows(
+        "UPDATE usage_calendar SET kept_from = '2026-11-03 00:00+00' RETURNING 1", {}
+    )
+    assert (await refused(bills.adjust(DAY))).metadata["state"] == "EVENTS_DROPPED"
+    await core.database.rows(
+        "UPDATE usage_calendar SET kept_from = '2026-11-02 00:00+00' RETURNING 1", {}
+    )
+    assert (await bills.adjust(DAY)).adjustment.amount == 60_000
+
+
 async def test_what_was_not_billed_is_given_back(bills, books, stubs):
     await bills.attempt("acme/alice", 30_000, f"{DAY}T01:00:00")
     first = await bills.attempt("acme/alice", 40_000, f"{DAY}T02:00:00", presumed=True)

@@ -21,7 +21,7 @@ from authority.domain.bills import (
 )
 from authority.domain.callers import Cause
 from authority.domain.changes import Change
-from authority.domain.errors import IdempotencyKeyReused
+from authority.domain.errors import BillStateError, IdempotencyKeyReused
 from authority.domain.ids import PLATFORM
 from authority.ledger.bills import LONGEST, Connection, PostgresBills, read_days, read_presumed
 from authority.ledger.changes import write_change
@@ -41,7 +41,10 @@ class PostgresBillStore(PostgresBills):
         now: datetime,
         plan: Callable[[BookedDay], list[Correction]],
     ) -> tuple[Adjustment, bool]:
-        """Write down what is to be corrected, and record it; or find it."""
+        """Write down what is to be corrected, and record it; or find it.
+
+        Raises BillStateError where it is not known any more what was booked, and what `plan` does.
+        """
         asked = _document(request, cause)
         async with self._database.transaction() as connection:
             await allow_long_transaction(connection, LONGEST)
@@ -56,6 +59,13 @@ class PostgresBillStore(PostgresBills):
             if row := await cursor.fetchone():
                 _check_same(request.idempotency_key, row["request"], asked)
                 return await self._read(connection, row["adjustment_id"]), True
+            cursor = await connection.execute(self._sql["dropped_before"], {"day": request.day})
+            if await cursor.fetchone():
+                raise BillStateError(
+                    "EVENTS_DROPPED",
+                    f"The usage events of {request.day} are kept no more, and what services have"
+                    " booked for their own calls of it is known by them alone.",
+                )
             parts = plan(await self._booked(connection, request))
             adjustment_id = str(uuid_utils.uuid7())
             await connection.execute(

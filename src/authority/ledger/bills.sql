@@ -180,6 +180,10 @@ SELECT pg_advisory_xact_lock(hashtextextended('paymaster.bill.' || %(name)s, 0))
 -- name: find_adjustment
 SELECT adjustment_id, request FROM bill_adjustment WHERE idempotency_key = %(idempotency_key)s;
 
+-- name: dropped_before
+-- Whether events of a day are kept no more.
+SELECT kept_from FROM usage_calendar WHERE kept_from > %(day)s::date::timestamp AT TIME ZONE 'UTC';
+
 -- name: insert_adjustment
 INSERT INTO bill_adjustment (
     adjustment_id, idempotency_key, request, provider, model, day, actor, reason, create_time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import threading
+from contextlib import ExitStack
 
 import pytest
 from structlog.testing import capture_logs
@@ -185,6 +186,24 @@ async def test_a_receiver_that_hangs_keeps_nobody_else_waiting(
         receiver.hold.set()
     await ended(alarming, rule, 20)
     assert len(receiver.received) == 20
+
+
+async def test_a_tenant_whose_receivers_hang_keeps_no_other_waiting(alarming, core, tmp_path):
+    with ExitStack() as stack:
+        hanging = []
+        for name in ("first", "second", "third", "quick"):
+            (tmp_path / name).mkdir()
+            made = stack.enter_context(receiving(tmp_path / name))
+            account = "platform" if name == "quick" else "acme"
+            rule = await alarming.rule(account=account, channels=[webhook(made.url)])
+            made.secret = rule.channels[0].secret
+            if account == "acme":
+                made.hold = threading.Event()
+                hanging.append(made)
+        for number in range(10):
+            await raised(core, str(number))
+        await ended(alarming, rule, 10)
+        assert 1 <= sum(len(made.tries) for made in hanging) <= 8
 
 
 async def test_many_are_told_by_two_processes_each_once(

@@ -125,8 +125,8 @@ FAULTS = [
     Fault(
         "a receiver that hangs keeps others waiting",
         "ledger/deliveries.sql",
-        "WHERE due AND place <= %(of_channel)s",
-        "WHERE due AND place <= %(of_channel)s + 1000",
+        "FROM open WHERE place <= %(of_channel)s",
+        "FROM open WHERE place <= %(of_channel)s + 1000",
         (_DELIVERIES + "test_a_receiver_that_hangs_keeps_nobody_else_waiting",),
     ),
     Fault(

@@ -27,6 +27,8 @@ LEASE_MS = 30_000
 _TRY_SECONDS_MAX = 20.0
 _AT_ONCE = 32
 _AT_ONCE_BY_CHANNEL = 4
+_AT_ONCE_BY_TENANT = 8
+_TESTS_AT_ONCE = 2
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,7 @@ class Deliveries:
         self._now_ms = now_ms
         self._wall_ms = wall_ms
         self._random = SystemRandom().random
+        self._testing = asyncio.Semaphore(_TESTS_AT_ONCE)
 
     async def run(self) -> None:
         """Tell what is due until cancelled. A store that is away is tried again."""
@@ -75,10 +78,12 @@ class Deliveries:
 
     async def deliver(self, alert_id: str) -> None:
         """Try each delivery of a test now, and wait for it. Raises Unavailable."""
-        claimed = await self._claim(_AT_ONCE, alert_id, HEAD_START_MS)
-        async with asyncio.TaskGroup() as group:
-            for delivery in claimed:
-                group.create_task(self._try(delivery))
+        # However many are tried, their connections leave room for alerts.
+        async with self._testing:
+            claimed = await self._claim(_AT_ONCE, alert_id, HEAD_START_MS)
+            async with asyncio.TaskGroup() as group:
+                for delivery in claimed:
+                    group.create_task(self._try(delivery))
 
     async def _claim(
         self, limit: int, alert_id: str = "", ahead_ms: int = 0
@@ -90,6 +95,7 @@ class Deliveries:
             lease_ms=LEASE_MS,
             limit=limit,
             of_channel=_AT_ONCE_BY_CHANNEL,
+            of_tenant=_AT_ONCE_BY_TENANT,
             alert_id=alert_id,
         )
 

@@ -20,7 +20,7 @@ from authority.domain.secrets import secret_bytes
 _SECONDS = {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 10.0}
 _ANSWER_BYTES_MAX = 2_048
 _ANSWER_LENGTH_MAX = 512
-_CONNECTIONS_MAX = 32
+_CONNECTIONS_MAX = 64
 _GONE = 410
 _RETRY_DIGITS_MAX = 6
 _RETRY_AFTER = b"retry-after"

@@ -29,17 +29,26 @@ class PostgresDeliveries:
         self._lease = str(uuid_utils.uuid7())
 
     async def claim(
-        self, now_ms: int, *, lease_ms: int, limit: int, of_channel: int, alert_id: str = ""
+        self,
+        now_ms: int,
+        *,
+        lease_ms: int,
+        limit: int,
+        of_channel: int,
+        of_tenant: int,
+        alert_id: str = "",
     ) -> list[ClaimedDelivery]:
         """Take deliveries that are due; of one alert alone if it is named.
 
-        They are this process's for `lease_ms`. At most `of_channel` of one channel are under way.
+        They are this process's for `lease_ms`. At most `of_channel` of one channel are under way,
+        and `of_tenant` of the rules of one tenant.
         """
         parameters = {
             "now_ms": now_ms,
             "until_ms": now_ms + lease_ms,
             "limit": limit,
             "of_channel": of_channel,
+            "of_tenant": of_tenant,
             "alert_id": alert_id,
             "lease": self._lease,
         }

@@ -2,14 +2,19 @@
 
 -- name: claim_deliveries
 -- Takes deliveries that are due, and puts them off for as long as a try may take: whoever dies in it leaves them to the others
--- then. Of one channel few are under way at once, so that a receiver that hangs keeps nobody else waiting.
+-- then. Of one channel few are under way at once, and of one tenant no more than a part, so that receivers that hang keep
+-- nobody else waiting. The platform's tell of all tenants.
 WITH open AS (
-    SELECT delivery_id, due_ms, due_ms <= %(now_ms)s AS due,
+    SELECT delivery_id, tenant, due_ms, due_ms <= %(now_ms)s AS due,
            row_number() OVER (PARTITION BY rule_id, channel ORDER BY (lease <> '' AND due_ms > %(now_ms)s) DESC, due_ms) AS place
     FROM webhook_delivery
     WHERE state = 'PENDING' AND (due_ms <= %(now_ms)s OR lease <> '') AND %(alert_id)s IN ('', alert_id)
+), fair AS (
+    SELECT delivery_id, tenant, due_ms, due, row_number() OVER (PARTITION BY tenant ORDER BY due, due_ms) AS place
+    FROM open WHERE place <= %(of_channel)s
 ), chosen AS (
-    SELECT delivery_id FROM open WHERE due AND place <= %(of_channel)s ORDER BY due_ms LIMIT %(limit)s
+    SELECT delivery_id FROM fair WHERE due AND (place <= %(of_tenant)s OR tenant = 'platform')
+    ORDER BY due_ms LIMIT %(limit)s
 ), claimed AS (
     UPDATE webhook_delivery SET due_ms = %(until_ms)s, lease = %(lease)s
     FROM chosen

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from alarming import EVERYTHING, Alarming, email, logged, raised, webhook
 from authority.domain.alerts import AlertKind
 from authority.rpc.pages import make_page_token
+from authority.usecases import alerts
 from authority.v1 import alert_service_pb2 as messages
 from keys import with_key
 from refusals import invalid, refused
@@ -312,3 +313,12 @@ async def test_a_token_of_another_maker(alarming, moment, codes):
 async def test_a_list_of_kinds_has_an_end(alarming):
     kinds = [messages.ALERT_KIND_ABUSE] * 10_000
     assert await invalid(alarming.call("ListAlerts", kinds=kinds)) == ["kinds"]
+
+
+async def test_a_tenant_has_no_rules_without_end(alarming, monkeypatch):
+    monkeypatch.setattr(alerts, "RULES_MAX", 2)
+    rules = [await alarming.rule(channels=[logged()]) for _ in range(2)]
+    assert await invalid(alarming.rule(channels=[logged()])) == ["rule.account"]
+    await alarming.rule("globex", channels=[logged()])
+    await alarming.call("DeleteAlertRule", rule_id=rules[0].rule_id)
+    await alarming.rule(channels=[logged()])

@@ -29,6 +29,8 @@ from authority.domain.secrets import new_webhook_secret
 from authority.usecases.context import Context
 from authority.usecases.decide import new_id
 
+# Each alert of a tenant is put to all of its rules by what keeps the usage log of everybody.
+RULES_MAX = 200
 _DELIVERIES_MAX = 1_000
 _SILENCE_DAYS_MAX = 365
 
@@ -71,6 +73,10 @@ async def create_rule(context: AlertContext, rule: AlertRule, cause: Cause) -> A
     """
     _check_channels(context, rule.channels)
     await check_account(context, rule.account)
+    if len(await context.store.list_rules(rule.tenant, "", RULES_MAX)) == RULES_MAX:
+        raise InvalidRequest.of(
+            "rule.account", f"a tenant has {RULES_MAX} rules at most; delete some of {rule.tenant}"
+        )
     now = context.now()
     bare = replace(
         rule, rule_id=f"{rule.tenant}/{new_id()}", channels=(), create_time=now, update_time=now

@@ -237,6 +237,18 @@ async def test_a_label_tells_nothing_of_another_tenant(core, acme):
     assert {of(event, "generation_id", "kind", "model") for event in events} == {(None, "own", "")}
 
 
+async def test_a_label_makes_no_failure_of_anothers_work(core, acme):
+    failed = f"acme/{new_key()}"
+    await insert_attempt(
+        core, failed, provider="fal", reservation_id=f"acme/{new_key()}", error_reason="timeout"
+    )
+    labels = {"generation": failed, "attempt": "1"}
+    held = (await acme.reserve("acme", {"USD": 5}, labels=labels)).reservation
+    await acme.commit(held.reservation_id, {"USD": 5})
+    (event,) = await logged(core)
+    assert of(event, "outcome", "generation_id", "provider") == ("SUCCEEDED", None, "")
+
+
 async def test_hits_and_what_is_taken_back_of_them(core, acme):
     generation_id = f"acme/{new_key()}"
     await insert_attempt(core, generation_id)

@@ -145,8 +145,9 @@ taken AS MATERIALIZED (
         CROSS JOIN LATERAL (
             SELECT attempt.options -> coalesce(attempt.option_index, 0)::int AS option
         ) AS chosen
-        -- A label says what its maker likes; what is another tenant's is not told by it.
+        -- A label says what its maker likes; what is another tenant's is not told by it, nor what another hold was for.
         WHERE generation.generation_id = known.wanted_id AND generation.tenant = known.tenant
+            AND coalesce(attempt.reservation_id = known.reservation_id, true)
         LIMIT 1
     ) AS made ON true
     LEFT JOIN LATERAL (

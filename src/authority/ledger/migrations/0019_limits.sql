@@ -1,7 +1,7 @@
 -- Rates of submissions, what abuse is counted by, and the platform's budgets by escrow leases.
 
 -- A key's own limit; 0 for none.
-ALTER TABLE api_key ADD COLUMN submissions_per_minute integer NOT NULL DEFAULT 0;
+ALTER TABLE api_key ADD COLUMN submissions_per_minute bigint NOT NULL DEFAULT 0;
 
 -- The root of all accounts, so that it can have budgets. It has no hot state of its own.
 INSERT INTO tenant (tenant) VALUES ('platform') ON CONFLICT DO NOTHING;

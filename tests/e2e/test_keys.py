@@ -256,8 +256,10 @@ async def test_no_secret_is_in_a_log(make_authority_process, ledger_url, redis_u
 
 def test_the_platforms_own_calls_are_few():
     assert {path.rpartition("/")[2] for path in PLATFORM_ONLY} == {
-        *("CreatePlan", "UpdatePlan"),
-        *("GetStatus", "Rebuild"),
+        *("CreatePlan", "UpdatePlan", "UpdatePriceList"),
+        *("GetHealth", "GetStatus", "Rebuild"),
+        *("ImportBill", "ListBills", "WithdrawBill", "ListBillDays", "ListPresumedAttempts"),
+        *("AdjustBillDay", "ListBillAdjustments"),
         *("ListQueues", "ListWorkers", "Diagnose", "PauseQueue", "ResumeQueue", "PromoteJobs"),
         *("ListLimits", "SetLimit", "UnsetLimit"),
     }

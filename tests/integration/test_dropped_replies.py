@@ -14,7 +14,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.sentinel import Sentinel
 
 from authorities import make_settings, new_key
-from authority import bootstrap
+from authority import core
 from authority.hotstate import store
 from hot_servers import ClusterNode, HotServer, SentinelServer
 from monitoring import monitoring
@@ -128,7 +128,7 @@ async def stubs(way, ledger_url, start_authority, monkeypatch, tmp_path):
     """The services of an authority that goes this way, and an account that can spend."""
     async with Redis.from_url(way.url) as redis:
         await redis.flushdb()
-    monkeypatch.setattr(bootstrap, "connect", lambda _: way.client)
+    monkeypatch.setattr(core, "connect", lambda _: way.client)
     _, stubs = await start_authority(make_settings(ledger_url, way.url, tmp_path))
     await stubs.account("acme")
     await stubs.set_budget("acme", 1_000)

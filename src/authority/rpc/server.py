@@ -17,6 +17,7 @@ from authority.rpc.tls import TlsFiles, is_loopback, server_credentials
 from authority.usecases.credentials import Credentials
 from authority.v1 import (
     admin_service_pb2,
+    alert_service_pb2,
     budget_service_pb2,
     cache_service_pb2,
     generation_service_pb2,
@@ -24,6 +25,7 @@ from authority.v1 import (
     insight_service_pb2,
     queue_service_pb2,
     reconciliation_service_pb2,
+    usage_service_pb2,
 )
 
 # What is a little too large is read, so that its caller is told in our own words and the log too;
@@ -35,7 +37,7 @@ _SERVICES = tuple(
     for module in (
         *(budget_service_pb2, admin_service_pb2, generation_service_pb2),
         *(queue_service_pb2, cache_service_pb2, reconciliation_service_pb2),
-        *(insight_service_pb2, health_service_pb2),
+        *(usage_service_pb2, alert_service_pb2, insight_service_pb2, health_service_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 )

@@ -54,9 +54,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_REFUND_EXCEEDS_CHARGE: _ErrorReason.ValueType  # 8
     """FAILED_PRECONDITION. The refund is larger than what is left of the charge; metadata `refundable` has what is left."""
     ERROR_REASON_DENIED: _ErrorReason.ValueType  # 9
-    """RESOURCE_EXHAUSTED. The Reserve was denied; Denial says by which budgets. Do not retry with the same key. Or a
-    submission was, for its rate; then nothing was kept, and it may be sent again with the same key after RetryInfo.
-    """
+    """RESOURCE_EXHAUSTED. Denied, as Denial says. Do not retry a Reserve with the same key; a submission may be, after RetryInfo."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 10
     """UNAVAILABLE. A store is away or the hot state is being rebuilt. Retry with the same key."""
     ERROR_REASON_DEADLINE: _ErrorReason.ValueType  # 11
@@ -98,9 +96,7 @@ ERROR_REASON_NOT_ALLOWED: ErrorReason.ValueType  # 15
 ERROR_REASON_REFUND_EXCEEDS_CHARGE: ErrorReason.ValueType  # 8
 """FAILED_PRECONDITION. The refund is larger than what is left of the charge; metadata `refundable` has what is left."""
 ERROR_REASON_DENIED: ErrorReason.ValueType  # 9
-"""RESOURCE_EXHAUSTED. The Reserve was denied; Denial says by which budgets. Do not retry with the same key. Or a
-submission was, for its rate; then nothing was kept, and it may be sent again with the same key after RetryInfo.
-"""
+"""RESOURCE_EXHAUSTED. Denied, as Denial says. Do not retry a Reserve with the same key; a submission may be, after RetryInfo."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 10
 """UNAVAILABLE. A store is away or the hot state is being rebuilt. Retry with the same key."""
 ERROR_REASON_DEADLINE: ErrorReason.ValueType  # 11

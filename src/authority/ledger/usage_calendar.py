@@ -66,11 +66,6 @@ def floor(moment: datetime, grain: int, zone: ZoneInfo) -> datetime:
     return moment.astimezone(UTC) - past
 
 
-def ceil_quarter(moment: datetime) -> datetime:
-    """Return the end of the quarter of an hour that holds a moment."""
-    return floor(moment, QUARTER_HOUR, ZoneInfo("UTC")) + QUARTER
-
-
 def _ceil(moment: datetime, grain: int, zone: ZoneInfo) -> datetime:
     below = floor(moment, grain, zone)
     if below == moment:

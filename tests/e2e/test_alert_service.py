@@ -231,6 +231,7 @@ async def test_params_alone_make_a_rule(alarming):
         ({"channels": [logged()], "kinds": [0]}, ["rule.kinds[0]"]),
         ({"channels": [logged()], "display_name": "x" * 129}, ["rule.display_name"]),
         ({"params": {"no_such.thing": 1}}, ["rule.params['no_such.thing']"]),
+        ({"params": {"x" * 70_000: 1}}, ["rule.params['" + "x" * 40 + "']"]),
         ({"params": {"grant_expiring.days": 0}}, ["rule.params['grant_expiring.days']"]),
     ],
 )

@@ -156,6 +156,7 @@ async def test_what_a_killed_process_has_decided_another_writes_down(stores, pro
     """Nobody asks for it again."""
     first, second = pair
     paid, released, open_hold = [await hold(first) for _ in range(3)]
+    await eventually(lambda: outbox_holds(stores, 0))  # What is written down is taken off later.
     calls = [
         lambda stubs: stubs.reserve("acme", {"USD": 200}, key="reserve"),
         lambda stubs: stubs.commit(paid, {"USD": 70}, key="commit"),

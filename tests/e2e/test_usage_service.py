@@ -150,6 +150,10 @@ async def test_what_is_wrong_is_named(usage, stubs, spent):
     assert {"group_by[0]", "group_by[2]", "filter.outcomes[0]", "filter.models[0]"} <= set(
         error.fields
     )
+    # What was sent is not sent back, however long it is.
+    request = messages.ListUsageEventsRequest(tenant="x" * 70_000, account="acme")
+    error = await refused(stub.ListUsageEvents(request, metadata=stubs.metadata))
+    assert set(error.fields) == {"tenant", "account"}
     now = datetime(2026, 11, 21, tzinfo=UTC)
     with pytest.raises(InvalidRequest, match="points"):
         await usage.query_usage(

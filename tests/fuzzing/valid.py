@@ -43,7 +43,7 @@ _OPTIONAL_SHARE = 0.3
 # Of resources, which say of no field that it is required.
 _NEEDED = {
     "Account": {"account"},
-    "AlertRule": {"account", "channels"},
+    "AlertRule": {"account", "channels", "rule_id"},
     "ApiKey": {"api_key_id", "tenant", "scopes"},
     "ApplyOperation": {"call_number"},
     "Budget": {"account", "unit", "window", "limit"},
@@ -206,6 +206,8 @@ class Valid:
                 made.channels.add(type=log)
                 made.params.clear()
                 made.params["grant_expiring.days"] = self._choice.randint(1, 30)
+            case alert_service_pb2.CreateAlertRuleRequest():
+                made.rule.ClearField("rule_id")
             case alert_service_pb2.SilenceAlertsRequest():
                 made.end_time.GetCurrentTime()
                 made.end_time.seconds += self._choice.randint(_HOUR, 24 * _HOUR)
@@ -367,6 +369,7 @@ class Valid:
             resource.parent = resource.account.partition("/")[0]
             return
         self._fill(resource, resource.DESCRIPTOR.fields_by_name[path])
+        self._adapt_of_alerts(resource)
         if path == "state" and self._choice.random() < 0.9:
             resource.state = resources_pb2.ACCOUNT_STATE_ACTIVE
 

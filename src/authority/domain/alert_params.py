@@ -44,7 +44,7 @@ def problem_with(name: str, value: int) -> str:
     """Return what is wrong with a param of a rule, or '' if nothing is."""
     param = PARAMS.get(name)
     if param is None:
-        return f"{name!r} is none of {', '.join(PARAMS)}"
+        return f"must be one of {', '.join(PARAMS)}"
     if not param.least <= value <= param.most:
         return f"{name} must be {param.least} to {param.most}"
     return ""

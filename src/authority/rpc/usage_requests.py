@@ -101,7 +101,7 @@ def read_owners(reader: Reader, request: Any) -> tuple[str, str]:
     if account:
         reader.account(account)
         if tenant and tenant_of(account) != tenant:
-            reader.wrong("account", f"is not of the tenant {tenant!r}; leave one of the two out")
+            reader.wrong("account", "is not of the tenant in `tenant`; leave one of the two out")
     return tenant, account
 
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -266,6 +267,7 @@ def _watch(core: Core, settings: AuthoritySettings) -> Watch:
         core.context,
         core.auditor,
         core.ledger.opened_tenants,
+        timedelta(days=settings.alert_retention_days),
     )
 
 

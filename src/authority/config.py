@@ -126,6 +126,13 @@ class AuthoritySettings(BaseSettings):
         pattern=r"^[!-~]+@[!-~]+$",
         description="The address that alerts are sent from.",
     )
+    alert_retention_days: int = Field(
+        default=400,
+        # A month's alerts are there until it has ended.
+        ge=32,
+        le=36500,
+        description="For how many days alerts are kept, with what became of telling them.",
+    )
     reuse_port: bool = Field(
         default=False, description="Let several authority processes share the port."
     )

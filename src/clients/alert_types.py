@@ -141,7 +141,7 @@ class AlertAttempt:
 
 @dataclass(frozen=True, slots=True)
 class AlertDelivery:
-    """One alert by one channel of one rule."""
+    """One alert by one channel of one rule. `retry_time` is when it was asked to be told anew."""
 
     delivery_id: str
     alert_id: str
@@ -154,6 +154,7 @@ class AlertDelivery:
     due_time: datetime | None
     create_time: datetime | None
     end_time: datetime | None
+    retry_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

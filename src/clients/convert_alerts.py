@@ -128,6 +128,7 @@ def delivery_from_proto(delivery: messages.AlertDelivery) -> alert_types.AlertDe
         due_time=time_from_proto(delivery.due_time),
         create_time=time_from_proto(delivery.create_time),
         end_time=time_from_proto(delivery.end_time),
+        retry_time=time_from_proto(delivery.retry_time),
     )
 
 

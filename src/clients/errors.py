@@ -17,6 +17,7 @@
     ├── DeadlineExceeded           no answer in time
     ├── GenerationStateError       the generation's state does not allow it
     ├── BillStateError             no bill covers the day, or there is no difference
+    ├── DeliveryStateError         the delivery of an alert was not given up
     ├── NoWebAddress               nothing serves artifacts to browsers
     ├── InternalError              a fault of Paymaster's own
     ├── NearMatches                the cache has what is near; `suggestions` says what
@@ -150,6 +151,18 @@ class BillStateError(PaymasterError):
     @property
     def state(self) -> str:
         """What the bill and the books have come to, such as `MATCHED` or `NO_BILL`."""
+        return self.metadata.get("state", "")
+
+
+class DeliveryStateError(PaymasterError):
+    """The delivery of an alert was not given up, or its rule has no such channel any more."""
+
+    reason = "DELIVERY_STATE"
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+    @property
+    def state(self) -> str:
+        """The state that the delivery is in."""
         return self.metadata.get("state", "")
 
 

@@ -37,6 +37,7 @@ _BY_REASON: dict[str, type[errors.PaymasterError]] = {
         errors.NoWebAddress,
         errors.GenerationStateError,
         errors.BillStateError,
+        errors.DeliveryStateError,
         errors.InternalError,
     )
 }

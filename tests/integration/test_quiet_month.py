@@ -87,7 +87,12 @@ def watch_of(running, ledger_url, clock):
     """Return a watch by the test's clock; the ledger's counts are the test's own, so no audit."""
     core = running.core
     watch = make_watch(
-        ledger_url, core.database, core.context, core.auditor, core.ledger.opened_tenants
+        ledger_url,
+        core.database,
+        core.context,
+        core.auditor,
+        core.ledger.opened_tenants,
+        timedelta(days=400),
     )
     watch._clock = clock
     watch._detectors = [item for item in watch._detectors if item.schedule.name != "ledger_drift"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from authority.alerting.detectors.base import MINUTE_MS, Schedule
 from authority.alerting.detectors.grants import ExpiringGrants
 from authority.alerting.watch import Watch
+from authority.ledger.alert_retention import AlertRetention
 from authority.domain.alerts import AlertKind, NewAlert, Severity
 from authority.domain.errors import Unavailable
 from authority.ledger.watching import PostgresWatch
@@ -65,11 +66,13 @@ async def store(authority):
 
 
 @pytest.fixture
-def make_watch(ledger_url, store):
+def make_watch(ledger_url, store, authority):
     """A function that makes a watch with a clock of the test."""
 
+    retention = AlertRetention(authority[0].core.database, timedelta(days=32))
+
     def make(clock, *detectors):
-        return Watch(ledger_url, store, clock, detectors)
+        return Watch(ledger_url, store, clock, detectors, retention)
 
     return make
 

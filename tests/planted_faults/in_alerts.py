@@ -55,8 +55,8 @@ FAULTS = [
     Fault(
         "an alert is raised again",
         "ledger/alerts.sql",
-        "%(account)s, %(dedup_key)s, %(severity)s",
-        "%(account)s, %(dedup_key)s || gen_random_uuid(), %(severity)s",
+        "VALUES (%(kind)s, %(dedup_key)s) ON CONFLICT",
+        "VALUES (%(kind)s, %(dedup_key)s || gen_random_uuid()) ON CONFLICT",
         (_SERVICE + "test_an_alert_is_raised_once",),
     ),
     Fault(
@@ -132,7 +132,7 @@ FAULTS = [
     Fault(
         "what has failed is never given up",
         "domain/deliveries.py",
-        "if answer.is_final or due_ms > delivery.create_ms + GIVE_UP_MS:",
+        "if answer.is_final or due_ms > delivery.begin_ms + GIVE_UP_MS:",
         "if answer.is_final:",
         (_DELIVERIES + "test_what_nobody_has_taken_in_a_day_is_given_up",),
     ),

@@ -37,6 +37,7 @@ REASONS = {
     "NO_WEB_ADDRESS": ("FAILED_PRECONDITION", errors.NoWebAddress),
     "GENERATION_STATE": ("FAILED_PRECONDITION", errors.GenerationStateError),
     "BILL_STATE": ("FAILED_PRECONDITION", errors.BillStateError),
+    "DELIVERY_STATE": ("FAILED_PRECONDITION", errors.DeliveryStateError),
     "INTERNAL": ("INTERNAL", errors.InternalError),
 }
 

@@ -30,7 +30,7 @@ def claimed(attempts):
     """Return a delivery that was tried so often."""
     channel = Channel(ChannelType.WEBHOOK, "https://example.com")
     return ClaimedDelivery(
-        "acme/2", channel, is_gone=False, attempt_count=attempts, create_ms=START, alert=ALERT
+        "acme/2", channel, is_gone=False, attempt_count=attempts, begin_ms=START, alert=ALERT
     )
 
 

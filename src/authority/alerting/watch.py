@@ -16,28 +16,37 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
-from authority.alerting.detectors.base import Detector, Look
+from authority.alerting.detectors.base import HOUR_MS, Detector, Look, Schedule, moment
 from authority.domain.errors import Unavailable
 from authority.domain.ports import Clock
-from authority.domain.watching import WatchRun, WatchStore
+from authority.domain.watching import Retention, WatchRun, WatchStore
 
 TICK_SECONDS = 5.0
 _CONNECT_SECONDS = 5
+RETENTION = Schedule("alert_retention", HOUR_MS)
+# What is left then is for the next tick: detectors are not held up.
+_BATCHES_MAX = 20
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('paymaster.watch', 0))"
 
 log = structlog.get_logger(__name__)
 
 
 class Watch:
-    """Runs detectors. Run `run` as a task."""
+    """Runs detectors, and lets go of what was kept long enough. Run `run` as a task."""
 
     def __init__(
-        self, database_url: str, store: WatchStore, clock: Clock, detectors: Sequence[Detector]
+        self,
+        database_url: str,
+        store: WatchStore,
+        clock: Clock,
+        detectors: Sequence[Detector],
+        retention: Retention,
     ) -> None:
         self._database_url = database_url
         self._store = store
         self._clock = clock
         self._detectors = detectors
+        self._retention = retention
 
     async def run(self) -> None:
         """Look whenever nobody else does, until cancelled."""
@@ -90,6 +99,8 @@ class Watch:
                 raise
             except Exception:
                 log.exception("detector_failed", detector=name)
+        if now_ms - last.get(RETENTION.name, -RETENTION.every_ms) >= RETENTION.every_ms:
+            await self._delete_old(now_ms)
         return raised
 
     async def _look(self, detector: Detector, now_ms: int) -> int:
@@ -106,3 +117,25 @@ class Watch:
             run = WatchRun(detector.schedule.name, "", now_ms, duration_ms, found)
             await self._store.note_run(run)
         return raised
+
+    async def _delete_old(self, now_ms: int) -> None:
+        """Let go of what was kept long enough; if there is much of it, of some. Raises Unavailable."""
+        began = time.monotonic()
+        count = 0
+        try:
+            for _ in range(_BATCHES_MAX):
+                some = await self._retention.delete_some(moment(now_ms))
+                count += some
+                if not some:
+                    break
+            else:
+                return
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("alert_retention_failed")
+        finally:
+            if count:
+                log.info("alerts_deleted", count=count)
+        duration_ms = round((time.monotonic() - began) * 1000)
+        await self._store.note_run(WatchRun(RETENTION.name, "", now_ms, duration_ms, count))

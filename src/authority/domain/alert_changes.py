@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from authority.domain.alerts import Alert, AlertRule, Silence
+from authority.domain.alerts import Alert, AlertRule, Delivery, Silence
 from authority.domain.callers import Cause
 from authority.domain.changes import Change
+from authority.domain.ids import tenant_of
 
 
 def rule_change(
@@ -62,6 +63,23 @@ def acknowledgement(cause: Cause, alert: Alert, change_time: datetime) -> Change
         cause=cause,
         before={"acknowledge_time": None},
         after={"acknowledge_time": _text(change_time)},
+        change_time=change_time,
+    )
+
+
+def retrial(
+    cause: Cause, account: str, before: Delivery, after: Delivery, change_time: datetime
+) -> Change:
+    """Return that a delivery is to be told anew; the account is its rule's."""
+    return Change(
+        tenant=tenant_of(account),
+        account=account,
+        method="RetryAlertDelivery",
+        resource_type="alert_delivery",
+        resource=before.delivery_id,
+        cause=cause,
+        before={"state": before.state},
+        after={"state": after.state},
         change_time=change_time,
     )
 

@@ -81,6 +81,13 @@ class AlertStore(Protocol):
         """Return a page, the latest first: of those before a time in milliseconds and an id."""
         ...
 
+    async def retry_delivery(self, delivery_id: str, cause: Cause, time: datetime) -> Delivery:
+        """Have a delivery that was given up told anew, and record it; return it as it is then.
+
+        Raises NotFound and DeliveryStateError.
+        """
+        ...
+
 
 class Deliverer(Protocol):
     """Tells alerts."""

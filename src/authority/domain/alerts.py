@@ -239,6 +239,7 @@ class Delivery:
     due_ms: int
     create_ms: int
     end_ms: int  # 0 while it is pending
+    retry_ms: int = 0  # when it was last asked to be told anew
 
 
 class AlertFilter(NamedTuple):

@@ -16,13 +16,17 @@ _DOUBLINGS_MAX = 20  # far behind the longest delay
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A delivery that this process is to try; `is_gone` if its rule has the channel no more."""
+    """A delivery that this process is to try; `is_gone` if its rule has the channel no more.
+
+    `begin_ms` is since when it is tried: when its alert was raised, or when somebody asked for it
+    to be told anew. `attempt_count` is how often that was since then.
+    """
 
     delivery_id: str
     channel: Channel
     is_gone: bool
     attempt_count: int
-    create_ms: int
+    begin_ms: int
     alert: Alert
 
 
@@ -54,7 +58,7 @@ def outcome_of(
 
     Tries are farther and farther apart, up to an hour, each by as much as a fifth earlier or later,
     so that what failed together does not come again together; what has not been told a day after it
-    was raised is given up. `random` gives 0 to 1.
+    was first tried is given up. `random` gives 0 to 1.
     """
     if not answer.error:
         return Outcome(DeliveryState.DELIVERED, now_ms)
@@ -62,6 +66,6 @@ def outcome_of(
     delay_ms = min(_FIRST_DELAY_MS * 2**doublings, _DELAY_MS_MAX)
     delay_ms = round(delay_ms * (0.8 + 0.4 * random()))
     due_ms = now_ms + max(delay_ms, min(answer.retry_ms, _DELAY_MS_MAX))
-    if answer.is_final or due_ms > delivery.create_ms + GIVE_UP_MS:
+    if answer.is_final or due_ms > delivery.begin_ms + GIVE_UP_MS:
         return Outcome(DeliveryState.FAILED, now_ms)
     return Outcome(DeliveryState.PENDING, due_ms)

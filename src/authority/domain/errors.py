@@ -17,6 +17,7 @@
     ├── ModelRetired          the model has a substitute
     ├── ModelUnpriced         the catalogue has no price for it
     ├── BillStateError        no bill covers the day, or there is nothing to adjust
+    ├── DeliveryStateError    the delivery's state does not allow it to be told anew
     └── NoWebAddress          artifacts have no URL, as nothing serves them to browsers
 
 `reason` is the name in the proto's ErrorReason; `metadata` holds every changing part of the
@@ -250,6 +251,19 @@ class BillStateError(PaymasterError):
 
     def __init__(self, state: str, why: str) -> None:
         super().__init__(why, state=state)
+
+
+class DeliveryStateError(PaymasterError):
+    """The delivery's state does not allow it to be told anew."""
+
+    reason = "DELIVERY_STATE"
+
+    def __init__(self, delivery_id: str, state: str, why: str) -> None:
+        super().__init__(
+            f"The delivery {delivery_id} can't be told anew: {why}.",
+            delivery_id=delivery_id,
+            state=state,
+        )
 
 
 class NoWebAddress(PaymasterError):

@@ -67,6 +67,17 @@ class WatchRun(NamedTuple):
     found: int
 
 
+class Retention(Protocol):
+    """Lets go of alerts that were kept for long enough."""
+
+    async def delete_some(self, now: datetime) -> int:
+        """Delete some of what is due; return how many rows, 0 once it is done.
+
+        Raises Unavailable.
+        """
+        ...
+
+
 class WatchStore(Protocol):
     """What detectors read, and where they say what they found. Every method raises Unavailable."""
 

@@ -84,3 +84,20 @@ WHERE (%(tenant)s = '' OR tenant = %(tenant)s) AND (%(alert_id)s = '' OR alert_i
   AND (%(rule_id)s = '' OR rule_id = %(rule_id)s) AND (%(state)s = '' OR state = %(state)s)
   AND (%(before_ms)s::bigint IS NULL OR (create_ms, delivery_id) < (%(before_ms)s, %(before_id)s))
 ORDER BY create_ms DESC, delivery_id DESC LIMIT %(limit)s;
+
+-- name: lock_delivery
+-- Of two who ask for the same, the second sees what the first has done. No account: the rule has no such channel any more.
+SELECT webhook_delivery.*, alert_rule.account
+FROM webhook_delivery
+LEFT JOIN (alert_channel JOIN alert_rule USING (rule_id)) USING (rule_id, channel)
+WHERE delivery_id = %(delivery_id)s FOR UPDATE OF webhook_delivery;
+
+-- name: retry_delivery
+-- Of what was tried before, as much is kept as one day of tries makes.
+WITH kept AS (
+    SELECT delivery_id, jsonb_path_query_array(attempts, '$[last - 39 to last]') AS attempts
+    FROM webhook_delivery WHERE delivery_id = %(delivery_id)s
+)
+UPDATE webhook_delivery SET state = 'PENDING', retry_ms = %(now_ms)s, due_ms = %(now_ms)s, end_ms = 0,
+    attempts = kept.attempts, former_attempts = jsonb_array_length(kept.attempts)
+FROM kept WHERE webhook_delivery.delivery_id = kept.delivery_id RETURNING webhook_delivery.*;

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
-from authority.domain.alert_changes import acknowledgement, silence_change
+from authority.domain.alert_changes import acknowledgement, retrial, silence_change
 from authority.domain.alerts import (
     Alert,
     AlertFilter,
@@ -22,7 +22,7 @@ from authority.domain.alerts import (
     Silence,
 )
 from authority.domain.callers import Cause
-from authority.domain.errors import NotFound
+from authority.domain.errors import DeliveryStateError, NotFound
 from authority.ledger.alert_rules import RuleStore
 from authority.ledger.alerts import raise_by
 from authority.ledger.changes import write_change
@@ -133,6 +133,33 @@ class PostgresAlerts(RuleStore):
         rows = await self.database.rows(self._sql["list_deliveries"], parameters)
         return [delivery_of(row) for row in rows]
 
+    async def retry_delivery(self, delivery_id: str, cause: Cause, time: datetime) -> Delivery:
+        """Have a delivery that was given up told anew, and record it; return it as it is then.
+
+        Raises NotFound and DeliveryStateError.
+        """
+        name = {"delivery_id": delivery_id}
+        async with self.database.transaction() as connection:
+            cursor = await connection.execute(self._sql["lock_delivery"], name)
+            row = await cursor.fetchone()
+            if row is None:
+                raise NotFound("alert delivery", delivery_id)
+            before = delivery_of(row)
+            if before.state is not DeliveryState.FAILED:
+                why = f"it is {before.state}, and only what was given up (FAILED) can be"
+                raise DeliveryStateError(delivery_id, before.state, why)
+            if row["account"] is None:
+                why = f"the rule {before.rule_id} has no such channel any more"
+                raise DeliveryStateError(delivery_id, before.state, why)
+            now_ms = round(time.timestamp() * 1000)
+            cursor = await connection.execute(
+                self._sql["retry_delivery"], {**name, "now_ms": now_ms}
+            )
+            (changed,) = await cursor.fetchall()
+            after = delivery_of(changed)
+            await write_change(connection, retrial(cause, row["account"], before, after, time))
+        return after
+
 
 def alert_of(row: DictRow) -> Alert:
     """Return the alert in a row."""
@@ -167,6 +194,7 @@ def delivery_of(row: DictRow) -> Delivery:
         due_ms=row["due_ms"],
         create_ms=row["create_ms"],
         end_ms=row["end_ms"],
+        retry_ms=row["retry_ms"],
     )
 
 

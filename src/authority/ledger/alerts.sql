@@ -15,11 +15,14 @@ WITH RECURSIVE chain AS (
         SELECT FROM alert_silence JOIN places USING (account)
         WHERE %(rule_id)s = '' AND kind IN ('', %(kind)s) AND create_time <= %(raise_time)s AND end_time > %(raise_time)s
     ) AS silenced
+), untold AS (
+    -- Of two that raise the same, one waits here until the other has committed. The alert goes some day; this stays.
+    INSERT INTO alert_case (kind, dedup_key) VALUES (%(kind)s, %(dedup_key)s) ON CONFLICT DO NOTHING RETURNING kind
 ), raised AS (
     INSERT INTO alert (alert_id, kind, tenant, account, dedup_key, severity, summary, details, raise_time, silenced)
-    SELECT %(alert_id)s, %(kind)s, %(tenant)s, %(account)s, %(dedup_key)s, %(severity)s, %(summary)s, %(details)s,
-           %(raise_time)s, silenced FROM quiet
-    ON CONFLICT (kind, dedup_key) DO NOTHING RETURNING alert_id, silenced
+    SELECT %(alert_id)s, kind, %(tenant)s, %(account)s, %(dedup_key)s, %(severity)s, %(summary)s, %(details)s,
+           %(raise_time)s, silenced FROM untold, quiet
+    RETURNING alert_id, silenced
 ), told AS (
     INSERT INTO webhook_delivery (delivery_id, tenant, alert_id, rule_id, channel, type, target, due_ms, create_ms)
     SELECT alert_rule.tenant || '/' || gen_random_uuid(), alert_rule.tenant, raised.alert_id, rule_id, channel, type,
@@ -60,7 +63,7 @@ SELECT DISTINCT ON (ref, percent) ref, percent, net, crossing.limit_amount, requ
     "window"
 FROM crossing JOIN budget ON budget_key = split_part(ref, ':', 1)::bigint
 WHERE budget.unit <> 'RESERVATIONS' AND (requested = 0 OR 100 = ANY (alert_thresholds)) AND NOT EXISTS (
-    SELECT FROM alert
+    SELECT FROM alert_case
     WHERE kind = 'BUDGET_THRESHOLD' AND dedup_key = split_part(ref, ':', 1) || ':' || split_part(ref, ':', 2) || ':' || percent
 )
 ORDER BY ref, percent, sequence;

@@ -65,7 +65,7 @@ class PostgresDeliveries:
                 ),
                 is_gone=row["gone"],
                 attempt_count=row["attempt_count"],
-                create_ms=row["raise_ms"],
+                begin_ms=row["begin_ms"],
                 alert=alert_of(row),
             )
             for row in rows

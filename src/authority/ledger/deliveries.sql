@@ -22,8 +22,8 @@ WITH open AS (
     WHERE webhook_delivery.delivery_id = chosen.delivery_id AND state = 'PENDING' AND due_ms <= %(now_ms)s
     RETURNING webhook_delivery.*
 )
-SELECT claimed.delivery_id, claimed.rule_id, claimed.channel, claimed.type, claimed.create_ms AS raise_ms, claimed.target,
-       jsonb_array_length(attempts) AS attempt_count, url, addresses, coalesce(secret, '') AS secret,
+SELECT claimed.delivery_id, claimed.rule_id, claimed.channel, claimed.type, claimed.target,
+       greatest(claimed.create_ms, retry_ms) AS begin_ms, jsonb_array_length(attempts) - former_attempts AS attempt_count, url, addresses, coalesce(secret, '') AS secret,
        alert_channel.rule_id IS NULL AS gone, alert.*
 FROM claimed JOIN alert USING (alert_id)
 LEFT JOIN alert_channel ON alert_channel.rule_id = claimed.rule_id AND alert_channel.channel = claimed.channel;

@@ -46,4 +46,5 @@ SELECT coalesce(sum(difference_count), 0)::bigint AS difference_count,
 FROM tenant FULL JOIN audit_run USING (tenant) WHERE tenant = '' OR loaded_epoch > 0;
 
 -- name: untold_alerts
-SELECT count(*) AS count, coalesce(min(create_ms), 0) AS first_ms FROM webhook_delivery WHERE state = 'PENDING';
+SELECT count(*) AS count, coalesce(min(greatest(create_ms, retry_ms)), 0) AS first_ms
+FROM webhook_delivery WHERE state = 'PENDING';

@@ -145,7 +145,7 @@ FROM (
 JOIN budget USING (budget_key)
 CROSS JOIN unnest(alert_thresholds) AS percent
 WHERE net > 0 AND net * 100 >= limit_amount::numeric * percent AND NOT EXISTS (
-    SELECT FROM alert
+    SELECT FROM alert_case
     WHERE kind = 'BUDGET_THRESHOLD' AND dedup_key = budget_key || ':' || start_ms || ':' || percent
 )
 ORDER BY budget_key, percent;

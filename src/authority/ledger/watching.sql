@@ -33,7 +33,7 @@ WHERE account_grant.void_ms = 0 AND account_grant.recurrence = 'TOTAL' AND accou
   AND account_grant.expire_ms > %(now_ms)s AND account_grant.expire_ms <= %(until_ms)s
   AND account_grant.amount > coalesce(total.reserved + total.committed - total.refunded, 0)
   AND NOT EXISTS (
-      SELECT FROM alert WHERE alert.kind = 'GRANT_EXPIRING' AND alert.dedup_key = account_grant.grant_id
+      SELECT FROM alert_case WHERE kind = 'GRANT_EXPIRING' AND dedup_key = account_grant.grant_id
   )
   AND (account_grant.expire_ms, account_grant.grant_id) > (%(after_ms)s, %(after_id)s)
 ORDER BY account_grant.expire_ms, account_grant.grant_id LIMIT %(limit)s
@@ -51,8 +51,8 @@ WHERE budget.budget_key > %(after)s AND budget.end_time IS NULL AND account.stat
   AND total.window_start_ms > %(since_ms)s
   AND total.committed > total.refunded AND total.committed - total.refunded < budget.limit_amount
   AND NOT EXISTS (
-      SELECT FROM alert
-      WHERE alert.kind = 'PROJECTION' AND alert.dedup_key = budget.budget_key || ':' || total.window_start_ms
+      SELECT FROM alert_case
+      WHERE kind = 'PROJECTION' AND dedup_key = budget.budget_key || ':' || total.window_start_ms
   )
 ORDER BY budget.budget_key, total.window_start_ms DESC LIMIT %(limit)s
 

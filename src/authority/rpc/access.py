@@ -137,6 +137,7 @@ _METHODS: dict[str, dict[str, tuple[Scope, ...]]] = {
         "DeleteAlertRule": _ADMIN,
         "TestAlertRule": _ADMIN,
         "ListAlertDeliveries": _READ,
+        "RetryAlertDelivery": _ADMIN,
     },
     "HealthService": {
         "GetHealth": _READ,
@@ -189,6 +190,7 @@ NAMING_FIELDS = frozenset(
         "account",
         "alert_id",
         "artifact_id",
+        "delivery_id",
         "entry_id",
         "generation_id",
         "generation_ids",

@@ -87,6 +87,7 @@ def delivery_to_proto(delivery: Delivery) -> messages.AlertDelivery:
     set_time(message.create_time, delivery.create_ms)
     set_time(message.due_time, 0 if delivery.end_ms else delivery.due_ms)
     set_time(message.end_time, delivery.end_ms)
+    set_time(message.retry_time, delivery.retry_ms)
     return message
 
 

@@ -49,7 +49,7 @@ def read_tenant(reader: Reader, tenant: str) -> str:
 
 
 def read_id(reader: Reader, field: str, text: str) -> str:
-    """Read the id of an alert, a rule or a silence."""
+    """Read the id of an alert, a rule, a silence or a delivery."""
     if not is_owned_id(text):
         reader.wrong(field, "must be an id as lists show it: `tenant/uuid`")
     return text

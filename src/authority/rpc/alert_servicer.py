@@ -218,6 +218,17 @@ class AlertServicer(alert_service_pb2_grpc.AlertServiceServicer):
             deliveries=map(delivery_to_proto, page), next_page_token=more
         )
 
+    async def RetryAlertDelivery(
+        self, request: messages.RetryAlertDeliveryRequest, context: Call
+    ) -> messages.RetryAlertDeliveryResponse:
+        reader = Reader()
+        delivery_id = read_id(reader, "delivery_id", request.delivery_id)
+        cause = read_cause(reader, request.reason)
+        reader.finish()
+        work = self._store.retry_delivery(delivery_id, cause, self._context.now())
+        retried = await self._shield.run(work)
+        return messages.RetryAlertDeliveryResponse(delivery=delivery_to_proto(retried))
+
 
 def _before(token: str, scope: list[str]) -> tuple[int, str] | None:
     """Return the time and the id of the row that a page comes before; None for the first page."""

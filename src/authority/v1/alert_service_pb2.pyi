@@ -478,6 +478,7 @@ class AlertDelivery(_message.Message):
     DUE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    RETRY_TIME_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """The id, such as `acme/0199a0b2-...`. Its part behind the slash is the `webhook-id` of every try, and part of a message's
     `Message-ID`, so that a receiver can tell that it has had it.
@@ -496,7 +497,7 @@ class AlertDelivery(_message.Message):
     """What became of it."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AlertAttempt]:
-        """The tries, the first one first."""
+        """The tries, the first one first; of those before `retry_time` the last 40."""
 
     @_builtins.property
     def due_time(self) -> _timestamp_pb2.Timestamp:
@@ -509,6 +510,10 @@ class AlertDelivery(_message.Message):
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it was told or given up; not set before."""
+
+    @_builtins.property
+    def retry_time(self) -> _timestamp_pb2.Timestamp:
+        """When somebody last asked for it to be told anew; not set if nobody has."""
 
     def __init__(
         self,
@@ -524,10 +529,11 @@ class AlertDelivery(_message.Message):
         due_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        retry_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "retry_time", b"retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "attempts", b"attempts", "channel", b"channel", "create_time", b"create_time", "delivery_id", b"delivery_id", "due_time", b"due_time", "end_time", b"end_time", "rule_id", b"rule_id", "state", b"state", "target", b"target", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "attempts", b"attempts", "channel", b"channel", "create_time", b"create_time", "delivery_id", b"delivery_id", "due_time", b"due_time", "end_time", b"end_time", "retry_time", b"retry_time", "rule_id", b"rule_id", "state", b"state", "target", b"target", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1266,3 +1272,53 @@ class ListAlertDeliveriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAlertDeliveriesResponse: _TypeAlias = ListAlertDeliveriesResponse  # noqa: Y015
+
+@_typing.final
+class RetryAlertDeliveryRequest(_message.Message):
+    """Names a delivery to be told anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    """The delivery's id."""
+    reason: _builtins.str
+    """Why, for the record of changes; at most 256 characters."""
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryAlertDeliveryRequest: _TypeAlias = RetryAlertDeliveryRequest  # noqa: Y015
+
+@_typing.final
+class RetryAlertDeliveryResponse(_message.Message):
+    """The delivery as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delivery(self) -> Global___AlertDelivery:
+        """The delivery, which is due."""
+
+    def __init__(
+        self,
+        *,
+        delivery: Global___AlertDelivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryAlertDeliveryResponse: _TypeAlias = RetryAlertDeliveryResponse  # noqa: Y015

@@ -101,6 +101,11 @@ class AlertServiceStub(object):
                 request_serializer=authority_dot_v1_dot_alert__service__pb2.ListAlertDeliveriesRequest.SerializeToString,
                 response_deserializer=authority_dot_v1_dot_alert__service__pb2.ListAlertDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.RetryAlertDelivery = channel.unary_unary(
+                '/authority.v1.AlertService/RetryAlertDelivery',
+                request_serializer=authority_dot_v1_dot_alert__service__pb2.RetryAlertDeliveryRequest.SerializeToString,
+                response_deserializer=authority_dot_v1_dot_alert__service__pb2.RetryAlertDeliveryResponse.FromString,
+                _registered_method=True)
 
 
 class AlertServiceServicer(object):
@@ -206,6 +211,15 @@ class AlertServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryAlertDelivery(self, request, context):
+        """Has a delivery that was given up told anew, under the id that it has: at once, and if that fails again and again for a day.
+        Recorded, see AdminService.ListChanges. Reasons: INVALID_FIELD, NOT_FOUND, DELIVERY_STATE (it was not given up, or its rule
+        has no such channel any more), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AlertServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -273,6 +287,11 @@ def add_AlertServiceServicer_to_server(servicer, server):
                     servicer.ListAlertDeliveries,
                     request_deserializer=authority_dot_v1_dot_alert__service__pb2.ListAlertDeliveriesRequest.FromString,
                     response_serializer=authority_dot_v1_dot_alert__service__pb2.ListAlertDeliveriesResponse.SerializeToString,
+            ),
+            'RetryAlertDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryAlertDelivery,
+                    request_deserializer=authority_dot_v1_dot_alert__service__pb2.RetryAlertDeliveryRequest.FromString,
+                    response_serializer=authority_dot_v1_dot_alert__service__pb2.RetryAlertDeliveryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -628,6 +647,33 @@ class AlertService(object):
             '/authority.v1.AlertService/ListAlertDeliveries',
             authority_dot_v1_dot_alert__service__pb2.ListAlertDeliveriesRequest.SerializeToString,
             authority_dot_v1_dot_alert__service__pb2.ListAlertDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryAlertDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authority.v1.AlertService/RetryAlertDelivery',
+            authority_dot_v1_dot_alert__service__pb2.RetryAlertDeliveryRequest.SerializeToString,
+            authority_dot_v1_dot_alert__service__pb2.RetryAlertDeliveryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -75,6 +75,11 @@ class AlertServiceStub:
     """
     ListAlertDeliveries: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertDeliveriesRequest, _alert_service_pb2.ListAlertDeliveriesResponse]
     """Lists deliveries with every try, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    RetryAlertDelivery: _grpc.UnaryUnaryMultiCallable[_alert_service_pb2.RetryAlertDeliveryRequest, _alert_service_pb2.RetryAlertDeliveryResponse]
+    """Has a delivery that was given up told anew, under the id that it has: at once, and if that fails again and again for a day.
+    Recorded, see AdminService.ListChanges. Reasons: INVALID_FIELD, NOT_FOUND, DELIVERY_STATE (it was not given up, or its rule
+    has no such channel any more), UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class AlertServiceAsyncStub(AlertServiceStub):
@@ -123,6 +128,11 @@ class AlertServiceAsyncStub(AlertServiceStub):
     """
     ListAlertDeliveries: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertDeliveriesRequest, _alert_service_pb2.ListAlertDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries with every try, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE."""
+    RetryAlertDelivery: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.RetryAlertDeliveryRequest, _alert_service_pb2.RetryAlertDeliveryResponse]  # type: ignore[assignment]
+    """Has a delivery that was given up told anew, under the id that it has: at once, and if that fails again and again for a day.
+    Recorded, see AdminService.ListChanges. Reasons: INVALID_FIELD, NOT_FOUND, DELIVERY_STATE (it was not given up, or its rule
+    has no such channel any more), UNAVAILABLE.
+    """
 
 class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
     """What owners and operators are told of, and how. An alert is raised once for each case: a threshold of a budget in one of its
@@ -246,5 +256,16 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_alert_service_pb2.ListAlertDeliveriesResponse, _abc.Awaitable[_alert_service_pb2.ListAlertDeliveriesResponse]]:
         """Lists deliveries with every try, the latest first. Reasons: INVALID_FIELD, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def RetryAlertDelivery(
+        self,
+        request: _alert_service_pb2.RetryAlertDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_alert_service_pb2.RetryAlertDeliveryResponse, _abc.Awaitable[_alert_service_pb2.RetryAlertDeliveryResponse]]:
+        """Has a delivery that was given up told anew, under the id that it has: at once, and if that fails again and again for a day.
+        Recorded, see AdminService.ListChanges. Reasons: INVALID_FIELD, NOT_FOUND, DELIVERY_STATE (it was not given up, or its rule
+        has no such channel any more), UNAVAILABLE.
+        """
 
 def add_AlertServiceServicer_to_server(servicer: AlertServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

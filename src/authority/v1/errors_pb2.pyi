@@ -71,6 +71,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The generation's state does not allow the operation; metadata `state` names it. Do not retry."""
     ERROR_REASON_BILL_STATE: _ErrorReason.ValueType  # 18
     """FAILED_PRECONDITION. No bill covers the day, or there is nothing to adjust; metadata `state` names it. Do not retry."""
+    ERROR_REASON_DELIVERY_STATE: _ErrorReason.ValueType  # 19
+    """FAILED_PRECONDITION. The delivery's state does not allow the operation; metadata `state` names it. Do not retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every ErrorInfo.reason, with its status code and what to do. May grow."""
@@ -113,6 +115,8 @@ ERROR_REASON_GENERATION_STATE: ErrorReason.ValueType  # 17
 """FAILED_PRECONDITION. The generation's state does not allow the operation; metadata `state` names it. Do not retry."""
 ERROR_REASON_BILL_STATE: ErrorReason.ValueType  # 18
 """FAILED_PRECONDITION. No bill covers the day, or there is nothing to adjust; metadata `state` names it. Do not retry."""
+ERROR_REASON_DELIVERY_STATE: ErrorReason.ValueType  # 19
+"""FAILED_PRECONDITION. The delivery's state does not allow the operation; metadata `state` names it. Do not retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _DenialReason:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 from authority.alerting.detectors.drift import Found, LedgerDrift
 from authority.alerting.detectors.grants import ExpiringGrants
@@ -11,6 +12,7 @@ from authority.alerting.detectors.projections import PassingProjections
 from authority.alerting.detectors.provider_errors import FailingProviders
 from authority.alerting.detectors.unusual_spend import UnusualSpend
 from authority.alerting.watch import Watch
+from authority.ledger.alert_retention import AlertRetention
 from authority.ledger.database import Database
 from authority.ledger.light_audit import LightAudit
 from authority.ledger.past_use import PostgresPastUse
@@ -29,8 +31,9 @@ def make_watch(
     context: Context,
     auditor: Auditor,
     tenants: Callable[[], Awaitable[Sequence[str]]],
+    alerts_kept: timedelta,
 ) -> Watch:
-    """Wire the detectors and who runs them."""
+    """Wire the detectors, who runs them, and for how long alerts are kept."""
     light = LightAudit(database)
     past = PostgresPastUse(database)
 
@@ -48,4 +51,5 @@ def make_watch(
         UnusualSpend(past),
         LedgerDrift(audit, tenants),
     )
-    return Watch(database_url, PostgresWatch(database), context.clock, detectors)
+    store, retention = PostgresWatch(database), AlertRetention(database, alerts_kept)
+    return Watch(database_url, store, context.clock, detectors, retention)

@@ -223,3 +223,14 @@ class SyncAlertClient(SyncClient):
         for page in self._pages(self._stub.ListAlertDeliveries, request):
             for delivery in page.deliveries:
                 yield delivery_from_proto(delivery)
+
+    def retry_alert_delivery(self, delivery_id: str, *, reason: str = "") -> AlertDelivery:
+        """Have a delivery that was given up told anew, under its id.
+
+        Raises DeliveryStateError where it was not given up, or the channel is gone.
+        """
+        request = message(
+            messages.RetryAlertDeliveryRequest, delivery_id=delivery_id, reason=reason
+        )
+        response = self._call(self._stub.RetryAlertDelivery, request, repeatable=False)
+        return delivery_from_proto(response.delivery)

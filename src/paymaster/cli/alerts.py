@@ -178,3 +178,15 @@ async def list_deliveries(
         )
         found = await first_of(listed, count)
     output.show({"deliveries": document_of(found)}, delivery_table(found))
+
+
+@command(alerts, "redeliver")
+@click.argument("delivery_id")
+@reason_option
+async def redeliver(
+    *, output: Output, data_dir: Path | None, delivery_id: str, reason: str
+) -> None:
+    """Tell anew what was given up, under the same id."""
+    async with connected(data_dir) as connection:
+        retried = await connection.alerts.retry_alert_delivery(delivery_id, reason=reason)
+    output.show({"delivery": document_of(retried)}, delivery_table([retried]))

@@ -122,6 +122,23 @@ async def test_a_denial_says_that_the_budget_is_exhausted(acme, recorded):
     assert percents(await recorded()) == [75, 80, 90, 100]
 
 
+async def test_a_denial_is_told_also_where_nothing_was_charged_beside_it(acme, core):
+    await spend(acme, 7_000_000)
+
+    async def told():
+        return await core.database.rows("SELECT details FROM alert", {})
+
+    async def is_followed():
+        return await core.database.rows("SELECT 1 FROM usage_cursor WHERE sequence = 2", {})
+
+    await eventually(is_followed)
+    assert await told() == []
+    with pytest.raises(grpc.aio.AioRpcError):
+        await acme.reserve("acme", {"USD": 4_000_000})
+    (alert,) = await eventually(told)
+    assert alert["details"]["threshold"] == 100
+
+
 @pytest.mark.parametrize("asked", [LIMIT + 1, 6_000_000])
 async def test_a_denial_for_other_reasons_does_not(acme, core, recorded, asked):
     """More than the budget has ever had; and what is in the way is only held."""

@@ -172,5 +172,6 @@ cursors AS (
     ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, event_time = excluded.event_time
 )
 SELECT tenant, max(after) AS after, max(sequence) AS through, count(*) AS operation_count,
-    bool_or(strpos(line[5], '"crossed"') > 0) AS has_crossed
+    -- What is denied since a budget is as good as used up is a crossing too.
+    bool_or(strpos(line[5], '"crossed"') > 0 OR strpos(line[5], '"limiting":[[') > 0) AS has_crossed
 FROM taken GROUP BY tenant;

@@ -8,8 +8,12 @@ from authority.domain.alerts import AlertKind, NewAlert, Severity
 from authority.ledger.alerts import raise_alert
 from authority.v1 import alert_service_pb2 as messages
 from authority.v1 import alert_service_pb2_grpc
+from support import eventually
 
 EVERYTHING = "platform/00000000-0000-7000-8000-000000000001"
+DELIVERED = messages.ALERT_DELIVERY_STATE_DELIVERED
+PENDING = messages.ALERT_DELIVERY_STATE_PENDING
+FAILED = messages.ALERT_DELIVERY_STATE_FAILED
 
 
 class Alarming:
@@ -73,3 +77,30 @@ async def raised(core, key, **fields):
     alert = new_alert(key, now_ms=core.context.clock.now_ms(), **fields)
     async with core.database.transaction() as connection:
         return await raise_alert(connection, alert)
+
+
+async def ended(alarming, rule, count=1, state=DELIVERED):
+    """Wait until so many deliveries of a rule have come to a state; return all, in order."""
+
+    async def found():
+        listed = await alarming.deliveries(rule_id=rule.rule_id, page_size=1_000)
+        assert [item.state for item in listed].count(state) == count
+        return listed[::-1]
+
+    return await eventually(found, 20)
+
+
+async def tried(alarming, rule, count):
+    """Wait until the one delivery of a rule was tried so often; return it."""
+
+    async def found():
+        (delivery,) = await alarming.deliveries(rule_id=rule.rule_id)
+        return delivery if len(delivery.attempts) == count else None
+
+    return await eventually(found, 20)
+
+
+def waits_of(delivery):
+    """Return the milliseconds from the last try to the next."""
+    last = delivery.attempts[-1].attempt_time
+    return delivery.due_time.ToMilliseconds() - last.ToMilliseconds()

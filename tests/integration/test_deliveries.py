@@ -10,18 +10,25 @@ from contextlib import ExitStack
 import pytest
 from structlog.testing import capture_logs
 
-from alarming import EVERYTHING, Alarming, logged, raised, webhook
+from alarming import (
+    DELIVERED,
+    EVERYTHING,
+    FAILED,
+    PENDING,
+    Alarming,
+    ended,
+    logged,
+    raised,
+    tried,
+    waits_of,
+    webhook,
+)
 from alarming import email as by_email
 from authorities import make_settings
 from authority.alerting.addresses import is_public
 from authority.v1 import alert_service_pb2 as messages
 from mailboxes import receiving_mail
 from receivers import receiving
-from support import eventually
-
-DELIVERED = messages.ALERT_DELIVERY_STATE_DELIVERED
-PENDING = messages.ALERT_DELIVERY_STATE_PENDING
-FAILED = messages.ALERT_DELIVERY_STATE_FAILED
 
 
 @pytest.fixture
@@ -58,33 +65,6 @@ async def rule(alarming, receiver):
     made = await alarming.rule(channels=[webhook(receiver.url)])
     receiver.secret = made.channels[0].secret
     return made
-
-
-async def ended(alarming, rule, count=1, state=DELIVERED):
-    """Wait until so many deliveries of a rule have come to a state; return all, in order."""
-
-    async def found():
-        listed = await alarming.deliveries(rule_id=rule.rule_id, page_size=1_000)
-        assert [item.state for item in listed].count(state) == count
-        return listed[::-1]
-
-    return await eventually(found, 20)
-
-
-async def tried(alarming, rule, count):
-    """Wait until the one delivery of a rule was tried so often; return it."""
-
-    async def found():
-        (delivery,) = await alarming.deliveries(rule_id=rule.rule_id)
-        return delivery if len(delivery.attempts) == count else None
-
-    return await eventually(found, 20)
-
-
-def waits_of(delivery):
-    """Return the milliseconds from the last try to the next."""
-    last = delivery.attempts[-1].attempt_time
-    return delivery.due_time.ToMilliseconds() - last.ToMilliseconds()
 
 
 async def test_a_webhook_is_signed_and_told_once(alarming, core, receiver, rule):

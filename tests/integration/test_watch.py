@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from authority.alerting.detectors.base import MINUTE_MS, Schedule
+from authority.alerting.detectors.base import HOUR_MS, MINUTE_MS, Schedule
 from authority.alerting.detectors.grants import ExpiringGrants
 from authority.alerting.watch import Watch
-from authority.ledger.alert_retention import AlertRetention
 from authority.domain.alerts import AlertKind, NewAlert, Severity
 from authority.domain.errors import Unavailable
+from authority.ledger.alert_retention import AlertRetention
 from authority.ledger.watching import PostgresWatch
 from support import eventually
 
@@ -69,9 +69,9 @@ async def store(authority):
 def make_watch(ledger_url, store, authority):
     """A function that makes a watch with a clock of the test."""
 
-    retention = AlertRetention(authority[0].core.database, timedelta(days=32))
+    kept = AlertRetention(authority[0].core.database, timedelta(days=32))
 
-    def make(clock, *detectors):
+    def make(clock, *detectors, retention=kept):
         return Watch(ledger_url, store, clock, detectors, retention)
 
     return make
@@ -158,6 +158,72 @@ async def test_time_is_told_to_the_second(make_watch, ledger_url):
     await make_watch(Clock(), Finds("a-test", ["one"])).tick()
     raised = await count(ledger_url, "SELECT raise_time FROM alert WHERE kind = 'TEST'")
     assert raised == datetime.fromtimestamp(NOON_MS / 1000, UTC)
+
+
+class Deletes:
+    """What deletes one row for each batch that it is given, and may fail after these."""
+
+    def __init__(self, batches, *, error=None) -> None:
+        self.batches = batches
+        self.error = error
+        self.asked: list[datetime] = []
+
+    async def delete_some(self, now):
+        self.asked.append(now)
+        if self.batches:
+            self.batches -= 1
+            return 1
+        if self.error is not None:
+            raise self.error
+        return 0
+
+
+async def test_what_is_old_goes_once_an_hour_whoever_has_seen_to_it_last(make_watch):
+    clock, retention = Clock(), Deletes(2)
+    for _ in range(2):
+        await make_watch(clock, retention=retention).tick()
+    assert len(retention.asked) == 3
+    clock.time_ms += HOUR_MS
+    await make_watch(clock, retention=retention).tick()
+    assert retention.asked[2:] == [
+        datetime.fromtimestamp((NOON_MS + later) / 1000, UTC) for later in (0, HOUR_MS)
+    ]
+
+
+async def test_much_that_is_old_keeps_no_detector_waiting(make_watch):
+    clock, retention, detector = Clock(), Deletes(45), Finds("a-test")
+    watch = make_watch(clock, detector, retention=retention)
+    detector.schedule = Schedule("a-test", 0)
+    counts = []
+    for _ in range(4):
+        await watch.tick()
+        counts.append(len(retention.asked))
+    assert counts == [20, 40, 46, 46]
+    assert detector.looks == 4
+
+
+async def test_a_deletion_that_fails_waits_for_its_turn(make_watch):
+    clock, retention = Clock(), Deletes(0, error=ValueError("broken"))
+    watch = make_watch(clock, retention=retention)
+    for _ in range(2):
+        await watch.tick()
+    assert len(retention.asked) == 1
+    clock.time_ms += HOUR_MS
+    retention.error = Unavailable("away")
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await watch.tick()
+    assert len(retention.asked) == 3, "a store that was away is asked again at once"
+
+
+async def test_the_leader_deletes_what_is_old(make_watch, ledger_url):
+    clock = Clock()
+    await make_watch(clock, Finds("a-test", ["one"])).tick()
+    delivered = "WITH done AS (UPDATE webhook_delivery SET state = 'DELIVERED' RETURNING 1)"
+    await count(ledger_url, f"{delivered} SELECT count(*) FROM done")
+    clock.time_ms += 33 * 24 * HOUR_MS
+    await make_watch(clock).tick()
+    assert await count(ledger_url, ALERTS) == 0
 
 
 def test_detectors_have_names_of_their_kind():

@@ -119,7 +119,7 @@ class Watch:
         return raised
 
     async def _delete_old(self, now_ms: int) -> None:
-        """Let go of what was kept long enough; if there is much of it, of some. Raises Unavailable."""
+        """Let go of what was kept long enough, of some if there is much. Raises Unavailable."""
         began = time.monotonic()
         count = 0
         try:

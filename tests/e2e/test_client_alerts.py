@@ -16,6 +16,7 @@ from clients import (
     AlertDeliveryState,
     AlertKind,
     AlertSeverity,
+    DeliveryStateError,
     NotFound,
 )
 from clients.sync import SyncAlertClient
@@ -68,6 +69,14 @@ async def test_all_of_it(alerts, core):
     assert delivery.attempts[0].error == ""
     listed = alerts.list_alert_deliveries(alert_id=tested.alert.alert_id)
     assert [item async for item in listed] == [delivery]
+
+    with pytest.raises(DeliveryStateError) as refused:
+        await alerts.retry_alert_delivery(delivery.delivery_id)
+    assert refused.value.state == "DELIVERED"
+    await core.database.rows("UPDATE webhook_delivery SET state = 'FAILED' RETURNING 1", {})
+    retried = await alerts.retry_alert_delivery(delivery.delivery_id, reason="again")
+    assert retried.state is AlertDeliveryState.PENDING
+    assert retried.retry_time == retried.due_time
 
     now = datetime.fromtimestamp(core.context.clock.now_ms() / 1000, UTC)
     silence = await alerts.silence_alerts("acme", now + timedelta(hours=1))

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 _LEARNT = {
     *("account", "api_key_id", "artifact_id", "budget", "entry_id", "generation_id", "grant_id"),
     *("plan", "reservation_id", "token", "alert_id", "rule_id", "silence_id", "bill_id"),
+    "delivery_id",
 }
 _HOLDING = {"ReserveRequest", "BatchReserveRequest"}
 _KEPT = 64  # the latest of a kind

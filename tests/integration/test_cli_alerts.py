@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from alarming import Alarming, raised
+from alarming import FAILED, Alarming, ended, raised
 from authorities import TOKEN, make_settings
+from authority.v1.alert_service_pb2 import AlertRule
 from receivers import receiving
 from support import eventually
 
@@ -104,6 +105,28 @@ async def test_from_a_rule_to_what_was_told(started, run, document, tmp_path):
         code, _, told_on_error = await run("rules", "get", rule["rule_id"])
         assert code == 5
         assert "alert rule" in told_on_error
+
+
+async def test_what_was_given_up_is_told_anew(started, run, document, tmp_path):
+    with receiving(tmp_path) as receiver:
+        made = await document("rules", "create", "acme", "--webhook", receiver.url)
+        rule_id = made["rule"]["rule_id"]
+        receiver.secret = made["rule"]["channels"][0]["secret"]
+        receiver.statuses = [410]
+        await raised(started[0].core, "first")
+        alarming = Alarming(started[1])
+        rule = AlertRule(rule_id=rule_id)
+        await ended(alarming, rule, state=FAILED)
+        listed = await document("deliveries", "--rule", rule_id, "--state", "failed")
+        (delivery,) = listed["deliveries"]
+        name = delivery["delivery_id"]
+        answer = await document("redeliver", name, "--reason", "it is back")
+        assert answer["delivery"]["state"] == "PENDING"
+        await ended(alarming, rule)
+        code, _, told = await run("redeliver", name)
+        assert code == 1
+        assert "it is DELIVERED" in told
+        assert len(receiver.tries) == 2
 
 
 async def test_silences(document, run):

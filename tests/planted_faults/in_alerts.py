@@ -7,6 +7,8 @@ from planted_faults.fault import Fault
 _THRESHOLDS = "e2e/test_thresholds.py::"
 _DELIVERIES = "integration/test_deliveries.py::"
 _SERVICE = "e2e/test_alert_service.py::"
+_REDELIVERY = "integration/test_redelivery.py::"
+_RETENTION = "integration/test_alert_retention.py::"
 _SCRIPT = "hotstate/scripts/_thresholds.lua"
 
 FAULTS = [
@@ -144,5 +146,92 @@ FAULTS = [
         (
             "e2e/test_alert_deaths.py::test_who_dies_before_the_answer_comes_tells_it_again_under_the_same_id",
         ),
+    ),
+    Fault(
+        "a denial alone tells nobody",
+        "ledger/usage_projection.sql",
+        """ OR strpos(line[5], '"limiting":[[') > 0""",
+        "",
+        (_THRESHOLDS + "test_a_denial_is_told_also_where_nothing_was_charged_beside_it",),
+    ),
+    Fault(
+        "anything is told anew",
+        "ledger/alert_store.py",
+        "if before.state is not DeliveryState.FAILED:",
+        "if False:",
+        (
+            _REDELIVERY + "test_what_is_open_or_told_is_not",
+            _REDELIVERY + "test_of_many_who_ask_at_once_one_is_heard",
+        ),
+    ),
+    Fault(
+        "two who ask at once are both heard",
+        "ledger/alert_rules.sql",
+        "WHERE delivery_id = %(delivery_id)s FOR UPDATE OF webhook_delivery;",
+        "WHERE delivery_id = %(delivery_id)s;",
+        (_REDELIVERY + "test_of_many_who_ask_at_once_one_is_heard",),
+    ),
+    Fault(
+        "what is told anew is given up by when it was raised",
+        "ledger/deliveries.sql",
+        "greatest(claimed.create_ms, retry_ms) AS begin_ms",
+        "claimed.create_ms AS begin_ms",
+        (_REDELIVERY + "test_it_has_another_day_from_the_first_wait_on",),
+    ),
+    Fault(
+        "what is told anew waits as long as before",
+        "ledger/deliveries.sql",
+        "jsonb_array_length(attempts) - former_attempts AS attempt_count",
+        "jsonb_array_length(attempts) AS attempt_count",
+        (_REDELIVERY + "test_it_has_another_day_from_the_first_wait_on",),
+    ),
+    Fault(
+        "what a channel that is gone had to tell is told anew",
+        "ledger/alert_store.py",
+        'if row["account"] is None:',
+        "if False:",
+        (_REDELIVERY + "test_what_a_channel_that_is_gone_had_to_tell_is_not",),
+    ),
+    Fault(
+        "a tenant has another's deliveries told anew",
+        "rpc/access.py",
+        '        "delivery_id",\n',
+        "",
+        (_REDELIVERY + "test_a_tenant_has_its_own_told_anew_alone",),
+    ),
+    Fault(
+        "a case goes with its alert",
+        "ledger/alert_retention.sql",
+        "DELETE FROM alert USING old WHERE alert.alert_id = old.alert_id RETURNING old.alert_id;",
+        """, gone AS (
+    DELETE FROM alert USING old WHERE alert.alert_id = old.alert_id RETURNING alert.*
+)
+DELETE FROM alert_case USING gone
+WHERE alert_case.kind = gone.kind AND alert_case.dedup_key = gone.dedup_key RETURNING 1;""",
+        (
+            _RETENTION + "test_no_kind_of_case_is_told_again",
+            _RETENTION + "test_a_threshold_is_told_once_also_after_its_alert_has_gone",
+        ),
+    ),
+    Fault(
+        "what is still to be told goes with its alert",
+        "ledger/alert_retention.sql",
+        "webhook_delivery.alert_id = alert.alert_id",
+        "webhook_delivery.alert_id = alert.alert_id AND state <> 'PENDING'",
+        (_RETENTION + "test_what_is_still_to_be_told_stays_with_its_alert",),
+    ),
+    Fault(
+        "what is asked to be told anew meanwhile goes",
+        "ledger/alert_retention.sql",
+        "old.delivery_id AND state <> 'PENDING' RETURNING",
+        "old.delivery_id RETURNING",
+        (_RETENTION + "test_what_is_asked_to_be_told_anew_meanwhile_stays",),
+    ),
+    Fault(
+        "alerts go before their time",
+        "ledger/alert_retention.py",
+        '"before": now - self._kept',
+        '"before": now - self._kept / 2',
+        (_RETENTION + "test_what_was_kept_for_long_enough_goes",),
     ),
 ]

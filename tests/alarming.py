@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import psycopg
+
 from authority.domain.alerts import AlertKind, NewAlert, Severity
 from authority.ledger.alerts import raise_alert
 from authority.v1 import alert_service_pb2 as messages
@@ -104,3 +106,21 @@ def waits_of(delivery):
     """Return the milliseconds from the last try to the next."""
     last = delivery.attempts[-1].attempt_time
     return delivery.due_time.ToMilliseconds() - last.ToMilliseconds()
+
+
+async def insert_given_up(ledger_url, count):
+    """Add alerts that the log could not be told of in time; return the deliveries' ids."""
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+        cursor = await connection.execute(
+            "WITH raised AS (INSERT INTO alert (alert_id, kind, tenant, account, dedup_key,"
+            " severity, summary, details, raise_time, silenced)"
+            " SELECT 'platform/' || gen_random_uuid(), 'TEST', 'platform', 'platform', number,"
+            " 'INFO', '', '{}', now(), false FROM generate_series(1, %s) AS number"
+            " RETURNING alert_id)"
+            " INSERT INTO webhook_delivery (delivery_id, tenant, alert_id, rule_id, channel, type,"
+            " target, state, due_ms, create_ms, end_ms)"
+            " SELECT 'platform/' || gen_random_uuid(), 'platform', alert_id, %s, 1, 'LOG', '',"
+            " 'FAILED', 1, 1, 1 FROM raised RETURNING delivery_id",
+            [count, EVERYTHING],
+        )
+        return [delivery_id for (delivery_id,) in await cursor.fetchall()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from fuzzing.run import Fuzz, add_hits, logged_faults
+from fuzzing.run import Fuzz, add_given_up, add_hits, logged_faults
 from generating import insert_artifact, insert_generation
 
 
@@ -38,6 +38,7 @@ async def test_no_request_is_a_fault_and_every_refusal_says_why(process, ledger_
     for generation_id in await insert_failures(ledger_url, 20):
         fuzz.names.add("generation_id", generation_id)
     await add_hits(fuzz.names, ledger_url)
+    await add_given_up(fuzz.names, ledger_url)
     tally = await fuzz.send(4_000, at_once=32)
     assert tally.problems == {}
     assert tally.by_kind.total() == 4_000

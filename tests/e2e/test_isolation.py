@@ -40,6 +40,7 @@ HARMLESS = {
     "ListAlertsRequest.page_token",
     "ListSilencesRequest.page_token",
     "ParamsEntry.key",
+    "RetryAlertDeliveryRequest.reason",
     "SilenceAlertsRequest.reason",
     "UpdateAlertRuleRequest.reason",
     # Bills are of the platform.

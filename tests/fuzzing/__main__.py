@@ -23,7 +23,7 @@ from pathlib import Path
 
 from authority.embedded import DataDirectory, EmbeddedPostgres, EmbeddedValkey
 from authority.ledger.migrate import migrate
-from fuzzing.run import Fuzz, Tally, add_hits, logged_faults
+from fuzzing.run import Fuzz, Tally, add_given_up, add_hits, logged_faults
 from generating import insert_artifact
 from processes import AuthorityProcess
 
@@ -45,6 +45,7 @@ async def fuzz(home: Path, requests: int, seed: int) -> bool:
         run = Fuzz(stubs, seed)
         run.names.add("artifact_id", await insert_artifact(postgres.url, process.artifacts))
         await add_hits(run.names, postgres.url)
+        await add_given_up(run.names, postgres.url)
         tally = await run.send(requests, at_once=_AT_ONCE)
         seconds = time.monotonic() - began
         differences = await stubs.differences()

@@ -16,6 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from alarming import insert_given_up
 from authorities import TOKEN, Stubs
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import errors_pb2, resources_pb2
@@ -274,3 +275,9 @@ async def add_hits(names: Names, ledger_url: str) -> None:
     names.add("entry_id", entry_id)
     for generation_id in served:
         names.add("generation_id", generation_id)
+
+
+async def add_given_up(names: Names, ledger_url: str) -> None:
+    """Plant deliveries that were given up: with nobody to tell, an authority has none."""
+    for delivery_id in await insert_given_up(ledger_url, 40):
+        names.add("delivery_id", delivery_id)

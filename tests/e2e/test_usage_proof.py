@@ -111,9 +111,12 @@ async def connected(running):
         yield Stubs(channel)
 
 
-async def projected(ledger_url):
-    """Say whether every operation is in the usage log."""
+async def settled(ledger_url):
+    """Say whether nothing is held any more, and every operation is in the usage log."""
     async with await psycopg.AsyncConnection.connect(ledger_url) as connection:
+        held = await connection.execute("SELECT count(*) FROM reservation WHERE state = 'HELD'")
+        if (await held.fetchone())[0]:
+            return False
         found = await connection.execute(
             "SELECT count(*) FROM (SELECT tenant, max(sequence) AS sequence FROM operation"
             " GROUP BY tenant) AS head LEFT JOIN usage_cursor USING (tenant)"
@@ -133,7 +136,7 @@ async def test_every_figure_is_that_of_a_recount(authority_settings, ledger_url,
                 done = await live(stubs, running.core.hot.clock, seed=7)
                 settings.clock_offset_ms = running.core.hot.clock.offset_ms
                 assert min(done[verb] for verb in VERBS) > 5, done
-                await eventually(lambda: projected(ledger_url), seconds=60)
+                await eventually(lambda: settled(ledger_url), seconds=60)
             recounts[zone] = Recount(zone)
             (tmp_path / zone).mkdir(parents=True)
             await recounts[zone].read(ledger_url, tmp_path / zone)

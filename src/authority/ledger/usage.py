@@ -25,7 +25,12 @@ from authority.domain.usage import (
 )
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
-from authority.ledger.usage_query import Statement, conditions
+from authority.ledger.usage_query import (
+    Statement,
+    conditions,
+    groups_statement,
+    series_statement,
+)
 
 _ROWS_AT_ONCE = 500
 
@@ -43,16 +48,29 @@ class PostgresUsage:
         behind = await self._database.rows(self._sql["behind_since"], {"tenant": wanted.tenant})
         async with self._reading(wanted.tenant) as connection:
             time_zone = await self._time_zone(connection, "prepare_query")
-            statement = Statement(wanted, time_zone)
-            # Of many rows and columns: tuples, and numbers that need not be parsed.
-            async with connection.cursor(binary=True, row_factory=tuple_row) as reading:
-                await reading.execute(statement.text, statement.parameters)
-                rows: list[TupleRow] = []
-                while page := await reading.fetchmany(_ROWS_AT_ONCE):
-                    rows += page
-                    await asyncio.sleep(0)  # To read thousands takes time, which others have too.
+            rows = await _read(connection, groups_statement(wanted, time_zone))
+            totals, groups = _groups(wanted, rows)
+            group_count = rows[1][0] if len(rows) > 1 else 0
+            steps: list[TupleRow] = []
+            if wanted.interval is not None:
+                names = [group.values for group in groups]
+                is_all = len(groups) == group_count
+                statement = series_statement(wanted, time_zone, names, are_all=is_all)
+                steps = await _read(connection, statement)
             entries = await self._top_entries(connection, wanted)
-        return _answer(wanted, rows, time_zone, behind, entries)
+        points = _points(steps)
+        return UsageAnswer(
+            totals=totals,
+            points=points.get(None, ()),
+            groups=tuple(
+                group._replace(points=points.get(number, ()))
+                for number, group in enumerate(groups, 1)
+            ),
+            group_count=group_count,
+            time_zone=time_zone,
+            complete_until=behind[0]["create_time"] if behind else None,
+            top_entries=entries,
+        )
 
     async def events(self, wanted: EventQuery) -> list[UsageEvent]:
         """Return events, the latest first. Raises Unavailable."""
@@ -106,43 +124,35 @@ class PostgresUsage:
         return tuple(EntryUse(**row) for row in await cursor.fetchall())
 
 
-def _answer(
-    wanted: UsageQuery,
-    rows: Sequence[TupleRow],
-    time_zone: str,
-    behind: Sequence[DictRow],
-    entries: tuple[EntryUse, ...],
-) -> UsageAnswer:
-    """Read what Statement says: part, step, number of groups, place, values, sums."""
+async def _read(connection: AsyncConnection[DictRow], statement: Statement) -> list[TupleRow]:
+    """Read rows of many columns: as tuples, and numbers that need not be parsed."""
+    rows: list[TupleRow] = []
+    async with connection.cursor(binary=True, row_factory=tuple_row) as reading:
+        # A plan for any time would be a bad one for most.
+        await reading.execute(statement.text, statement.parameters, prepare=False)
+        while page := await reading.fetchmany(_ROWS_AT_ONCE):
+            rows += page
+            await asyncio.sleep(0)  # To read thousands takes time, which others have too.
+    return rows
+
+
+def _groups(wanted: UsageQuery, rows: Sequence[TupleRow]) -> tuple[UsageSums, list[UsageGroup]]:
+    """Read what `groups_statement` says: the whole, then the groups of the page in their order."""
     width = len(wanted.group_by)
-    totals = UsageSums()
-    series: list[UsagePoint] = []
-    points: dict[int, list[UsagePoint]] = {}
-    groups: dict[int, UsageGroup] = {}
-    group_count = 0
-    for part, step, count, place, *rest in rows:
-        sums = UsageSums(*rest[width:]) if rest[width] is not None else UsageSums()
-        if part == "TOTAL":
-            totals = sums
-        elif part == "POINT":
-            series.append(UsagePoint(step, sums))
-        elif part == "GROUP":
-            group_count = count
-            groups[place] = UsageGroup(tuple(rest[:width]), sums)
-        else:
-            points.setdefault(place, []).append(UsagePoint(step, sums))
-    return UsageAnswer(
-        totals=totals,
-        points=tuple(series),
-        groups=tuple(
-            group._replace(points=tuple(points.get(place, ())))
-            for place, group in sorted(groups.items())
-        ),
-        group_count=group_count,
-        time_zone=time_zone,
-        complete_until=behind[0]["create_time"] if behind else None,
-        top_entries=entries,
-    )
+    (_, _, *whole), *others = rows
+    totals = UsageSums(*whole[width:]) if whole[width] is not None else UsageSums()
+    groups = [
+        UsageGroup(tuple(values[:width]), UsageSums(*values[width:])) for _, _, *values in others
+    ]
+    return totals, groups
+
+
+def _points(rows: Sequence[TupleRow]) -> dict[int | None, tuple[UsagePoint, ...]]:
+    """Read what `series_statement` says: the series by the number of the group; None is all."""
+    series: dict[int | None, list[UsagePoint]] = {}
+    for number, step, *sums in rows:
+        series.setdefault(number, []).append(UsagePoint(step, UsageSums(*sums)))
+    return {number: tuple(points) for number, points in series.items()}
 
 
 def event_tests(wanted: EventQuery) -> tuple[list[str], dict[str, Any]]:

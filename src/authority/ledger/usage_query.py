@@ -1,7 +1,8 @@
-"""Writes the statement that answers a query of usage, over the sums that are kept.
+"""Writes the statements that answer a query of usage, over the sums that are kept.
 
-It has as few rows to read as there can be: those of the highest level that tells apart what is
-asked for, in days where the time allows. Only names of columns of ours are ever put into its text.
+There are two: what groups come to, of whole days where the time allows; then, for a series, the
+steps of the page's groups alone. Each reads as few rows as there can be: those of the highest level
+that tells apart what is asked for. Only names of columns of ours are ever put into their text.
 """
 
 from __future__ import annotations
@@ -55,6 +56,14 @@ _ORDERS = {
     Order.LOSS: "actual_micros - revenue_micros DESC",
 }
 _STEPS = {Interval.HOUR: HOUR, Interval.DAY: DAY}
+_ADDED = ", ".join(f"usage_sum(sum({name})) AS {name}" for name in SUMS)
+
+
+class Statement(NamedTuple):
+    """A statement for Postgres and its parameters."""
+
+    text: str
+    parameters: dict[str, Any]
 
 
 def conditions(wanted: UsageFilter) -> tuple[list[str], dict[str, Any]]:
@@ -72,6 +81,71 @@ def conditions(wanted: UsageFilter) -> tuple[list[str], dict[str, Any]]:
     return tests, parameters
 
 
+def groups_statement(query: UsageQuery, time_zone: str) -> Statement:
+    """Return what sums all of a time, and its groups.
+
+    Its rows have the number of all groups, the place of one among them, its values and its sums.
+    The row of the whole, which comes first, has neither number nor place.
+    """
+    reading = _Reading(query, time_zone, query.group_by)
+    values = [f"v{position}" for position in range(len(query.group_by))]
+    columns = "".join(f"{name}, " for name in values)
+    text = (
+        f"WITH cells AS MATERIALIZED (SELECT {columns}{_ADDED} FROM {reading.rows()}"
+        f"{_grouped(values)}) "
+        f"SELECT NULL::bigint AS group_count, NULL::bigint AS place, "
+        f"{''.join(f'NULL AS {name}, ' for name in values)}{_ADDED} FROM cells"
+    )
+    if values:
+        order = _ORDERS.get(query.order_by)
+        order_by = ", ".join([*([order] if order else []), *values])
+        text += (
+            f" UNION ALL (SELECT count(*) OVER (), row_number() OVER (ORDER BY {order_by}), "
+            f"{columns}{', '.join(SUMS)} FROM cells WHERE {_EVENTS} > 0 "
+            f"ORDER BY {order_by} LIMIT %(limit)s OFFSET %(offset)s) ORDER BY place NULLS FIRST"
+        )
+    reading.parameters |= {"limit": query.limit, "offset": query.offset}
+    return Statement(text, reading.parameters)
+
+
+def series_statement(
+    query: UsageQuery, time_zone: str, groups: Sequence[tuple[str, ...]], *, are_all: bool
+) -> Statement:
+    """Return what sums the steps of all, and those of some groups, which may be all there are.
+
+    Its rows have the number of a group from 1 on, or none for all, the step, and its sums.
+    """
+    whole = f"SELECT NULL::bigint AS number, step, {_ADDED} FROM"
+    if not groups:
+        reading = _Reading(query, time_zone, (), is_series=True)
+        return Statement(
+            f"{whole} {reading.rows()} GROUP BY step ORDER BY step", reading.parameters
+        )
+    shown = _Reading(query, time_zone, query.group_by, is_series=True, groups=groups)
+    values = [f"v{position}" for position in range(len(query.group_by))]
+    arrays = ", ".join(f"%({name})s::text[]" for name in values)
+    names = ", ".join(values)
+    text = (
+        f"WITH cells AS MATERIALIZED (SELECT step, {names}, {_ADDED} FROM {shown.rows()} "
+        f"GROUP BY step, {names}), "
+        f"asked AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS asked ({names}, number)) "
+        f"SELECT number, step, {', '.join(SUMS)} FROM cells JOIN asked USING ({names}) UNION ALL "
+    )
+    shown.parameters |= {
+        name: list(column) for name, column in zip(values, zip(*groups, strict=True), strict=True)
+    }
+    if are_all:
+        text += f"{whole} cells GROUP BY step"
+    else:
+        reading = _Reading(query, time_zone, (), is_series=True, parameters=shown.parameters)
+        text += f"{whole} {reading.rows()} GROUP BY step"
+    return Statement(f"{text} ORDER BY step", shown.parameters)
+
+
+def _grouped(names: Sequence[str]) -> str:
+    return f" GROUP BY {', '.join(names)}" if names else ""
+
+
 class _Place(NamedTuple):
     """Sums to read: of a level, added or, with -1, taken off."""
 
@@ -80,103 +154,102 @@ class _Place(NamedTuple):
     piece: Piece
 
 
-class Statement:
-    """The statement of one query; `text` and `parameters` are for Postgres.
+class _Reading:
+    """Reads the sums of a query in one shape: `step` of a series, `v0`, `v1`, … and all sums.
 
-    Its rows have `part`: TOTAL for the sums of all, POINT for those of a step, GROUP for those of a
-    group and GROUP_POINT for its steps; `step`, the values `v0`, `v1`, …, and the sums.
+    It may leave out what is not of some `groups`; what it has of others is not the whole of them.
     """
 
-    def __init__(self, query: UsageQuery, time_zone: str) -> None:
+    def __init__(
+        self,
+        query: UsageQuery,
+        time_zone: str,
+        group_by: Sequence[Dimension],
+        *,
+        is_series: bool = False,
+        groups: Sequence[tuple[str, ...]] = (),
+        parameters: dict[str, Any] | None = None,
+    ) -> None:
         self._query = query
-        self._tests, self.parameters = conditions(query.filter)
-        self._fields = tuple(self.parameters)
         self._time_zone = time_zone
-        names_user = bool(query.filter.users) or Dimension.USER in query.group_by
-        if names_user:
-            self.level = USER
-        elif query.accounts is not None or Dimension.ACCOUNT in query.group_by:
-            self.level = ACCOUNT
-        elif query.tenant or Dimension.TENANT in query.group_by:
-            self.level = TENANT
-        else:
-            self.level = ALL
-        self._owners = [name for name in query.group_by if name in OWNERS]
-        self._work = [name for name in query.group_by if name not in OWNERS]
-        self._values = [f"v{position}" for position in range(len(query.group_by))]
+        self._interval = query.interval if is_series else None
+        self._group_by = group_by
+        self._owners = [name for name in group_by if name in OWNERS]
+        self._work = [name for name in group_by if name not in OWNERS]
+        self._tests, asked = conditions(query.filter)
+        self._columns = {_COLUMNS[field] for field in asked} | {name.value for name in self._work}
+        self.parameters = {} if parameters is None else parameters
+        self.parameters |= asked
+        names_user = bool(query.filter.users) or Dimension.USER in group_by
         # Who has no user is not kept as one: that is what the accounts have and their users lack.
         self._has_rest = names_user and not query.filter.users
-        self.parameters |= {"limit": query.limit, "offset": query.offset}
-        self.text = self._statement()
+        self._level = self._level_of(names_user)
+        self._owner_tests: list[str] = []
+        self._ask_for_owners()
+        self._ask_for_groups(groups)
 
-    def _statement(self) -> str:
-        sums = ", ".join(f"usage_sum(sum({name})) AS {name}" for name in SUMS)
-        values = "".join(f"{name}, " for name in self._values)
-        names = ", ".join(SUMS)
-        order = _ORDERS.get(self._query.order_by)
-        order_by = ", ".join([*([order] if order else []), *self._values]) or "1"
-        grouped = f"GROUP BY {values.removesuffix(', ')}" if values else ""
-        # Without a series each cell is a group.
-        groups = f"(SELECT {values}{sums} FROM cells {grouped}) AS groups"
-        if self._query.interval is None:
-            groups = f"(SELECT {values}{names} FROM cells) AS groups"
-        no_values = "".join(f"NULL AS {name}, " for name in self._values)
-        head = "NULL::timestamptz AS step, NULL::bigint AS group_count, NULL::bigint AS place"
-        parts = [f"SELECT 'TOTAL' AS part, {head}, {no_values}{sums} FROM cells"]
-        if self._query.interval:
-            parts.append(
-                f"SELECT 'POINT', step, NULL, NULL, {no_values}{sums} FROM cells GROUP BY step"
-            )
-        if values:
-            parts.append(f"SELECT 'GROUP', NULL, group_count, place, {values}{names} FROM page")
-        if values and self._query.interval:
-            parts.append(
-                f"SELECT 'GROUP_POINT', step, NULL, place, {values}"
-                f"{', '.join(f'cells.{name}' for name in SUMS)} "
-                f"FROM cells JOIN page USING ({', '.join(self._values)})"
-            )
-        page = (
-            f", page AS (SELECT *, count(*) OVER () AS group_count, "
-            f"row_number() OVER (ORDER BY {order_by}) AS place "
-            f"FROM {groups} WHERE {_EVENTS} > 0 "
-            f"ORDER BY {order_by} LIMIT %(limit)s OFFSET %(offset)s)"
-            if values
-            else ""
-        )
-        return (
-            f"WITH cells AS MATERIALIZED (SELECT step, {values}{sums} FROM ("
-            f"{' UNION ALL '.join(self._sources())}) AS source GROUP BY {values}step){page} "
-            f"{' UNION ALL '.join(parts)} ORDER BY part, place, step"
-        )
+    def _level_of(self, names_user: bool) -> int:
+        query = self._query
+        if names_user:
+            return USER
+        if query.accounts is not None or Dimension.ACCOUNT in self._group_by:
+            return ACCOUNT
+        return TENANT if query.tenant or Dimension.TENANT in self._group_by else ALL
+
+    def _ask_for_owners(self) -> None:
+        query = self._query
+        if query.tenant:
+            self._owner_tests.append("tenant = %(tenant)s")
+            self.parameters["tenant"] = query.tenant
+        if query.accounts is not None:
+            self._owner_tests.append("account = ANY(%(accounts)s::text[])")
+            self.parameters["accounts"] = list(query.accounts)
+        if query.filter.users:
+            self._owner_tests.append("user_name = ANY(%(users)s::text[])")
+            self.parameters["users"] = list(query.filter.users)
+
+    def _ask_for_groups(self, groups: Sequence[tuple[str, ...]]) -> None:
+        if not groups:
+            return
+        for name, values in zip(self._group_by, zip(*groups, strict=True), strict=True):
+            if name is Dimension.USER and self._has_rest:
+                continue  # Who has none is found by all that have one.
+            parameter = f"of_{name.value}"
+            self.parameters[parameter] = sorted(set(values))
+            tests = self._owner_tests if name in OWNERS else self._tests
+            tests.append(f"{name.value}::text = ANY(%({parameter})s::text[])")
+
+    def rows(self) -> str:
+        """Return what stands behind FROM. The statement takes `parameters`."""
+        return f"({' UNION ALL '.join(self._sources())}) AS source"
 
     def _sources(self) -> Iterator[str]:
-        """Yield what reads each kind of sum, in the one shape of `cells`."""
-        plain = [place for place in self._places() if place.piece.grain != QUARTER_HOUR]
-        rollups = [place for place in self._places() if place.piece.grain == QUARTER_HOUR]
-        columns = {_COLUMNS[field] for field in self._fields}
-        if not self._work and not columns:
-            for place in plain:
-                yield self._read("usage_total", place, self._owner_values(place), SUMS)
-        elif columns | {name.value for name in self._work} <= WORK:
-            if plain:
+        if self._columns <= WORK:
+            places = list(self._places(are_hours=True))
+            plain = [place for place in places if place.piece.grain != QUARTER_HOUR]
+            quarters = [place for place in places if place.piece.grain == QUARTER_HOUR]
+            if not self._columns:
+                for place in plain:
+                    yield self._read("usage_total", place, self._values(place), SUMS)
+            elif plain:
                 yield self._looked_up("usage_work_total", "usage_work", "work", plain)
         else:
-            rollups += plain
-        if rollups:
-            yield self._looked_up("usage_rollup", "usage_combination", "combination", rollups)
+            quarters = list(self._places(are_hours=self._level <= TENANT))
+        if quarters:
+            yield self._looked_up("usage_rollup", "usage_combination", "combination", quarters)
 
-    def _places(self) -> Iterator[_Place]:
-        query, level = self._query, self.level
+    def _places(self, *, are_hours: bool) -> Iterator[_Place]:
         pieces = divide(
-            query.start,
-            query.end,
+            self._query.start,
+            self._query.end,
             self._time_zone,
-            days=query.interval is not Interval.HOUR,
-            hours=level <= TENANT,
+            days=self._interval is not Interval.HOUR,
+            hours=are_hours,
         )
         for piece in pieces:
             # Below an hour there are only the quarters of accounts and users.
-            yield _Place(max(level, ACCOUNT) if piece.grain == QUARTER_HOUR else level, 1, piece)
+            level = max(self._level, ACCOUNT) if piece.grain == QUARTER_HOUR else self._level
+            yield _Place(level, 1, piece)
             if self._has_rest:
                 yield _Place(ACCOUNT, 1, piece)
                 yield _Place(USER, -1, piece)
@@ -184,39 +257,31 @@ class Statement:
     def _looked_up(self, table: str, names: str, key: str, places: Sequence[_Place]) -> str:
         """Read sums by a key, and look up what each key stands for.
 
-        Where many are of one step, they are summed by their keys first.
+        Where many are of one key, they are summed by it first.
         """
-        is_many = self._query.interval not in _STEPS
         sums = SUMS if table == "usage_work_total" else ("event_count", *MEASURES)
         owners = [f"o{position}" for position in range(len(self._owners))]
+        where = f" WHERE {' AND '.join(self._tests)}" if self._tests else ""
+        chosen = f" AND {key} = ANY(ARRAY(SELECT {key} FROM {names}{where}))" if where else ""
         reads = []
         for place in places:
             columns = "".join(
                 f"{self._owner(place, name)} AS {owner}, "
                 for name, owner in zip(self._owners, owners, strict=True)
             )
-            chosen = self._chosen(names, key) if is_many else ""
             reads.append(self._read(table, place, f"{columns}{key}, ", sums, chosen))
-        shown = SUMS if sums is SUMS else (*_counted(), *MEASURES)
+        read = f"({' UNION ALL '.join(reads)}) AS pieces"
+        if not owners and self._interval not in _STEPS:
+            added = ", ".join(f"usage_sum(sum({name})) AS {name}" for name in sums)
+            read = f"(SELECT step, {key}, {added} FROM {read} GROUP BY step, {key}) AS added"
         values = "".join(
             f"{name.value}::text AS v{position}, "
             if name in self._work
             else f"o{self._owners.index(name)} AS v{position}, "
-            for position, name in enumerate(self._query.group_by)
+            for position, name in enumerate(self._group_by)
         )
-        read = f"({' UNION ALL '.join(reads)}) AS pieces"
-        if not is_many:
-            where = f" WHERE {' AND '.join(self._tests)}" if self._tests else ""
-            return (
-                f"SELECT step, {values}{', '.join(shown)} FROM {read} "
-                f"JOIN {names} USING ({key}){where}"
-            )
-        grouped = ", ".join(["step", *owners, key])
-        added = ", ".join(f"usage_sum(sum({name})) AS {name}" for name in sums)
-        return (
-            f"SELECT step, {values}{', '.join(shown)} FROM (SELECT {grouped}, {added} "
-            f"FROM {read} GROUP BY {grouped}) AS sums JOIN {names} USING ({key})"
-        )
+        shown = SUMS if sums is SUMS else (*_counted(), *MEASURES)
+        return f"SELECT step, {values}{', '.join(shown)} FROM {read} JOIN {names} USING ({key})"
 
     def _read(
         self, table: str, place: _Place, values: str, sums: Sequence[str], chosen: str = ""
@@ -228,33 +293,22 @@ class Statement:
             f"FROM {table} WHERE {self._where(place)}{chosen}"
         )
 
-    def _chosen(self, names: str, key: str) -> str:
-        if not self._tests:
-            return ""
-        return f" AND {key} IN (SELECT {key} FROM {names} WHERE {' AND '.join(self._tests)})"
-
     def _where(self, place: _Place) -> str:
-        query, piece = self._query, place.piece
-        tests = [f"level = {place.level} AND grain = {piece.grain}"]
+        piece = place.piece
         count = len(self.parameters)
         start, end = f"start_{count}", f"end_{count}"
         self.parameters |= {start: piece.start, end: piece.end}
-        tests.append(f"bucket >= %({start})s AND bucket < %({end})s")
-        if query.tenant:
-            tests.append("tenant = %(tenant)s")
-            self.parameters["tenant"] = query.tenant
-        if query.accounts is not None:
-            tests.append("account = ANY(%(accounts)s::text[])")
-            self.parameters["accounts"] = list(query.accounts)
-        if query.filter.users:
-            tests.append("user_name = ANY(%(users)s::text[])")
-            self.parameters["users"] = list(query.filter.users)
+        tests = [
+            f"level = {place.level} AND grain = {piece.grain}",
+            f"bucket >= %({start})s AND bucket < %({end})s",
+            *self._owner_tests,
+        ]
         return " AND ".join(tests)
 
-    def _owner_values(self, place: _Place) -> str:
+    def _values(self, place: _Place) -> str:
         return "".join(
             f"{self._owner(place, name)} AS v{position}, "
-            for position, name in enumerate(self._query.group_by)
+            for position, name in enumerate(self._group_by)
         )
 
     def _owner(self, place: _Place, name: Dimension) -> str:
@@ -263,13 +317,12 @@ class Statement:
         return "''" if name is Dimension.USER and is_rest else name.value
 
     def _step(self, piece: Piece) -> str:
-        interval = self._query.interval
-        if interval is None:
+        if self._interval is None:
             return "NULL::timestamptz"
-        if _STEPS.get(interval) == piece.grain:
+        if _STEPS.get(self._interval) == piece.grain:
             return "bucket"
         self.parameters["time_zone"] = self._time_zone
-        return f"date_trunc('{interval.value}', bucket, %(time_zone)s)"
+        return f"date_trunc('{self._interval.value}', bucket, %(time_zone)s)"
 
 
 def _signed(name: str, sign: int) -> str:

@@ -53,8 +53,10 @@ placed AS MATERIALIZED (
         VALUES
         (0, 60, hour, '', '', ''), (0, 1440, day, '', '', ''),
         (1, 60, hour, quarters.tenant, '', ''), (1, 1440, day, quarters.tenant, '', ''),
-        (2, 15, quarter, quarters.tenant, quarters.account, ''), (2, 1440, day, quarters.tenant, quarters.account, ''),
+        (2, 15, quarter, quarters.tenant, quarters.account, ''), (2, 60, hour, quarters.tenant, quarters.account, ''),
+        (2, 1440, day, quarters.tenant, quarters.account, ''),
         (3, 15, quarter, quarters.tenant, quarters.account, quarters.user_name),
+        (3, 60, hour, quarters.tenant, quarters.account, quarters.user_name),
         (3, 1440, day, quarters.tenant, quarters.account, quarters.user_name)
     ) AS place (level, grain, bucket, tenant, account, user_name)
     WHERE (place.level < 3 OR place.user_name <> '') AND place.grain = ANY(%(grains)s::int[])
@@ -66,7 +68,7 @@ placed AS MATERIALIZED (
         usage_sum(sum(refunded_micros)) AS refunded_micros, usage_sum(sum(credits_micros)) AS credits_micros,
         usage_sum(sum(revenue_micros)) AS revenue_micros, usage_sum(sum(saved_micros)) AS saved_micros,
         usage_sum(sum(duration_ms)) AS duration_ms, sum(duration_count)::bigint AS duration_count
-    FROM placed GROUP BY level, grain, bucket, tenant, account, user_name, combination
+    FROM placed WHERE level < 2 OR grain <> 60 GROUP BY level, grain, bucket, tenant, account, user_name, combination
 ), totals AS (
     SELECT level, grain, bucket, tenant, account, user_name,
         coalesce(sum(event_count) FILTER (WHERE outcome = 'SUCCEEDED'), 0)::bigint AS succeeded_count,

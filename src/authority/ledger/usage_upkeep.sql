@@ -4,7 +4,9 @@
 SELECT pg_advisory_xact_lock(hashtextextended('paymaster.usage', 0));
 
 -- name: set_time_zone
-UPDATE usage_calendar SET time_zone = %(time_zone)s WHERE time_zone <> %(time_zone)s RETURNING time_zone;
+-- What another version has kept, with other sums, is counted anew too.
+UPDATE usage_calendar SET time_zone = %(time_zone)s, layout = 2
+WHERE time_zone <> %(time_zone)s OR layout <> 2 RETURNING time_zone;
 
 -- name: delete_rollups
 DELETE FROM usage_rollup WHERE grain <> 15;

@@ -332,7 +332,8 @@ class Usage:
 )
 async def test_a_full_disk_is_told(monkeypatch, tmp_path, free, status):
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: Usage(free))
-    assert (await machine.disk(tmp_path))[0].status is status
+    (row,) = await machine.disk(tmp_path)
+    assert (row.status, row.value.endswith(f" free in {tmp_path}")) == (status, True)
 
 
 async def test_a_folder_that_is_gone_and_a_bucket_are_told(tmp_path):

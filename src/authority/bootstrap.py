@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +20,7 @@ from authority.core import Core, StartError, running_core
 from authority.domain.tokens import Token
 from authority.ledger.api_keys import PostgresApiKeys
 from authority.ledger.history import PostgresHistory
+from authority.recovery.audit import Report
 from authority.recovery.corrections import Corrections
 from authority.recovery.rebuild import Rebuilder
 from authority.rpc.admin_servicer import AdminServicer
@@ -34,8 +35,8 @@ from authority.usecases.api_keys import ApiKeys
 from authority.usecases.artifact_urls import ArtifactUrls
 from authority.usecases.bills import BillContext
 from authority.usecases.credentials import Credentials
+from authority.usecases.health import SharedExamination
 from authority.usecases.past import Past
-from authority.usecases.queues import QueueContext
 from authority.v1 import (
     admin_service_pb2_grpc,
     budget_service_pb2_grpc,
@@ -45,7 +46,7 @@ from authority.web.artifacts import ArtifactPages
 from authority.web.server import WebPortInUse, listen, serving
 from authority.wiring.alerts import Alerting, add_alert_service, make_alerting
 from authority.wiring.caching import add_cache_service
-from authority.wiring.health import LookedAt, add_health_service, make_examine
+from authority.wiring.health import LookedAt, add_health_service, make_examination
 from authority.wiring.insights import add_insight_service
 from authority.wiring.queues import add_queue_service, make_queue_context
 from authority.wiring.reconciling import add_reconciliation_service, make_reconciling
@@ -97,8 +98,18 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
         bills = make_reconciling(core.database, core.context, core.locator, catalogue)
         alerting = make_alerting(settings, core.database, core.context, core.hot.clock)
         tasks: list[asyncio.Task[None]] = []
+        examination = make_examination(_looked_at(core, tasks, artifacts))
         parts = _Parts(
-            core, bills, alerting, api_keys, artifacts, web.urls, shield, draining, tasks
+            core,
+            bills,
+            alerting,
+            api_keys,
+            examination,
+            artifacts,
+            web.urls,
+            shield,
+            draining,
+            tasks,
         )
         server = RpcServer(
             credentials=credentials,
@@ -121,6 +132,7 @@ async def running_authority(settings: AuthoritySettings) -> AsyncIterator[Runnin
             await shield.drain()
             for task in tasks:
                 await cancelled(task)
+            await examination.stop()
             await alerting.webhooks.aclose()
 
 
@@ -131,6 +143,7 @@ class _Parts(NamedTuple):
     bills: BillContext
     alerting: Alerting
     api_keys: ApiKeys
+    examination: SharedExamination
     artifacts: ArtifactStore
     urls: ArtifactUrls
     shield: Shield
@@ -147,7 +160,7 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
     budgets = BudgetServicer(core.context, operations, past, shield, parts.draining)
     admin = AdminServicer(
         core.context,
-        core.audit,
+        partial(_audit, parts),
         core.status,
         parts.api_keys,
         shield,
@@ -158,8 +171,7 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
     makes = GenerationServicer(core.generations, parts.artifacts, parts.urls, parts.draining)
     generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(makes, server)
-    queues = make_queue_context(core.database, core.jobs, core.generations)
-    add_health_service(server, make_examine(_looked_at(parts, queues)))
+    add_health_service(server, parts.examination)
     add_queue_service(server, core.database, core.jobs, core.generations, shield)
     add_cache_service(server, core.caching, core.generations, shield)
     add_usage_service(server, core.context, core.database)
@@ -168,18 +180,26 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
     add_insight_service(server, core.database, core.context, core.caching, core.generations)
 
 
-def _looked_at(parts: _Parts, queues: QueueContext) -> LookedAt:
+async def _audit(parts: _Parts, tenant: str) -> Report:
+    """Audit one tenant or all, so that who asks GetHealth after it is told of what it found."""
+    report = await parts.core.audit(tenant)
+    parts.examination.forget()
+    return report
+
+
+def _looked_at(
+    core: Core, tasks: Sequence[asyncio.Task[None]], artifacts: ArtifactStore
+) -> LookedAt:
     """Return what GetHealth looks at."""
-    core = parts.core
     return LookedAt(
         core.hot,
         core.ledger,
         core.journal,
         core.outbox,
         core.health,
-        queues,
-        parts.tasks,
-        parts.artifacts.folder,
+        make_queue_context(core.database, core.jobs, core.generations),
+        tasks,
+        artifacts.folder,
     )
 
 

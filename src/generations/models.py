@@ -99,7 +99,10 @@ class Model:
 
     def image_prices(self, *, size: str, quality: str) -> tuple[int, ...]:
         """Return the prices of an image that the size and quality may mean; none if unpriced."""
-        if AUTO in (size, quality) and not self.accepts_auto:
+        if AUTO not in (size, quality):
+            micros = self.micros_per_image.get(quality, {}).get(size)
+            return () if micros is None else (micros,)
+        if not self.accepts_auto:
             return ()
         return tuple(
             micros

@@ -34,7 +34,7 @@ from decimal import ROUND_CEILING, Decimal, localcontext
 from generations.models import MICROS_MAX, Embedding, Kind, Model
 from generations.settings import NO_SETTINGS, Settings
 from generations.styles import steered
-from generations.usage import BILLABLE_UNITS_MAX, Usage
+from generations.usage import BILLABLE_UNITS_MAX, NOT_USED, Usage
 
 __all__ = ["BILLABLE_UNITS_MAX", "Unpriced", "Usage", "price", "price_embedding"]
 
@@ -94,7 +94,7 @@ def price(
     assert count >= 1, "requests ask for at least one"
     if not _has_price(model, size, quality, usage):
         raise Unpriced(model, size, quality)
-    used = usage or Usage()
+    used = usage or NOT_USED
     prompt, settings = steered(model, prompt, settings)
     if model.kind is Kind.CHAT:
         micros = _ceil_rate(_answers(model, count, prompt, settings, used))

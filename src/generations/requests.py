@@ -36,6 +36,7 @@ __all__ = [
     "canonical",
     "differing_fields",
     "retirement_warning",
+    "stored_request",
     "validate_request",
 ]
 
@@ -59,6 +60,20 @@ class GenerationRequest:
     quality: str
     count: int
     settings: Settings = NO_SETTINGS
+
+
+def stored_request(row: Mapping[str, Any]) -> GenerationRequest:
+    """Return the request of a generation from its row, by the names that the columns have."""
+    return GenerationRequest(
+        account=row["account"],
+        kind=Kind(row["kind"]),
+        prompt=row["prompt"],
+        model=row["requested_model"],
+        size=row["size"],
+        quality=row["quality"],
+        count=row["count"],
+        settings=Settings.decode(row["settings"]),
+    )
 
 
 def validate_request(

@@ -50,4 +50,6 @@ def steered(model: Model, prompt: str, settings: Settings) -> tuple[str, Setting
         prompt = f"{prompt}\nAvoid: {negative}"
     if model.negative_in_prompt or "negative_prompt" not in model.accepts.settings:
         negative = ""
-    return prompt, dataclasses.replace(settings, style="", negative_prompt=negative)
+    if settings.style or negative != settings.negative_prompt:
+        settings = dataclasses.replace(settings, style="", negative_prompt=negative)
+    return prompt, settings

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from psycopg.rows import DictRow
 
-from generations.models import Kind
-from generations.requests import GenerationRequest
-from generations.settings import Priority, Settings
+from generations.requests import stored_request
+from generations.settings import Priority
 from similarity.stages import Reuse
 from workers.rows import Attempt, AttemptState, Claim, Downgrade, Failure, Option, Wish
 from workers.steering import Steering
@@ -17,16 +16,6 @@ from workers.steering import Steering
 
 def read_claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
     """Return the claim on a generation that has just been claimed."""
-    request = GenerationRequest(
-        account=row["account"],
-        kind=Kind(row["kind"]),
-        prompt=row["prompt"],
-        model=row["requested_model"],
-        size=row["size"],
-        quality=row["quality"],
-        count=row["count"],
-        settings=Settings.decode(row["settings"]),
-    )
     deadline, lifetime = None, None
     if row["deadline_time"] is not None:
         deadline = asyncio.get_running_loop().time() + row["deadline_s"]
@@ -37,7 +26,7 @@ def read_claim(row: DictRow, attempts: Sequence[DictRow]) -> Claim:
     return Claim(
         row["generation_id"],
         row["fence"],
-        request,
+        stored_request(row),
         row["create_time"],
         row["crash_count"],
         tuple(read_attempt(attempt) for attempt in attempts),

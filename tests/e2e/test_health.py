@@ -12,6 +12,7 @@ from authorities import TOKEN, make_settings
 from authority.health import machine
 from authority.hotstate.keys import TenantKeys
 from authority.ledger.migrate import migrate
+from authority.usecases import health
 from authority.v1 import admin_service_pb2 as admin
 from authority.v1 import health_service_pb2 as messages
 from calls import send
@@ -36,6 +37,24 @@ def roomy_disk(monkeypatch):
     """The disk of who runs the tests may be as full as it likes."""
     usage = shutil.disk_usage("/")._replace(total=100, used=40, free=60)
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage)
+
+
+@pytest.fixture(autouse=True)
+def shared_seconds(monkeypatch):
+    """Every question is a look of its own, so that what was just changed is seen."""
+    monkeypatch.setattr(health, "_SHARED_SECONDS", 0.0)
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, function):
+        self.function = function
+        self.count = 0
+
+    async def __call__(self, *arguments):
+        self.count += 1
+        return await self.function(*arguments)
 
 
 async def look(stubs):
@@ -82,6 +101,18 @@ async def test_it_is_the_platforms(stubs):
         caller = await with_key(stubs, tenant, scopes)
         assert (await refused(look(caller))).code == code
     assert (await look(await with_key(stubs, "platform", ["READ"]))).checks
+
+
+async def test_a_flood_of_probes_puts_no_load_on_the_stores(stubs, core, monkeypatch):
+    monkeypatch.setattr(health, "_SHARED_SECONDS", 3_600.0)
+    monkeypatch.setattr(core.health, "expired", counted := Counted(core.health.expired))
+    async with asyncio.TaskGroup() as group:
+        asking = [group.create_task(look(stubs)) for _ in range(50)]
+    assert len({task.result().SerializeToString() for task in asking}) == 1
+    assert counted.count == 1
+    await send(stubs, admin.AuditRequest())
+    await look(stubs)
+    assert counted.count == 2
 
 
 async def test_through_the_clients(authority):

@@ -159,23 +159,54 @@ def test_an_address_that_can_not_be_is_told(monkeypatch, address):
     assert any("PAYMASTER_ADDRESS" in row["advice"] for row in rows.values())
 
 
-def test_a_stack_whose_processes_have_died_is_told(tmp_path, free_port):
-    directory = tmp_path / "stack"
+def make_stack(directory, address, **fields):
+    """Write what a stack on this machine leaves in its data directory."""
     directory.mkdir()
     state = {
         "pid": 2**22 + 1,
         "start_time": "2026-12-01T08:00:00+00:00",
         "ephemeral": False,
-        "address": f"127.0.0.1:{free_port}",
+        "address": address,
         "token": "t",
         "worker_token": "t",
-        "database_url": f"postgresql://127.0.0.1:{free_port}/x",
-        "redis_url": f"redis://127.0.0.1:{free_port}",
+        "database_url": f"postgresql://{address}/x",
+        "redis_url": f"redis://{address}",
         "artifacts": "a",
         "authority_pid": 2**22 + 2,
         "worker_pid": 2**22 + 3,
+        **fields,
     }
     (directory / "stack.json").write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "told_by_the_authority", "shown"),
+    [
+        ("stack", "disk", {"disk"}),
+        ("stack", "loops", {"loops", "data_directory"}),
+        ("gone", "disk", {"disk", "data_directory"}),
+        ("s3://bucket", "disk", {"disk", "data_directory"}),
+    ],
+)
+def test_a_disk_is_shown_once(
+    scripted, monkeypatch, tmp_path, artifacts, told_by_the_authority, shown
+):
+    monkeypatch.delenv("PAYMASTER_ADDRESS")
+    directory = tmp_path / "stack"
+    folder = artifacts if "://" in artifacts else str(tmp_path / artifacts)
+    make_stack(directory, scripted.address, artifacts=folder)
+    scripted.answers["GetHealth"] = messages.GetHealthResponse(
+        status=HEALTHY, checks=[messages.HealthCheck(check=told_by_the_authority, status=HEALTHY)]
+    )
+    _, _, rows = told("--data-dir", str(directory))
+    assert {check for check, _ in rows} - {"authority", "process"} == shown
+    if "data_directory" in shown:
+        assert rows["data_directory", ""]["value"].endswith(f"GB free in {directory}")
+
+
+def test_a_stack_whose_processes_have_died_is_told(tmp_path, free_port):
+    directory = tmp_path / "stack"
+    make_stack(directory, f"127.0.0.1:{free_port}")
     code, _, rows = told("--data-dir", str(directory))
     assert code == 2
     dead = {subject for check, subject in rows if check == "process"}

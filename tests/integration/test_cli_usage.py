@@ -14,6 +14,7 @@ from cli_authority import Refusal, ScriptedAuthority
 from clients.convert_usage import report_from_proto
 from clients.usage_types import UsageDimension, UsageInterval, UsageOrder
 from paymaster.cli.app import paymaster
+from paymaster.cli.output import Output
 from paymaster.cli.usage_tables import bar_of, report_tables
 
 DAY = 1_793_577_600  # 2026-11-02 in UTC
@@ -120,6 +121,22 @@ def test_totals_a_series_and_groups(run, authority):
         top_entries=True,
         filter=asked.filter,
     )
+
+
+def test_a_person_is_told_of_which_time_it_is_and_how_far_it_is_complete(
+    run, authority, monkeypatch
+):
+    monkeypatch.setattr(Output, "for_people", property(lambda output: not output.as_json))
+    answer = messages.QueryUsageResponse()
+    answer.CopyFrom(ANSWER)
+    answer.complete_until.seconds = DAY + 731
+    authority.answers["QueryUsage"] = answer
+    assert run("usage", "show").stderr == (
+        "From 2026-11-02 01:00:00 to 2026-11-02 01:15:00 (Europe/Berlin).\n"
+        "Complete up to 2026-11-02 01:12:11 (Europe/Berlin).\n"
+        "1 of 7 groups; --count has more.\n"
+    )
+    assert run("usage", "show", "--json").stderr == ""
 
 
 def test_every_option_is_asked_for(run, authority):

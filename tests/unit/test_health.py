@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -12,7 +12,7 @@ from authority.domain.health import HealthCheck, HealthStatus, checked, grade, s
 from authority.health import books, machine, stores
 from authority.ledger.health import Audits, ServerState
 from authority.usecases import health
-from authority.usecases.health import Probe, StoreProbe, examine
+from authority.usecases.health import Probe, SharedExamination, StoreProbe, examine
 
 HEALTHY, DEGRADED, UNHEALTHY = HealthStatus
 
@@ -106,6 +106,81 @@ async def test_what_is_slow_or_at_fault_hides_nothing_else(monkeypatch):
     assert found[2].value == "could not be looked at: KeyError"
     assert found[3].value == "No."
     assert all(row.advice for row in found[:4])
+
+
+class Counted:
+    """Looks when it is let, and counts how often it was asked to."""
+
+    def __init__(self):
+        self.count = 0
+        self.began, self.may_end = asyncio.Event(), asyncio.Event()
+        self.may_end.set()
+        self.seconds = 100.0
+        self.examination = SharedExamination(self.examine, self.now, lambda: self.seconds)
+
+    async def examine(self):
+        self.count += 1
+        count = self.count
+        self.began.set()
+        await self.may_end.wait()
+        return [a_check(f"look {count}")]
+
+    def now(self):
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    async def find(self):
+        found = await self.examination.find()
+        return found.checks[0].check
+
+
+async def test_a_flood_of_questions_is_one_look():
+    looked = Counted()
+    looked.may_end.clear()
+    async with asyncio.TaskGroup() as group:
+        asking = [group.create_task(looked.find()) for _ in range(100)]
+        await asyncio.sleep(0)
+        looked.may_end.set()
+    assert {task.result() for task in asking} == {"look 1"}
+    assert looked.count == 1
+
+
+async def test_an_answer_is_shared_for_a_second_and_says_when_it_was_found():
+    looked = Counted()
+    assert await looked.find() == "look 1"
+    looked.seconds += 0.9
+    assert await looked.find() == "look 1"
+    assert (await looked.examination.find()).read_time.timestamp() == 100
+    looked.seconds += 0.1
+    assert await looked.find() == "look 2"
+    assert (await looked.examination.find()).read_time.timestamp() == 101
+
+
+async def test_what_was_found_before_an_audit_is_told_to_nobody_after_it():
+    looked = Counted()
+    assert await looked.find() == "look 1"
+    looked.examination.forget()
+    assert await looked.find() == "look 2"
+    looked.seconds += 1
+    looked.may_end.clear()
+    looked.began.clear()
+    asked_before = asyncio.create_task(looked.find())
+    await looked.began.wait()
+    looked.examination.forget()
+    looked.began.clear()
+    asked_after = asyncio.create_task(looked.find())
+    await looked.began.wait()
+    looked.may_end.set()
+    assert await asked_after == "look 4"
+    assert await asked_before == "look 3"
+    assert await looked.find() == "look 4"
+
+
+async def test_a_look_that_fails_is_not_shared():
+    looked = Counted()
+    looked.examination = SharedExamination(fails(Unavailable("away")), looked.now)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await looked.examination.find()
 
 
 class Redis:
@@ -257,7 +332,8 @@ class Usage:
 )
 async def test_a_full_disk_is_told(monkeypatch, tmp_path, free, status):
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: Usage(free))
-    assert (await machine.disk(tmp_path))[0].status is status
+    (row,) = await machine.disk(tmp_path)
+    assert (row.status, row.value.endswith(f" free in {tmp_path}")) == (status, True)
 
 
 async def test_a_folder_that_is_gone_and_a_bucket_are_told(tmp_path):

@@ -129,6 +129,24 @@ def _fields(attempt):
     return {name: getattr(attempt, name) for name in attempt.__dataclass_fields__}
 
 
+def told(kind, found):
+    """Return what is suggested by a kind in place of what made a generation."""
+    (insight,) = [insight for insight in reviewed(found).insights if insight.kind is kind]
+    return insight.instead
+
+
+def test_the_cheapest_model_the_next_quality_and_the_nearest_size_are_told():
+    found = generation(model="gpt-image-2", quality="high")
+    costs = {choice: market().cost(made(found), choice) for choice in market().others(made(found))}
+    assert len(set(costs.values())) > 1
+    assert costs[told(InsightKind.CHEAPER_MODEL, found)] == min(costs.values())
+    assert told(InsightKind.LOWER_QUALITY, found).quality == "medium"
+    flux = PastOption("fal", "fal-ai/flux-2-pro", "premium", 90_000)
+    for size, smaller in (("1024x1024", "512x512"), ("1024x1536", "1024x1024")):
+        found = generation(flux, 90_000, size=size)
+        assert told(InsightKind.SMALLER_SIZE, found).size == smaller
+
+
 def test_a_print_and_an_unknown_model_are_compared_with_nothing():
     printed = PastOption("print", "print-png", "standard", 1_000)
     size = market().model("print-png").sizes[0]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from itertools import product
 
 import pytest
 
 from generations.catalogue import Catalogue, Model
+from generations.models import Kind
 from generations.pricing import WRAPPING_TOKENS, Unpriced, Usage, price
 from generations.settings import Message, Role, Settings
 from generations.styles import steered, styles
@@ -147,6 +149,24 @@ def test_what_a_style_adds_is_paid_too():
 def test_a_style_that_there_is_no_more_adds_nothing():
     image = model("gpt-image-2")
     assert steered(image, "a fox", Settings(style="gone", seed=7)) == ("a fox", Settings(seed=7))
+    plain = Settings(seed=7)
+    # Thousands of past rows are priced in one call, most of them plain.
+    assert steered(image, "a fox", plain)[1] is plain
+
+
+@pytest.mark.parametrize("image", Catalogue.load().models(Kind.IMAGE), ids=lambda image: image.name)
+def test_the_prices_of_an_image_are_those_that_its_size_and_quality_may_mean(image):
+    words = ("auto", "none", *image.sizes), ("auto", "none", *image.qualities)
+    for size, quality in product(*words):
+        expected = [
+            micros
+            for name, row in image.micros_per_image.items()
+            for extent, micros in row.items()
+            if quality in {name, "auto"} and size in {extent, "auto"}
+        ]
+        if "auto" in {size, quality} and not image.accepts_auto:
+            expected = []
+        assert list(image.image_prices(size=size, quality=quality)) == expected
 
 
 def test_a_computation_is_billed_by_its_seconds():

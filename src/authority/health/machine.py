@@ -50,8 +50,8 @@ async def disk(folder: Path | None) -> Sequence[HealthCheck]:
         checked(
             "disk",
             grade(used_percent, 100 - _FREE_PERCENT_DEGRADED, 100 - _FREE_PERCENT_UNHEALTHY),
-            f"{100 - used_percent:.0f} % of {usage.total / 1e9:.0f} GB free",
-            f"Make room on the disk of {folder}, or set WORKERS_RETENTION_DAYS.",
+            f"{100 - used_percent:.0f} % of {usage.total / 1e9:.0f} GB free in {folder}",
+            "Make room there, or set WORKERS_RETENTION_DAYS.",
         )
     ]
 

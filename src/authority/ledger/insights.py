@@ -23,9 +23,7 @@ from authority.domain.operations import Denied, Operation
 from authority.domain.reservations import read_legs
 from authority.ledger.database import Database
 from authority.ledger.queries import statements
-from generations.models import Kind
-from generations.requests import GenerationRequest
-from generations.settings import Settings
+from generations.requests import stored_request
 
 # To read more at once would keep calls waiting.
 _PAGE = 50
@@ -80,16 +78,7 @@ def _parameters(tenant: str, accounts: Sequence[str], span: Span) -> dict[str, A
 def _generation(row: DictRow) -> PastGeneration:
     return PastGeneration(
         generation_id=row["generation_id"],
-        request=GenerationRequest(
-            account=row["account"],
-            kind=Kind(row["kind"]),
-            prompt=row["prompt"],
-            model=row["requested_model"],
-            size=row["size"],
-            quality=row["quality"],
-            count=row["count"],
-            settings=Settings.decode(row["settings"]),
-        ),
+        request=stored_request(row),
         create_ms=row["create_ms"],
         state=row["state"],
         cached=row["cached"],

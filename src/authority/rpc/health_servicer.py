@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
 import grpc
 
 from authority.domain.health import HealthCheck, HealthStatus, worst
-from authority.usecases.health import Examine
+from authority.usecases.health import SharedExamination
 from authority.v1 import health_service_pb2 as messages
 from authority.v1 import health_service_pb2_grpc
 
@@ -22,18 +20,17 @@ _VERSION = version("paymaster")  # is read from a file
 class HealthServicer(health_service_pb2_grpc.HealthServiceServicer):
     """Answers also while a store is away."""
 
-    def __init__(self, examine: Examine, now: Callable[[], datetime]) -> None:
-        self._examine = examine
-        self._now = now
+    def __init__(self, examination: SharedExamination) -> None:
+        self._examination = examination
 
     async def GetHealth(
         self, request: messages.GetHealthRequest, context: Call
     ) -> messages.GetHealthResponse:
-        checks = await self._examine()
+        checks, read_time = await self._examination.find()
         response = messages.GetHealthResponse(
             status=_status(worst(checks)), checks=map(_to_proto, checks), version=_VERSION
         )
-        response.read_time.FromDatetime(self._now())
+        response.read_time.FromDatetime(read_time)
         return response
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import structlog
 
 from authority.domain.errors import Unavailable
 from authority.domain.health import HealthCheck, HealthStatus
+from authority.usecases.single_flight import SingleFlight
 
 # Longer than a store takes to be found away, and shorter than who asks waits.
 LOOK_SECONDS = 4.0
 # Of the connections to Postgres most are for those who spend.
 _AT_ONCE = 3
+# Probes ask every few seconds, and many of them may ask at the same moment.
+_SHARED_SECONDS = 1.0
 
 Look = Callable[[], Awaitable[Sequence[HealthCheck]]]
 """Looks at something. Raises Unavailable."""
@@ -93,3 +98,55 @@ def _unseen(probe: Probe, reason: str) -> HealthCheck:
 
 
 Examine = Callable[[], Awaitable[list[HealthCheck]]]
+
+
+class Findings(NamedTuple):
+    """What was found, and when."""
+
+    checks: list[HealthCheck]
+    read_time: datetime
+
+
+class SharedExamination:
+    """Looks once for all who ask meanwhile, or within a second after: stores feel no flood of them.
+
+    All are told the same, so what is found must be nobody's own.
+    """
+
+    def __init__(
+        self,
+        examine: Examine,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._examine = examine
+        self._now = now
+        self._monotonic = monotonic
+        self._looks: SingleFlight[None, Findings] = SingleFlight()
+        self._last: Findings | None = None
+        self._shared_until = 0.0
+        self._forgotten_count = 0
+
+    async def find(self) -> Findings:
+        """Return what is found, or was within the last second."""
+        if self._last is not None and self._monotonic() < self._shared_until:
+            return self._last
+        return await self._looks.do(None, self._look)
+
+    def forget(self) -> None:
+        """Look anew for who asks from now on, as after what changes what there is to find."""
+        self._forgotten_count += 1
+        self._last = None
+        self._looks.forget(None)
+
+    async def stop(self) -> None:
+        """End the look under way."""
+        await self._looks.stop()
+
+    async def _look(self) -> Findings:
+        forgotten_count = self._forgotten_count
+        found = Findings(await self._examine(), self._now())
+        if forgotten_count == self._forgotten_count:
+            self._last = found
+            self._shared_until = self._monotonic() + _SHARED_SECONDS
+        return found

@@ -123,7 +123,7 @@ class GetHealthResponse(_message.Message):
 
     @_builtins.property
     def read_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was looked at, by the clock of the process that answers."""
+        """When it was looked at, which may be a second ago, by the clock of the process that answers."""
 
     def __init__(
         self,

@@ -48,7 +48,8 @@ class HealthServiceServicer(object):
 
     def GetHealth(self, request, context):
         """Checks the stores, the loops, the queues, the workers and the machine. Answers while a store is away, within seconds; what
-        can't be looked at then is told as such. For keys of the platform. Reasons: INVALID_FIELD, UNAVAILABLE.
+        can't be looked at then is told as such. All who ask within a second may be told the same. For keys of the platform.
+        Reasons: INVALID_FIELD, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

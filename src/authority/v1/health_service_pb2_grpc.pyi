@@ -35,7 +35,8 @@ class HealthServiceStub:
     def __new__(cls, channel: _aio.Channel) -> HealthServiceAsyncStub: ...
     GetHealth: _grpc.UnaryUnaryMultiCallable[_health_service_pb2.GetHealthRequest, _health_service_pb2.GetHealthResponse]
     """Checks the stores, the loops, the queues, the workers and the machine. Answers while a store is away, within seconds; what
-    can't be looked at then is told as such. For keys of the platform. Reasons: INVALID_FIELD, UNAVAILABLE.
+    can't be looked at then is told as such. All who ask within a second may be told the same. For keys of the platform.
+    Reasons: INVALID_FIELD, UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -45,7 +46,8 @@ class HealthServiceAsyncStub(HealthServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetHealth: _aio.UnaryUnaryMultiCallable[_health_service_pb2.GetHealthRequest, _health_service_pb2.GetHealthResponse]  # type: ignore[assignment]
     """Checks the stores, the loops, the queues, the workers and the machine. Answers while a store is away, within seconds; what
-    can't be looked at then is told as such. For keys of the platform. Reasons: INVALID_FIELD, UNAVAILABLE.
+    can't be looked at then is told as such. All who ask within a second may be told the same. For keys of the platform.
+    Reasons: INVALID_FIELD, UNAVAILABLE.
     """
 
 class HealthServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -58,7 +60,8 @@ class HealthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_health_service_pb2.GetHealthResponse, _abc.Awaitable[_health_service_pb2.GetHealthResponse]]:
         """Checks the stores, the loops, the queues, the workers and the machine. Answers while a store is away, within seconds; what
-        can't be looked at then is told as such. For keys of the platform. Reasons: INVALID_FIELD, UNAVAILABLE.
+        can't be looked at then is told as such. All who ask within a second may be told the same. For keys of the platform.
+        Reasons: INVALID_FIELD, UNAVAILABLE.
         """
 
 def add_HealthServiceServicer_to_server(servicer: HealthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,7 +18,7 @@ from authority.ledger.journal import Journal
 from authority.ledger.store import LedgerStore
 from authority.recovery.outbox import Outbox
 from authority.rpc.health_servicer import HealthServicer
-from authority.usecases.health import Examine, Probe, StoreProbe, examine
+from authority.usecases.health import Probe, SharedExamination, StoreProbe, examine
 from authority.usecases.queues import QueueContext
 from authority.v1 import health_service_pb2_grpc
 from authority.wiring.queues import wall_clock
@@ -39,7 +39,7 @@ class LookedAt(NamedTuple):
     artifacts: Path | None
 
 
-def make_examine(parts: LookedAt) -> Examine:
+def make_examination(parts: LookedAt) -> SharedExamination:
     """Return what looks at everything."""
     hot, reader, now_ms = parts.hot, parts.reader, parts.hot.clock.now_ms
     generations = parts.queues.generations
@@ -74,14 +74,12 @@ def make_examine(parts: LookedAt) -> Examine:
             partial(machine.catalogue, generations.catalogue, generations.today),
         ),
     ]
-    return partial(examine, store_probes, probes)
+    return SharedExamination(partial(examine, store_probes, probes), wall_clock)
 
 
-def add_health_service(server: grpc.aio.Server, look: Examine) -> None:
+def add_health_service(server: grpc.aio.Server, examination: SharedExamination) -> None:
     """Let a server serve HealthService."""
-    health_service_pb2_grpc.add_HealthServiceServicer_to_server(
-        HealthServicer(look, wall_clock), server
-    )
+    health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(examination), server)
 
 
 def _wall_ms() -> float:

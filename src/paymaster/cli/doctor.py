@@ -24,7 +24,9 @@ from paymaster.cli.output import Column, Output, Table, count_of, note, wide
 from paymaster.cli.reaching import (
     check_address,
     check_directory,
+    check_processes,
     check_store_urls,
+    keeps_artifacts_with_data,
 )
 from paymaster.stack.errors import BadState
 
@@ -70,7 +72,7 @@ async def _look(data_dir: Path | None, *, with_audit: bool) -> Health:
     except (CommandFailed, BadState) as error:
         checks = [_wrong("configuration", str(error).partition("\n")[0], _rest(str(error)))]
         return _local([*checks, *await check_store_urls(data_dir)])
-    local = await check_directory(data_dir)
+    local = [*check_processes(data_dir), *await check_directory(data_dir)]
     try:
         async with connect(endpoint.address, endpoint.token, endpoint.tls) as connection:
             if with_audit:
@@ -85,6 +87,8 @@ async def _look(data_dir: Path | None, *, with_audit: bool) -> Health:
     except (Unavailable, DeadlineExceeded) as error:
         return _local(await _unreached(endpoint, error, data_dir))
     reached = HealthCheck("authority", "", HealthStatus.HEALTHY, f"at {endpoint.address}", "")
+    if keeps_artifacts_with_data(data_dir) and any(row.check == "disk" for row in health.checks):
+        local = [row for row in local if row.check != "data_directory"]  # it is the same disk
     return Health(
         health.status, (reached, *local, *health.checks), health.read_time, health.version
     )
@@ -101,6 +105,7 @@ async def _unreached(
             f"It was found by {endpoint.source}. The next checks say where the way there ends.",
         ),
         await check_address(endpoint.address),
+        *check_processes(data_dir),
         *await check_directory(data_dir),
         *await check_store_urls(data_dir),
     ]

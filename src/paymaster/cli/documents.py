@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 
 def document_of(value: Any) -> Any:
@@ -31,3 +32,8 @@ def document_of(value: Any) -> Any:
 def time_text(moment: datetime | None) -> str:
     """Return a time in UTC for people, to the second; a dash for none."""
     return f"{moment:%Y-%m-%d %H:%M:%S}Z" if moment else "-"
+
+
+def local_time(moment: datetime | None, time_zone: str) -> str:
+    """Return a time in a time zone of IANA for people, to the second; a dash for none."""
+    return f"{moment.astimezone(ZoneInfo(time_zone)):%Y-%m-%d %H:%M:%S}" if moment else "-"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from clients import errors
@@ -25,6 +27,22 @@ _EXIT_CODES: dict[type[Exception], ExitCode] = {
     TimeoutError: ExitCode.ERROR,
 }
 
+# Where an option is called otherwise than the field that it sets; its parameter's name.
+_PARAMETERS = {
+    "accept_entry_id": "accept",
+    "addresses": "emails",
+    "alert_thresholds": "alerts_at",
+    "as_of_time": "as_of",
+    "end_time": "until",
+    "idempotency_key": "key",
+    "page_size": "count",
+    "parent_id": "parent",
+    "per_request_limits": "limits",
+    "refund_grace": "refund_grace_days",
+    "start_time": "since",
+    "url": "urls",
+}
+
 
 def as_command_failed(error: Exception) -> Exception:
     """Return the error as the command line tells it; one that nobody expected stays as it is."""
@@ -41,7 +59,7 @@ def as_command_failed(error: Exception) -> Exception:
 
 def _text(error: Exception) -> str:
     if isinstance(error, errors.InvalidRequest) and error.violations:
-        return "\n".join(f"{item.field}: {item.description}" for item in error.violations)
+        return "\n".join(f"{_named(item.field)}: {item.description}" for item in error.violations)
     if isinstance(error, errors.NotSignedIn):
         return (
             f"{error}\nSet PAYMASTER_TOKEN_FILE or PAYMASTER_TOKEN to an API key of the"
@@ -50,3 +68,17 @@ def _text(error: Exception) -> str:
     if isinstance(error, errors.GenerationStateError):
         return f"{error}\n`paymaster generations regenerate` does that."
     return str(error)
+
+
+def _named(field: str) -> str:
+    """Return a request's field with the option or argument that it was given by, if one was."""
+    context = click.get_current_context(silent=True)
+    parameters = {found.name: found for found in context.command.params} if context else {}
+    resource, *parts = re.sub(r"\[[^]]*\]", "", field).split(".")
+    for part in reversed(parts or [resource]):
+        found = parameters.get(part) or parameters.get(_PARAMETERS.get(part, ""))
+        if found is not None:
+            is_option = isinstance(found, click.Option)
+            shown = max(found.opts, key=len) if is_option else found.human_readable_name
+            return shown if found.name == field else f"{shown} ({field})"
+    return field

@@ -41,9 +41,8 @@ async def check_address(address: str) -> HealthCheck:
     )
 
 
-async def check_directory(data_dir: Path | None) -> list[HealthCheck]:
-    """Look at the data directory of a stack on this machine; nothing where there is none."""
-    directory = (data_dir or default_data_directory()).expanduser().resolve()
+def check_processes(data_dir: Path | None) -> list[HealthCheck]:
+    """Look which processes of a stack on this machine have died; nothing where there is none."""
     state = _state(data_dir)
     if state is None:
         return []
@@ -63,6 +62,14 @@ async def check_directory(data_dir: Path | None) -> list[HealthCheck]:
                     "Start the stack again: `paymaster dev`. Nothing acknowledged is lost.",
                 )
             )
+    return checks
+
+
+async def check_directory(data_dir: Path | None) -> list[HealthCheck]:
+    """Look at the data directory of a stack on this machine; nothing where there is none."""
+    if _state(data_dir) is None:
+        return []
+    directory = _directory(data_dir)
     usage = await asyncio.to_thread(shutil.disk_usage, directory)
     free = usage.free * 100 / usage.total
     status = (
@@ -73,8 +80,22 @@ async def check_directory(data_dir: Path | None) -> list[HealthCheck]:
         else HealthStatus.HEALTHY
     )
     advice = "" if status is HealthStatus.HEALTHY else f"Make room on the disk of {directory}."
-    value = f"{free:.0f} % of {usage.total / 1e9:.0f} GB free"
-    return [*checks, HealthCheck("data_directory", "", status, value, advice)]
+    value = f"{free:.0f} % of {usage.total / 1e9:.0f} GB free in {directory}"
+    return [HealthCheck("data_directory", "", status, value, advice)]
+
+
+def keeps_artifacts_with_data(data_dir: Path | None) -> bool:
+    """Say whether a stack's artifacts are on the disk of its data directory.
+
+    That one is looked at by its authority then.
+    """
+    state = _state(data_dir)
+    if state is None:
+        return False
+    try:
+        return _directory(data_dir).stat().st_dev == Path(state.artifacts).stat().st_dev
+    except OSError:
+        return False  # a bucket, or a folder that is gone
 
 
 async def check_store_urls(data_dir: Path | None) -> list[HealthCheck]:
@@ -125,9 +146,13 @@ def _state(data_dir: Path | None) -> StackState | None:
     if data_dir is None and os.environ.get("PAYMASTER_ADDRESS"):
         return None
     try:
-        return read_state((data_dir or default_data_directory()).expanduser().resolve())
+        return read_state(_directory(data_dir))
     except BadState:
         return None
+
+
+def _directory(data_dir: Path | None) -> Path:
+    return (data_dir or default_data_directory()).expanduser().resolve()
 
 
 def _is_alive(pid: int) -> bool:

@@ -17,7 +17,7 @@ from clients.usage_types import (
 )
 from paymaster.cli.base import choice, command
 from paymaster.cli.connection import connected
-from paymaster.cli.documents import document_of, time_text
+from paymaster.cli.documents import document_of, local_time
 from paymaster.cli.output import Output, note
 from paymaster.cli.times import time_option
 from paymaster.cli.usage_filters import (
@@ -105,10 +105,12 @@ async def show(
     tables = report_tables(report, group_by, interval, order, with_bars=output.for_people)
     output.show(document_of(report), *tables)
     if output.for_people:
-        start, end = time_text(report.start_time), time_text(report.end_time)
-        note(f"From {start} to {end}; days are of {report.time_zone}.")
+        # As the steps of a series, whose days are of this time zone.
+        zone = report.time_zone
+        start, end = (local_time(moment, zone) for moment in (report.start_time, report.end_time))
+        note(f"From {start} to {end} ({zone}).")
         if report.complete_until is not None:
-            note(f"What was decided since {time_text(report.complete_until)} is to come.")
+            note(f"Complete up to {local_time(report.complete_until, zone)} ({zone}).")
         if report.group_count > len(report.groups):
             note(f"{len(report.groups)} of {report.group_count} groups; --count has more.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -94,24 +93,3 @@ class Sum:
     def generation_ids(self) -> tuple[str, ...]:
         """Return the dearest, the dearest first."""
         return tuple(name for _, name in sorted(self._dearest, reverse=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Against:
-    """Sums by what was used, and then by what might have been instead."""
-
-    sums: dict[tuple[str, Choice], dict[Choice, Sum]] = field(default_factory=dict)
-
-    def add(
-        self,
-        kind: str,
-        used: Choice,
-        costs: Mapping[Choice, int],
-        *,
-        generation_id: str,
-        paid: int,
-    ) -> None:
-        """Count an attempt against each thing that it might have been made by."""
-        by_choice = self.sums.setdefault((kind, used), {})
-        for choice, cost in costs.items():
-            by_choice.setdefault(choice, Sum()).add(generation_id, paid, cost)

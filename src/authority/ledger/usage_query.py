@@ -281,7 +281,9 @@ class _Reading:
             for position, name in enumerate(self._group_by)
         )
         shown = SUMS if sums is SUMS else (*_counted(), *MEASURES)
-        return f"SELECT step, {values}{', '.join(shown)} FROM {read} JOIN {names} USING ({key})"
+        # Sums by what was made have their counts, so that there may be nothing to look up.
+        joined = f" JOIN {names} USING ({key})" if self._work or sums is not SUMS else ""
+        return f"SELECT step, {values}{', '.join(shown)} FROM {read}{joined}"
 
     def _read(
         self, table: str, place: _Place, values: str, sums: Sequence[str], chosen: str = ""

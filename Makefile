@@ -26,8 +26,9 @@ demo: $(VENV)/.runtime  ## Run the main job on a stack of its own and prove that
 dev: $(VENV)/.runtime  ## Start Postgres, Valkey, authority, workers and sandbox; Ctrl-C stops them
 	@$(BIN)/paymaster dev
 
-# As many at once as there are cores, each with servers of its own; the tests of one file stay together.
-AT_ONCE := -n auto --dist loadfile
+# Each with servers of its own, and one more than there are cores, as many tests wait for what they have started; the tests
+# of one file stay together.
+AT_ONCE := -n $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)') --dist loadfile
 
 test: $(VENV)/.dev  ## Run the tests on real servers
 	$(BIN)/python -m pytest $(AT_ONCE)

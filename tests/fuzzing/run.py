@@ -27,10 +27,13 @@ from fuzzing.wrong import garbage, spoil
 from generating import insert_hits
 
 KINDS = {"valid": 5, "near-valid": 4, "garbage": 1}
-# How often a method is called; 1 if it is not here. What reads everything is called less.
+# How often a method is called; 1 if it is not here. What reads everything is called less, and so
+# is what ends the few things there are of a kind.
 _WEIGHTS = {
     **dict.fromkeys(("Reserve", "Commit", "Apply"), 4.0),
     **dict.fromkeys(("Release", "Refund", "Extend", "BatchReserve"), 2.0),
+    **dict.fromkeys(("CreateAlertRule", "UpdateAlertRule"), 2.0),
+    "DeleteAlertRule": 0.3,
     **dict.fromkeys(("Audit", "Rebuild"), 0.04),
 }
 _FAULTS = {"INTERNAL", "UNKNOWN", "UNIMPLEMENTED", "DATA_LOSS", "ABORTED", "CANCELLED"}

@@ -11,9 +11,9 @@ _SERVICE = "e2e/test_usage_service.py::"
 FAULTS = [
     Fault(
         "sums are replaced, not added to",
-        "ledger/usage_sums.sql",
-        "event_count = kept.event_count + excluded.event_count",
-        "event_count = excluded.event_count",
+        "ledger/usage_sums.py",
+        'f"{name} = kept.{name} + excluded.{name}"',
+        'f"{name} = excluded.{name}"',
         (_SUMS + "test_any_query_equals_a_count_of_the_events",),
     ),
     Fault(

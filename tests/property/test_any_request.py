@@ -35,6 +35,8 @@ def values(field):
     """Return a strategy for the values of one field."""
     if field.type == FieldDescriptor.TYPE_STRING:
         return TEXTS
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return TEXTS.map(str.encode)
     if field.type == FieldDescriptor.TYPE_BOOL:
         return st.booleans()
     if field.type == FieldDescriptor.TYPE_MESSAGE:

@@ -15,7 +15,8 @@ from time import perf_counter
 from authority.domain.usage import Dimension, Interval, Outcome, UsageFilter, UsageQuery
 from authority.ledger.database import Database, allow_long_transaction, make_pool
 from authority.ledger.usage import PostgresUsage
-from authority.ledger.usage_query import MEASURES, conditions
+from authority.ledger.usage_columns import MEASURES
+from authority.ledger.usage_query import conditions
 from bench.machine import Machine, Run, sample_of
 from bench.processor import spent
 from bench.report import Figure, less

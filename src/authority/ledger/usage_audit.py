@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 from authority.ledger.database import Database, allow_long_transaction
 from authority.ledger.queries import statements
 from authority.ledger.usage_calendar import GRAINS
+from authority.ledger.usage_sums import sums_of_events
 
 _FILE = "usage_audit.sql"
 _LONGEST = "10min"
@@ -37,11 +38,7 @@ class UsageAudit:
 
     async def of_tenant(self, tenant: str) -> list[UsageDifference]:
         """Compare what is kept of a tenant."""
-        sums = statements("usage_sums.sql")
-        differing = (
-            f"WITH {self._sql['kept_events']}, {sums['quarters']}, {sums['placed']}, "
-            f"{self._sql['differing']}"
-        )
+        differing = f"WITH {self._sql['kept_events']}, {sums_of_events()}, {self._sql['differing']}"
         parameters = {"tenant": tenant, "grains": list(GRAINS), "limit": _SHOWN_MAX}
         async with self._snapshot() as connection:
             cursor = await connection.execute(self._sql["books"], parameters)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import LiteralString, NamedTuple
+from typing import NamedTuple
 
 from authority.ledger.alerts import record_crossings
 from authority.ledger.database import Database, allow_long_transaction
 from authority.ledger.queries import statements
 from authority.ledger.usage_calendar import GRAINS
+from authority.ledger.usage_sums import keep_sums, sums_of_events
 
 _FILE = "usage_projection.sql"
 # Each tenant gets at least so many in a transaction.
@@ -81,9 +82,6 @@ class UsageProjection:
 
 
 @cache
-def _statement() -> LiteralString:
-    parts, sums = statements(_FILE), statements("usage_sums.sql")
-    return (
-        f"WITH {parts['events']}, {sums['quarters']}, {sums['placed']}, {sums['keep_sums']}, "
-        f"{parts['move_cursors']}"
-    )
+def _statement() -> str:
+    parts = statements(_FILE)
+    return f"WITH {parts['events']}, {sums_of_events()}, {keep_sums()}, {parts['move_cursors']}"

@@ -12,23 +12,10 @@ from typing import Any, NamedTuple
 
 from authority.domain.usage import OWNERS, WORK, Dimension, Interval, Order, UsageFilter, UsageQuery
 from authority.ledger.usage_calendar import DAY, HOUR, QUARTER_HOUR, Piece, divide
+from authority.ledger.usage_columns import COUNTS, FLAGS, MEASURES, OUTCOMES, SUMS
 
 ALL, TENANT, ACCOUNT, USER = range(4)
 """Levels of the sums."""
-
-MEASURES = (
-    *("images", "videos", "messages", "input_tokens", "output_tokens", "actual_micros"),
-    *("charged_micros", "refunded_micros", "credits_micros", "revenue_micros", "saved_micros"),
-    *("duration_ms", "duration_count"),
-)
-_OUTCOMES = (
-    *("SUCCEEDED", "FAILED", "PART", "DENIED", "RELEASED", "EXPIRED", "REFUNDED", "ADJUSTED"),
-    *("HIT", "REVERSED"),
-)
-_FLAGS = ("downgraded", "fallback", "presumed_spent", "late")
-_COUNTS = tuple(f"{name.lower()}_count" for name in (*_OUTCOMES, *_FLAGS))
-SUMS = (*_COUNTS, *MEASURES)
-"""The columns of sums, in the order of domain.usage.UsageSums."""
 
 _COLUMNS = {
     "kinds": "kind",
@@ -46,7 +33,7 @@ _COLUMNS = {
     "presumed_spent": "presumed_spent",
     "late": "late",
 }
-_EVENTS = " + ".join(_COUNTS[: len(_OUTCOMES)])
+_EVENTS = " + ".join(COUNTS[: len(OUTCOMES)])
 _ORDERS = {
     Order.CHARGED: "charged_micros - refunded_micros DESC",
     Order.ACTUAL: "actual_micros DESC",
@@ -333,8 +320,8 @@ def _signed(name: str, sign: int) -> str:
 
 def _counted() -> Iterator[str]:
     """Yield the counts of a combination, of which each has one outcome."""
-    for name in _OUTCOMES:
+    for name in OUTCOMES:
         yield f"CASE WHEN outcome = '{name}' THEN event_count ELSE 0 END AS {name.lower()}_count"
     made = "outcome IN ('SUCCEEDED', 'FAILED')"
-    for name in _FLAGS:
+    for name in FLAGS:
         yield f"CASE WHEN {name} AND {made} THEN event_count ELSE 0 END AS {name}_count"

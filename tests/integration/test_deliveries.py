@@ -32,39 +32,9 @@ from receivers import receiving
 
 
 @pytest.fixture
-def receiver(tmp_path):
-    """A receiver of webhooks."""
-    with receiving(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def started(start_authority, ledger_url, redis_url, tmp_path):
-    """An authority whose webhooks may go anywhere, and its services."""
-    settings = make_settings(ledger_url, redis_url, tmp_path / "artifacts", alerts_private=True)
-    running, stubs = await start_authority(settings)
-    await stubs.account("acme")
-    return running, stubs
-
-
-@pytest.fixture
-def alarming(started):
-    """AlertService."""
-    return Alarming(started[1])
-
-
-@pytest.fixture
 def core(started):
     """The inside of the authority."""
     return started[0].core
-
-
-@pytest.fixture
-async def rule(alarming, receiver):
-    """A rule that tells the receiver."""
-    made = await alarming.rule(channels=[webhook(receiver.url)])
-    receiver.secret = made.channels[0].secret
-    return made
 
 
 async def test_a_webhook_is_signed_and_told_once(alarming, core, receiver, rule):

@@ -20,11 +20,9 @@ from alarming import (
     waits_of,
     webhook,
 )
-from authorities import make_settings
 from authority.ledger.health import HealthReader
 from authority.v1 import alert_service_pb2 as messages
 from keys import with_key
-from receivers import receiving
 from refusals import Refusal, invalid, refused
 
 DAY_MS = 86_400_000
@@ -32,39 +30,9 @@ NEVER = "acme/00000000-0000-7000-8000-000000000000"
 
 
 @pytest.fixture
-def receiver(tmp_path):
-    """A receiver of webhooks."""
-    with receiving(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def started(start_authority, ledger_url, redis_url, tmp_path):
-    """An authority whose webhooks may go anywhere, and its services."""
-    settings = make_settings(ledger_url, redis_url, tmp_path / "artifacts", alerts_private=True)
-    running, stubs = await start_authority(settings)
-    await stubs.account("acme")
-    return running, stubs
-
-
-@pytest.fixture
-def alarming(started):
-    """AlertService."""
-    return Alarming(started[1])
-
-
-@pytest.fixture
 def core(started):
     """The inside of the authority."""
     return started[0].core
-
-
-@pytest.fixture
-async def rule(alarming, receiver):
-    """A rule that tells the receiver."""
-    made = await alarming.rule(channels=[webhook(receiver.url)])
-    receiver.secret = made.channels[0].secret
-    return made
 
 
 async def given_up(alarming, core, receiver, rule):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 OUTCOMES = (
     *("SUCCEEDED", "FAILED", "PART", "DENIED", "RELEASED", "EXPIRED", "REFUNDED", "ADJUSTED"),
     *("HIT", "REVERSED"),
@@ -22,3 +24,8 @@ COMBINATION = (
     *("error_class", "reason"),
 )
 """What events may be grouped by, besides who and when."""
+
+
+def added(names: Iterable[str]) -> str:
+    """Return what adds up columns, each under its name."""
+    return ", ".join(f"usage_sum(sum({name})) AS {name}" for name in names)

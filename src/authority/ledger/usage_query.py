@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from authority.domain.usage import OWNERS, WORK, Dimension, Interval, Order, UsageFilter, UsageQuery
 from authority.ledger.usage_calendar import DAY, HOUR, QUARTER_HOUR, Piece, divide
-from authority.ledger.usage_columns import COUNTS, FLAGS, MEASURES, OUTCOMES, SUMS
+from authority.ledger.usage_columns import COUNTS, FLAGS, MEASURES, OUTCOMES, SUMS, added
 
 ALL, TENANT, ACCOUNT, USER = range(4)
 """Levels of the sums."""
@@ -43,7 +43,6 @@ _ORDERS = {
     Order.LOSS: "actual_micros - revenue_micros DESC",
 }
 _STEPS = {Interval.HOUR: HOUR, Interval.DAY: DAY}
-_ADDED = ", ".join(f"usage_sum(sum({name})) AS {name}" for name in SUMS)
 
 
 class Statement(NamedTuple):
@@ -78,10 +77,10 @@ def groups_statement(query: UsageQuery, time_zone: str) -> Statement:
     values = [f"v{position}" for position in range(len(query.group_by))]
     columns = "".join(f"{name}, " for name in values)
     text = (
-        f"WITH cells AS MATERIALIZED (SELECT {columns}{_ADDED} FROM {reading.rows()}"
+        f"WITH cells AS MATERIALIZED (SELECT {columns}{added(SUMS)} FROM {reading.rows()}"
         f"{_grouped(values)}) "
         f"SELECT NULL::bigint AS group_count, NULL::bigint AS place, "
-        f"{''.join(f'NULL AS {name}, ' for name in values)}{_ADDED} FROM cells"
+        f"{''.join(f'NULL AS {name}, ' for name in values)}{added(SUMS)} FROM cells"
     )
     if values:
         order = _ORDERS.get(query.order_by)
@@ -102,7 +101,7 @@ def series_statement(
 
     Its rows have the number of a group from 1 on, or none for all, the step, and its sums.
     """
-    whole = f"SELECT NULL::bigint AS number, step, {_ADDED} FROM"
+    whole = f"SELECT NULL::bigint AS number, step, {added(SUMS)} FROM"
     if not groups:
         reading = _Reading(query, time_zone, (), is_series=True)
         return Statement(
@@ -113,7 +112,7 @@ def series_statement(
     arrays = ", ".join(f"%({name})s::text[]" for name in values)
     names = ", ".join(values)
     text = (
-        f"WITH cells AS MATERIALIZED (SELECT step, {names}, {_ADDED} FROM {shown.rows()} "
+        f"WITH cells AS MATERIALIZED (SELECT step, {names}, {added(SUMS)} FROM {shown.rows()} "
         f"GROUP BY step, {names}), "
         f"asked AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS asked ({names}, number)) "
         f"SELECT number, step, {', '.join(SUMS)} FROM cells JOIN asked USING ({names}) UNION ALL "
@@ -259,8 +258,7 @@ class _Reading:
             reads.append(self._read(table, place, f"{columns}{key}, ", sums, chosen))
         read = f"({' UNION ALL '.join(reads)}) AS pieces"
         if not owners and self._interval not in _STEPS:
-            added = ", ".join(f"usage_sum(sum({name})) AS {name}" for name in sums)
-            read = f"(SELECT step, {key}, {added} FROM {read} GROUP BY step, {key}) AS added"
+            read = f"(SELECT step, {key}, {added(sums)} FROM {read} GROUP BY step, {key}) AS added"
         values = "".join(
             f"{name.value}::text AS v{position}, "
             if name in self._work

@@ -18,6 +18,7 @@ from authority.ledger.usage_columns import (
     OUTCOMES,
     SUMS,
     WORK,
+    added,
 )
 
 _PLACE = ("level", "grain", "bucket", "tenant", "account", "user_name")
@@ -50,7 +51,7 @@ def keep_sums() -> str:
 def _part(name: str) -> str:
     return statements("usage_sums.sql")[name].format(
         amounts=_listed(AMOUNTS),
-        amounts_added=_added(AMOUNTS),
+        amounts_added=added(AMOUNTS),
         combination=_listed(COMBINATION),
         combination_texts=_listed(
             f"{name}::text" if name in FLAGS else name for name in COMBINATION
@@ -60,7 +61,7 @@ def _part(name: str) -> str:
             f"{'bool_or' if name in FLAGS else 'min'}({name}) AS {name}" for name in COMBINATION
         ),
         measures=_listed(MEASURES),
-        measures_added=_added(MEASURES),
+        measures_added=added(MEASURES),
         measures_without_users=_listed(
             f"usage_sum(sum(CASE level WHEN 2 THEN {name} ELSE -{name} END))" for name in MEASURES
         ),
@@ -74,7 +75,7 @@ def _kept(rows: str) -> str:
     table, told_apart_by, sums = _TABLES[rows]
     key = _listed((*_PLACE, *told_apart_by))
     names = f"{key}, {_listed(sums)}"
-    added = _listed(
+    changes = _listed(
         f"{name} = kept.{name} + excluded.{name}"
         if name.endswith("_count")
         else f"{name} = usage_added(kept.{name}, excluded.{name})"
@@ -82,7 +83,7 @@ def _kept(rows: str) -> str:
     )
     return (
         f"kept_{rows} AS (INSERT INTO {table} AS kept ({names}) SELECT {names} FROM {rows} "
-        f"ON CONFLICT ({key}) DO UPDATE SET {added})"
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes})"
     )
 
 
@@ -94,10 +95,6 @@ def _counted() -> Iterable[str]:
     ]
     for name, test in zip(COUNTS, tests, strict=True):
         yield f"coalesce(sum(event_count) FILTER (WHERE {test}), 0)::bigint AS {name}"
-
-
-def _added(names: Iterable[str]) -> str:
-    return _listed(f"usage_sum(sum({name})) AS {name}" for name in names)
 
 
 def _listed(parts: Iterable[str]) -> str:

@@ -140,7 +140,10 @@ class AuthoritySettings(BaseSettings):
         default=None, description="A file to write the port to, once it is listening."
     )
     pool_size_max: int = Field(
-        default=10, ge=6, le=200, description="The most connections to Postgres."
+        default=10,
+        ge=6,
+        le=200,
+        description="The most connections to Postgres, besides the journal's own, four at most.",
     )
     reporting_time_zone: Annotated[str, AfterValidator(_check_time_zone)] = Field(
         default="UTC",

@@ -59,6 +59,9 @@ from generations.catalogue import BadCatalogue, Catalogue
 
 _VERSION = version("paymaster")  # is read from a file
 _START_SECONDS = 15.0
+# Of the journal alone: one writes what gathers, others what was left behind in outboxes. A pool
+# gives its connections in turn, and a server process that has just written does it again for less.
+_JOURNAL_CONNECTIONS_MAX = 4
 
 
 class StartError(Exception):
@@ -136,8 +139,10 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         if problem := await wait_for_postgres(database_url, _START_SECONDS):
             raise StartError(f"DATABASE_URL: Postgres can't be used: {problem}")
         pool = make_pool(database_url, size_max=settings.pool_size_max)
-        stack.push_async_callback(pool.close)
-        await pool.open()
+        journal_pool = make_pool(database_url, size_max=_JOURNAL_CONNECTIONS_MAX)
+        for each in (pool, journal_pool):
+            stack.push_async_callback(each.close)
+            await each.open()
         redis = connect(settings.redis_url.get_secret_value())
         stack.push_async_callback(redis.aclose)
         await _check_password(redis)
@@ -146,7 +151,8 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
         stack.push_async_callback(jobs.aclose)
         feed = PostgresFeed(database_url)
         store = HotStore(redis, clock)
-        core = _wire(Database(pool), store, jobs, feed, catalogue, settings.embedder)
+        databases = Database(pool), Database(journal_pool)
+        core = _wire(*databases, store, jobs, feed, catalogue, settings.embedder)
         await _check_schema(core.database)
         journal = asyncio.create_task(core.journal.run(), name="journal")
         stack.push_async_callback(cancelled, journal)
@@ -165,6 +171,7 @@ async def running_core(settings: AuthoritySettings) -> AsyncIterator[Core]:
 
 def _wire(
     database: Database,
+    journal_database: Database,
     hot: HotStore,
     jobs: QueuedJobs,
     feed: PostgresFeed,
@@ -173,7 +180,7 @@ def _wire(
 ) -> Core:
     ledger = LedgerStore(database, hot.clock)
     outbox = Outbox(hot)
-    journal = Journal(database, outbox.trim, outbox.waiting)
+    journal = Journal(journal_database, outbox.trim, outbox.waiting)
     epochs = Epochs(hot, database)
     tenants = Tenants(hot, database, journal, outbox, epochs)
     policies = Policies(ledger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ from authority.domain.plans import NOT_WATCHED, AbusePolicy, Plan
 from authority.domain.windows import QUARTER_MS, window_at
 from generations.models import Quality
 
-_TERMS_MAX = 20_000
+# Each takes some 2 kB. What was forgotten is worked out anew in 20 microseconds.
+_TERMS_MAX = 50_000
 PLATFORM_ZONE = "UTC"
 
 
@@ -94,10 +96,7 @@ class TenantPolicy:
     # The budgets of the platform, by the keys under which this tenant counts them.
     shares: tuple[Budget, ...] = ()
     plans: Mapping[str, Plan] = field(default_factory=dict)
-    # A policy never changes: what follows from it is worked out once.
-    _terms: dict[tuple[str, frozenset[Unit], int], Terms] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    known_terms: KnownTerms = field(default_factory=lambda: KnownTerms(), repr=False)
 
     def chain(self, account: str) -> Iterator[Account]:
         """Yield the account and those above it within the tenant, from the inside out."""
@@ -236,15 +235,10 @@ class TenantPolicy:
 
     def terms(self, account: str, units: frozenset[Unit], now_ms: int) -> Terms:
         """Return what a Reserve by an account is checked against."""
-        key = account, units, now_ms // QUARTER_MS
-        terms = self._terms.get(key)
-        if terms is None:
-            if len(self._terms) >= _TERMS_MAX:
-                self._terms.clear()
-            terms = self._terms[key] = self._resolve(account, units, now_ms)
-        return terms
+        return self.known_terms.of(self, account, units, now_ms)
 
-    def _resolve(self, account: str, units: frozenset[Unit], now_ms: int) -> Terms:
+    def resolve(self, account: str, units: frozenset[Unit], now_ms: int) -> Terms:
+        """Work out what `terms` returns."""
         chain = list(self.chain(account))
         windows = tuple(self.windows(account, now_ms))
         money = self.money(account, units, now_ms)
@@ -267,6 +261,32 @@ class TenantPolicy:
             per_request_limits=limits,
             metered=money.prepaid | {window.budget.unit for window in windows},
         )
+
+
+class KnownTerms:
+    """What was worked out of policies, of all tenants together, as far as it is asked for.
+
+    A policy of one version never changes, so that its terms hold until the next one, or for a
+    quarter of an hour. Those that were not asked for the longest are forgotten.
+    """
+
+    def __init__(self, terms_max: int = _TERMS_MAX) -> None:
+        self._terms_max = terms_max
+        self._known: OrderedDict[tuple[str, frozenset[Unit]], tuple[int, Terms]] = OrderedDict()
+
+    def of(self, policy: TenantPolicy, account: str, units: frozenset[Unit], now_ms: int) -> Terms:
+        """Return the terms of an account in some units at a moment."""
+        key, quarter = (account, units), now_ms // QUARTER_MS
+        known = self._known.get(key)
+        if known is not None and known[0] == quarter and known[1].policy_version == policy.version:
+            self._known.move_to_end(key)
+            return known[1]
+        terms = policy.resolve(account, units, now_ms)
+        self._known[key] = quarter, terms
+        self._known.move_to_end(key)
+        if len(self._known) > self._terms_max:
+            self._known.popitem(last=False)
+        return terms
 
 
 def _refusal(states: AbstractSet[AccountState]) -> DenialReason | None:

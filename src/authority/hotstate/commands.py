@@ -32,7 +32,7 @@ from authority.hotstate.scripts import Verb
 
 _Row = TypeVar("_Row")
 
-_PARTS_MAX = 4096
+_PARTS_MAX = 50_000
 _WORDS = {None: "-", LEASED: "lease", LEASED_SOFTLY: "soft"}
 _NO_MONEY = Money((), frozenset())
 _FIRST_OTHER = 4  # among KEYS: behind the three that every call has

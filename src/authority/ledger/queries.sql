@@ -221,7 +221,7 @@ ORDER BY tenant.tenant;
 SELECT tenant FROM tenant WHERE tenant > %(after)s ORDER BY tenant LIMIT %(limit)s;
 
 -- name: opened_tenants
-SELECT tenant FROM tenant WHERE loaded_epoch > 0 ORDER BY tenant;
+SELECT tenant FROM tenant WHERE loaded_epoch > 0 AND tenant > %(after)s ORDER BY tenant LIMIT %(limit)s;
 
 -- name: lock_tenant
 -- One process at a time opens a tenant. Held by the session, since opening is more than one transaction.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
 from authority.domain.budgets import Budget, WindowRef
@@ -15,7 +17,7 @@ from authority.domain.grants import Grant
 from authority.domain.money import Unit
 from authority.domain.operations import Operation
 from authority.domain.plans import PlanWork
-from authority.domain.policies import TenantPolicy
+from authority.domain.policies import KnownTerms, TenantPolicy
 from authority.domain.ports import Clock, WindowCounts
 from authority.domain.reservations import Reservation, ReservationState
 from authority.domain.windows import Window
@@ -29,6 +31,7 @@ from authority.ledger.queries import statements
 ZERO = WindowCounts(0, 0, 0)
 # A late refund may still come for a grant that ended less than a month ago.
 _ENDED_MS = 30 * 86_400_000
+_ROWS_AT_ONCE = 500
 
 _Item = TypeVar("_Item")
 
@@ -39,6 +42,7 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
     def __init__(self, database: Database, clock: Clock) -> None:
         super().__init__(database)
         self._clock = clock
+        self._known_terms = KnownTerms()
         self._sql = statements()
         self._plan_sql = statements("plans.sql")
         self._lease_sql = statements("leases.sql")
@@ -98,11 +102,11 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
             if head is None:
                 return None
             cursor = await connection.execute(self._sql["read_accounts"], parameters)
-            accounts = [account_of(row) for row in await cursor.fetchall()]
+            accounts = [account_of(row) async for row in _a_few_at_a_time(cursor)]
             cursor = await connection.execute(self._sql["read_budgets"], parameters)
             budgets: list[Budget] = []
             ended: list[Budget] = []
-            for row in await cursor.fetchall():
+            async for row in _a_few_at_a_time(cursor):
                 (ended if row["end_time"] else budgets).append(budget_of(row))
             shares: list[Budget] = []
             cursor = await connection.execute(self._lease_sql["read_shares"], parameters)
@@ -115,9 +119,11 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
             now_ms = self._clock.now_ms()
             times = {"now_ms": now_ms, "ended_ms": now_ms - _ENDED_MS}
             cursor = await connection.execute(self._sql["read_grants"], parameters | times)
-            grants = [grant_of(row) for row in await cursor.fetchall()]
+            grants = [grant_of(row) async for row in _a_few_at_a_time(cursor)]
             cursor = await connection.execute(self._sql["read_prepaid_units"], parameters)
-            prepaid = [(row["account"], Unit(row["unit"])) for row in await cursor.fetchall()]
+            prepaid = [
+                (row["account"], Unit(row["unit"])) async for row in _a_few_at_a_time(cursor)
+            ]
         return TenantPolicy(
             tenant,
             head["policy_version"],
@@ -128,6 +134,7 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
             tuple(ended),
             tuple(shares),
             {plan.plan: plan for plan in plans},
+            self._known_terms,
         )
 
     async def policy_version(self, tenant: str) -> int:
@@ -179,9 +186,10 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
         )
         return [row["reservation_id"] for row in rows]
 
-    async def opened_tenants(self) -> list[str]:
-        """Return the tenants whose hot state was ever opened."""
-        return [row["tenant"] for row in await self.rows("opened_tenants")]
+    async def opened_tenants(self, after: str = "", limit: int | None = None) -> list[str]:
+        """Return the tenants whose hot state was ever opened, in order, of those behind `after`."""
+        rows = await self.rows("opened_tenants", after=after, limit=limit)
+        return [row["tenant"] for row in rows]
 
     async def present_policy_versions(self) -> Sequence[tuple[str, int]]:
         """Return the tenants that are open in the present epoch, with their policy's version."""
@@ -242,6 +250,15 @@ def grant_of(row: DictRow) -> Grant:
         void_ms=row["void_ms"],
         price_micros=row["price_micros"],
     )
+
+
+async def _a_few_at_a_time(cursor: AsyncCursor[DictRow]) -> AsyncIterator[DictRow]:
+    """Yield rows, and let others be served meanwhile: a tenant may have very many."""
+    while rows := await cursor.fetchmany(_ROWS_AT_ONCE):
+        for row in rows:
+            yield row
+        if len(rows) == _ROWS_AT_ONCE:
+            await asyncio.sleep(0)
 
 
 def _grouped(pairs: Iterable[tuple[str, _Item]]) -> dict[str, tuple[_Item, ...]]:

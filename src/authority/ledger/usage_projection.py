@@ -58,6 +58,9 @@ class UsageProjection:
                 return None
             # It keeps nobody waiting, and on a busy server may take longer than what does.
             await allow_long_transaction(connection, _LONGEST)
+            # By what it costs Postgres would plan it anew for each transaction, which takes as long
+            # as to write some hundred operations.
+            await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
             cursor = await connection.execute(
                 _statement(),
                 {"tenants": list(tenants), "limit": share, "grains": list(GRAINS)},

@@ -20,6 +20,7 @@ from authority.hotstate.store import AWAY, HotStore
 _BATCH = 500
 _ENTRIES_AT_ONCE = 32  # each may hold as many operations as a script call has items
 _WAITING_MAX = 10_000
+_OUTBOXES_AT_ONCE = 500
 
 log = structlog.get_logger(__name__)
 
@@ -69,14 +70,21 @@ class Outbox:
 
     async def not_empty(self, tenants: Sequence[str]) -> list[str]:
         """Return the tenants whose outbox holds anything. Raises Unavailable."""
-        pipeline = self._hot.redis.pipeline(transaction=False)
-        for tenant in tenants:
-            pipeline.xlen(TenantKeys(tenant, 0).outbox)
-        try:
-            lengths = await pipeline.execute()
-        except AWAY as error:
-            raise Unavailable(f"The hot store does not answer ({type(error).__name__}).") from error
-        return [tenant for tenant, length in zip(tenants, lengths, strict=True) if length]
+        found: list[str] = []
+        # To put many thousand commands together would hold up everybody.
+        for start in range(0, len(tenants), _OUTBOXES_AT_ONCE):
+            asked = tenants[start : start + _OUTBOXES_AT_ONCE]
+            pipeline = self._hot.redis.pipeline(transaction=False)
+            for tenant in asked:
+                pipeline.xlen(TenantKeys(tenant, 0).outbox)
+            try:
+                lengths = await pipeline.execute()
+            except AWAY as error:
+                raise Unavailable(
+                    f"The hot store does not answer ({type(error).__name__})."
+                ) from error
+            found += [tenant for tenant, length in zip(asked, lengths, strict=True) if length]
+        return found
 
     async def oldest_ms(self, tenants: Sequence[str]) -> dict[str, int]:
         """Return when the oldest entry of each tenant that has any was made. Raises Unavailable."""

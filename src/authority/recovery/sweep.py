@@ -31,6 +31,8 @@ from authority.usecases.plans import settle_grants
 TICK_SECONDS = 1.0
 # Younger outbox entries belong to a process that is about to journal them itself.
 _OUTBOX_GRACE_MS = 3_000
+# A sweep looks at so many outboxes, and the next one at the next: there may be many thousands.
+_DRAINED_MAX = 500
 _EXPIRE_MAX = 500
 _PLANS_MAX = 100
 _ENDS_MAX = 100
@@ -67,6 +69,9 @@ class Sweeper:
         self._outbox = outbox
         self._epochs = epochs
         self._months_made_at = float("-inf")
+        self._drained_to = ""  # the last tenant whose outbox was looked at
+        # What the hot store was told of tenants whose policy is new: in which epoch, which version.
+        self._told: dict[str, tuple[int | None, int]] = {}
         self._set_aside_until: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -119,11 +124,15 @@ class Sweeper:
             return False
 
     async def drain(self) -> int:
-        """Journal what other processes left in the outboxes; return how many."""
+        """Journal what other processes left in the outboxes; return how many.
+
+        Of very many tenants only the next ones are looked at.
+        """
         epoch = await self._epochs.ensure()
         until = str(await self._hot.time_ms() - _OUTBOX_GRACE_MS)
         count = 0
-        tenants = await self._ledger.opened_tenants()
+        tenants = await self._ledger.opened_tenants(self._drained_to, _DRAINED_MAX)
+        self._drained_to = tenants[-1] if len(tenants) == _DRAINED_MAX else ""
         for tenant in await self._outbox.not_empty(tenants):
             try:
                 entries = await self._outbox.read(tenant, until=until)
@@ -146,10 +155,17 @@ class Sweeper:
         return count
 
     async def _raise_policy_versions(self) -> None:
+        """Tell of new policies, once in an epoch; a tenant that is not open yet is told again."""
+        told: dict[str, tuple[int | None, int]] = {}
         for tenant, version in await self._ledger.recent_policy_versions():
             # Submissions ask no script that could say so.
             self._context.policies.outdate(tenant, version)
-            await self._hot.raise_policy_version(tenant, version)
+            news = self._hot.epoch, version
+            if self._told.get(tenant) == news or await self._hot.raise_policy_version(
+                tenant, version
+            ):
+                told[tenant] = news
+        self._told = told
 
     async def settle_plans(self) -> None:
         """Make and void the grants of plans that nobody has finished."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from authority.domain.budgets import Account
 from authority.domain.errors import NotFound
 from authority.domain.ids import tenant_of
@@ -10,18 +12,30 @@ from authority.domain.ports import Ledger
 from authority.usecases.single_flight import SingleFlight
 
 
-class Policies:
-    """Gives the policy of a tenant; `forget` makes the next call read it anew."""
+# Each takes about 1 kB.
+ACCOUNTS_MAX = 1_000_000
 
-    def __init__(self, ledger: Ledger) -> None:
+
+class Policies:
+    """Gives the policy of a tenant; `forget` makes the next call read it anew.
+
+    Past so many accounts, it forgets those of the tenants that were not asked for the longest.
+    """
+
+    def __init__(self, ledger: Ledger, accounts_max: int = ACCOUNTS_MAX) -> None:
         self._ledger = ledger
-        self._cached: dict[str, TenantPolicy] = {}
+        self._accounts_max = accounts_max
+        self._accounts = 0  # of all that is cached
+        self._cached: OrderedDict[str, TenantPolicy] = OrderedDict()
         self._reads: SingleFlight[str, TenantPolicy | None] = SingleFlight()
 
     async def of(self, account: str) -> TenantPolicy:
         """Return the policy of the account's tenant. Raises NotFound for an unknown account."""
         tenant = tenant_of(account)
         policy = self._cached.get(tenant)
+        if policy is not None and account in policy.accounts:
+            self._cached.move_to_end(tenant)
+            return policy
         if policy is None:
             policy = await self._reads.do(tenant, lambda: self._ledger.policy(tenant))
         if policy is None or account not in policy.accounts:
@@ -30,7 +44,7 @@ class Policies:
             policy = await self._ledger.policy(tenant)
         if policy is None or account not in policy.accounts:
             raise NotFound("account", account)
-        self._cached[tenant] = policy
+        self._keep(policy)
         return policy
 
     async def account(self, account: str) -> Account:
@@ -39,7 +53,7 @@ class Policies:
 
     def forget(self, tenant: str) -> None:
         """Read the tenant's policy anew at the next call."""
-        self._cached.pop(tenant, None)
+        self._drop(tenant)
         self._reads.forget(tenant)
 
     def outdate(self, tenant: str, version: int) -> None:
@@ -47,6 +61,18 @@ class Policies:
         cached = self._cached.get(tenant)
         if cached is not None and cached.version < version:
             self.forget(tenant)
+
+    def _keep(self, policy: TenantPolicy) -> None:
+        self._drop(policy.tenant)
+        self._cached[policy.tenant] = policy
+        self._accounts += len(policy.accounts)
+        while self._accounts > self._accounts_max and len(self._cached) > 1:
+            self._drop(next(iter(self._cached)))
+
+    def _drop(self, tenant: str) -> None:
+        dropped = self._cached.pop(tenant, None)
+        if dropped is not None:
+            self._accounts -= len(dropped.accounts)
 
     async def stop(self) -> None:
         """End the reads under way."""

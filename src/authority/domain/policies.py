@@ -76,6 +76,32 @@ class Terms:
         return None
 
 
+class KnownTerms:
+    """What was worked out of policies, of all tenants together, as far as it is asked for.
+
+    A policy of one version never changes, so that its terms hold until the next one, or for a
+    quarter of an hour. Those that were not asked for the longest are forgotten.
+    """
+
+    def __init__(self, terms_max: int = _TERMS_MAX) -> None:
+        self._terms_max = terms_max
+        self._known: OrderedDict[tuple[str, frozenset[Unit]], tuple[int, Terms]] = OrderedDict()
+
+    def of(self, policy: TenantPolicy, account: str, units: frozenset[Unit], now_ms: int) -> Terms:
+        """Return the terms of an account in some units at a moment."""
+        key, quarter = (account, units), now_ms // QUARTER_MS
+        known = self._known.get(key)
+        if known is not None and known[0] == quarter and known[1].policy_version == policy.version:
+            self._known.move_to_end(key)
+            return known[1]
+        terms = policy.resolve(account, units, now_ms)
+        self._known[key] = quarter, terms
+        self._known.move_to_end(key)
+        if len(self._known) > self._terms_max:
+            self._known.popitem(last=False)
+        return terms
+
+
 @dataclass(frozen=True, eq=False)
 class TenantPolicy:
     """A tenant's accounts, budgets and grants, cached by every authority process.
@@ -96,7 +122,7 @@ class TenantPolicy:
     # The budgets of the platform, by the keys under which this tenant counts them.
     shares: tuple[Budget, ...] = ()
     plans: Mapping[str, Plan] = field(default_factory=dict)
-    known_terms: KnownTerms = field(default_factory=lambda: KnownTerms(), repr=False)
+    known_terms: KnownTerms = field(default_factory=KnownTerms, repr=False)
 
     def chain(self, account: str) -> Iterator[Account]:
         """Yield the account and those above it within the tenant, from the inside out."""
@@ -261,32 +287,6 @@ class TenantPolicy:
             per_request_limits=limits,
             metered=money.prepaid | {window.budget.unit for window in windows},
         )
-
-
-class KnownTerms:
-    """What was worked out of policies, of all tenants together, as far as it is asked for.
-
-    A policy of one version never changes, so that its terms hold until the next one, or for a
-    quarter of an hour. Those that were not asked for the longest are forgotten.
-    """
-
-    def __init__(self, terms_max: int = _TERMS_MAX) -> None:
-        self._terms_max = terms_max
-        self._known: OrderedDict[tuple[str, frozenset[Unit]], tuple[int, Terms]] = OrderedDict()
-
-    def of(self, policy: TenantPolicy, account: str, units: frozenset[Unit], now_ms: int) -> Terms:
-        """Return the terms of an account in some units at a moment."""
-        key, quarter = (account, units), now_ms // QUARTER_MS
-        known = self._known.get(key)
-        if known is not None and known[0] == quarter and known[1].policy_version == policy.version:
-            self._known.move_to_end(key)
-            return known[1]
-        terms = policy.resolve(account, units, now_ms)
-        self._known[key] = quarter, terms
-        self._known.move_to_end(key)
-        if len(self._known) > self._terms_max:
-            self._known.popitem(last=False)
-        return terms
 
 
 def _refusal(states: AbstractSet[AccountState]) -> DenialReason | None:

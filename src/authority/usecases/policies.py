@@ -11,7 +11,6 @@ from authority.domain.policies import TenantPolicy
 from authority.domain.ports import Ledger
 from authority.usecases.single_flight import SingleFlight
 
-
 # Each takes about 1 kB.
 ACCOUNTS_MAX = 1_000_000
 

@@ -51,6 +51,11 @@ def _tens(second: int, last: int, first: int = 0) -> list[int]:
     return sizes
 
 
+def _tenfold(before: int, after: int) -> int:
+    """Return how often a size has grown by 10; once where it was nothing."""
+    return len(str(after // before)) - 1 if before else 1
+
+
 async def _steps(machine: Machine, what: str, sizes: list[int], grow: Grow) -> list[Figure]:
     async with AsyncExitStack() as stack:
         runs: dict[str, Run] = {}
@@ -70,7 +75,7 @@ async def _steps(machine: Machine, what: str, sizes: list[int], grow: Grow) -> l
             "operations/s",
             _with_p99(names[step - 1], samples[step - 1]),
             samples[step - 1].rate,
-            _AT_LEAST,
+            _AT_LEAST ** _tenfold(sizes[step - 1], sizes[step]),
         )
         for step in range(1, len(names))
     ]

@@ -34,13 +34,16 @@ def pytest_runtest_makereport(
 
 
 class AuthorityProcess:
-    """`python -m authority` on given stores. Start again after a kill: it takes the same port."""
+    """`python -m authority` on given stores, with settings by their names in the environment.
 
-    def __init__(self, home: Path, database_url: str, redis_url: str) -> None:
+    Start again after a kill: it takes the same port.
+    """
+
+    def __init__(self, home: Path, database_url: str, redis_url: str, **settings: str) -> None:
         self.port_file = home / "port"
         self.log_file = home / "log"
         self.artifacts = home / "artifacts"
-        self._urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        self._settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -50,7 +53,7 @@ class AuthorityProcess:
         self.port_file.unlink(missing_ok=True)
         environment = {
             **os.environ,
-            **self._urls,
+            **self._settings,
             "PAYMASTER_TOKEN": TOKEN,
             "PAYMASTER_ARTIFACTS": str(self.artifacts),
             "AUTHORITY_PORT": str(self._port),

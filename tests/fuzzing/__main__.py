@@ -38,7 +38,10 @@ async def fuzz(home: Path, requests: int, seed: int) -> bool:
         valkey = await stack.enter_async_context(EmbeddedValkey(home / "valkey"))
         await migrate(postgres.url)
         (home / "authority").mkdir()
-        process = AuthorityProcess(home / "authority", postgres.url, valkey.url)
+        # With a web port, to show artifacts by.
+        process = AuthorityProcess(
+            home / "authority", postgres.url, valkey.url, AUTHORITY_WEB_PORT="0"
+        )
         stack.push_async_callback(process.close)
         stubs = await process.start()
         began = time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from authority.domain.errors import Unavailable
@@ -233,6 +235,8 @@ async def test_terms_are_worked_out_once_for_each_policy(acme, core, monkeypatch
     await set_limit(acme, 5)
     changed = await core.ledger.policy("acme")
     assert known.of(changed, "acme", units, now_ms).windows[0].budget.limit == 5
+    alike = replace(changed, budgets={})
+    assert known.of(alike, "acme", units, now_ms).windows == (), "of one version, and not the same"
     at_first = known.of(changed, "acme", units, now_ms)
     known.of(changed, "acme/team", units, now_ms)
     assert known.of(changed, "acme", units, now_ms) is not at_first, "there is room for one"

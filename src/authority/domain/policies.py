@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
+from weakref import ref
 
 from authority.domain.alerts import Thresholds
 from authority.domain.budgets import (
@@ -79,27 +80,31 @@ class Terms:
 class KnownTerms:
     """What was worked out of policies, of all tenants together, as far as it is asked for.
 
-    A policy of one version never changes, so that its terms hold until the next one, or for a
-    quarter of an hour. Those that were not asked for the longest are forgotten.
+    A policy never changes, so that its terms hold as long as it does, or for a quarter of an hour.
+    Those that were not asked for the longest are forgotten; a policy is not kept by its terms.
     """
 
     def __init__(self, terms_max: int = _TERMS_MAX) -> None:
         self._terms_max = terms_max
-        self._known: OrderedDict[tuple[str, frozenset[Unit]], tuple[int, Terms]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, frozenset[Unit]], _KnownTerms] = OrderedDict()
 
     def of(self, policy: TenantPolicy, account: str, units: frozenset[Unit], now_ms: int) -> Terms:
         """Return the terms of an account in some units at a moment."""
         key, quarter = (account, units), now_ms // QUARTER_MS
         known = self._known.get(key)
-        if known is not None and known[0] == quarter and known[1].policy_version == policy.version:
-            self._known.move_to_end(key)
-            return known[1]
-        terms = policy.resolve(account, units, now_ms)
-        self._known[key] = quarter, terms
+        if known is None or known.policy() is not policy or known.quarter != quarter:
+            terms = policy.resolve(account, units, now_ms)
+            known = self._known[key] = _KnownTerms(ref(policy), quarter, terms)
         self._known.move_to_end(key)
         if len(self._known) > self._terms_max:
             self._known.popitem(last=False)
-        return terms
+        return known.terms
+
+
+class _KnownTerms(NamedTuple):
+    policy: ref[TenantPolicy]
+    quarter: int
+    terms: Terms
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,8 @@ async def measure(machine: Machine) -> list[Figure]:
     """Grow one thing after the other."""
     scale = machine.scale
     held, rows = scale.reservations_max, scale.ledger_rows_max
-    some, tenants = scale.accounts_max // 100, scale.tenants
+    tenants = scale.tenants
+    some = max(scale.accounts_max // 100, tenants)
     return [
         *await _steps(machine, "accounts of 1 tenant", [1, some], _accounts_of(1)),
         *await _steps(

@@ -212,14 +212,8 @@ def _wire(
         epochs=epochs,
     )
     health = HealthReader(database, hot.clock.now_ms)
-    auditor = Auditor(
-        hot,
-        AuditReader(database),
-        outbox,
-        UsageAudit(database),
-        LeaseAudit(leased, hot_leases),
-        health.record_audit,
-    )
+    audits = UsageAudit(database), LeaseAudit(leased, hot_leases)
+    auditor = Auditor(hot, AuditReader(database), outbox, *audits, health.record_audit)
     return Core(
         context,
         locator,

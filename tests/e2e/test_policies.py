@@ -198,7 +198,7 @@ async def test_a_sweep_looks_at_some_outboxes_and_the_next_at_others(
         await stubs.account(tenant)
         await stubs.set_budget(tenant, 10)
         await stubs.reserve(tenant, {"USD": 1})
-    monkeypatch.setattr(sweep, "_DRAINED_MAX", 2)
+    monkeypatch.setattr(sweep, "_DRAINED_LEAST", 2)
     for _ in range(3):
         await sweeper.drain()
     assert outbox.looked_at == [["a1", "b2"], ["c3"], ["a1", "b2"]]

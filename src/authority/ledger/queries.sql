@@ -221,7 +221,12 @@ ORDER BY tenant.tenant;
 SELECT tenant FROM tenant WHERE tenant > %(after)s ORDER BY tenant LIMIT %(limit)s;
 
 -- name: opened_tenants
-SELECT tenant FROM tenant WHERE loaded_epoch > 0 AND tenant > %(after)s ORDER BY tenant LIMIT %(limit)s;
+SELECT tenant FROM tenant WHERE loaded_epoch > 0 ORDER BY tenant;
+
+-- name: some_opened_tenants
+-- Those behind one, in order: a tenth of all, and `least` or more if there are.
+SELECT tenant FROM tenant WHERE loaded_epoch > 0 AND tenant > %(after)s ORDER BY tenant
+LIMIT greatest(%(least)s, (SELECT count(*) / 10 FROM tenant WHERE loaded_epoch > 0));
 
 -- name: lock_tenant
 -- One process at a time opens a tenant. Held by the session, since opening is more than one transaction.

@@ -93,37 +93,37 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
         return policy
 
     async def _read_policy(self, tenant: str) -> TenantPolicy | None:
+        parameters, now_ms = {"tenant": tenant}, self._clock.now_ms()
+        times = {"now_ms": now_ms, "ended_ms": now_ms - _ENDED_MS}
         async with self.database.transaction() as connection:
+            read = connection.execute
             # One snapshot: the version must be that of the rows.
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            parameters = {"tenant": tenant}
-            cursor = await connection.execute(self._sql["read_tenant"], parameters)
-            head = await cursor.fetchone()
-            if head is None:
-                return None
-            cursor = await connection.execute(self._sql["read_accounts"], parameters)
-            accounts = [account_of(row) async for row in _a_few_at_a_time(cursor)]
-            cursor = await connection.execute(self._sql["read_budgets"], parameters)
-            budgets: list[Budget] = []
-            ended: list[Budget] = []
-            async for row in _a_few_at_a_time(cursor):
-                (ended if row["end_time"] else budgets).append(budget_of(row))
-            shares: list[Budget] = []
-            cursor = await connection.execute(self._lease_sql["read_shares"], parameters)
-            for row in await cursor.fetchall():
-                share = replace(budget_of(row), key=row["share_key"] or 0)
-                if share.key or not row["end_time"]:
-                    (ended if row["end_time"] else shares).append(share)
-            cursor = await connection.execute(self._plan_sql["plans_of_tenant"], parameters)
-            plans = [plan_of(row) for row in await cursor.fetchall()]
-            now_ms = self._clock.now_ms()
-            times = {"now_ms": now_ms, "ended_ms": now_ms - _ENDED_MS}
-            cursor = await connection.execute(self._sql["read_grants"], parameters | times)
-            grants = [grant_of(row) async for row in _a_few_at_a_time(cursor)]
-            cursor = await connection.execute(self._sql["read_prepaid_units"], parameters)
-            prepaid = [
-                (row["account"], Unit(row["unit"])) async for row in _a_few_at_a_time(cursor)
-            ]
+            await read("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            head = await (await read(self._sql["read_tenant"], parameters)).fetchone()
+            of_accounts = await read(self._sql["read_accounts"], parameters)
+            of_budgets = await read(self._sql["read_budgets"], parameters)
+            of_shares = await read(self._lease_sql["read_shares"], parameters)
+            of_plans = await read(self._plan_sql["plans_of_tenant"], parameters)
+            of_grants = await read(self._sql["read_grants"], parameters | times)
+            of_prepaid = await read(self._sql["read_prepaid_units"], parameters)
+        if head is None:
+            return None
+        # The rows are here: what is made of them, while others are served, keeps nothing open.
+        accounts = [account_of(row) async for row in _a_few_at_a_time(of_accounts)]
+        budgets: list[Budget] = []
+        ended: list[Budget] = []
+        async for row in _a_few_at_a_time(of_budgets):
+            (ended if row["end_time"] else budgets).append(budget_of(row))
+        shares: list[Budget] = []
+        for row in await of_shares.fetchall():
+            share = replace(budget_of(row), key=row["share_key"] or 0)
+            if share.key or not row["end_time"]:
+                (ended if row["end_time"] else shares).append(share)
+        plans = [plan_of(row) for row in await of_plans.fetchall()]
+        grants = [grant_of(row) async for row in _a_few_at_a_time(of_grants)]
+        prepaid = [
+            (row["account"], Unit(row["unit"])) async for row in _a_few_at_a_time(of_prepaid)
+        ]
         return TenantPolicy(
             tenant,
             head["policy_version"],
@@ -186,9 +186,13 @@ class LedgerStore(AccountStore, PlanStore, PriceStore):
         )
         return [row["reservation_id"] for row in rows]
 
-    async def opened_tenants(self, after: str = "", limit: int | None = None) -> list[str]:
-        """Return the tenants whose hot state was ever opened, in order, of those behind `after`."""
-        rows = await self.rows("opened_tenants", after=after, limit=limit)
+    async def opened_tenants(self) -> list[str]:
+        """Return the tenants whose hot state was ever opened."""
+        return [row["tenant"] for row in await self.rows("opened_tenants")]
+
+    async def some_opened_tenants(self, after: str, least: int) -> list[str]:
+        """Return the next of them behind one: a tenth of all, and `least` or more if there are."""
+        rows = await self.rows("some_opened_tenants", after=after, least=least)
         return [row["tenant"] for row in rows]
 
     async def present_policy_versions(self) -> Sequence[tuple[str, int]]:

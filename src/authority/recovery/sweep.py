@@ -31,8 +31,9 @@ from authority.usecases.plans import settle_grants
 TICK_SECONDS = 1.0
 # Younger outbox entries belong to a process that is about to journal them itself.
 _OUTBOX_GRACE_MS = 3_000
-# A sweep looks at so many outboxes, and the next one at the next: there may be many thousands.
-_DRAINED_MAX = 500
+# A sweep looks at so many outboxes, or at a tenth of all, and the next one at the next: there may
+# be many thousands, and what a process left behind is to be written within seconds.
+_DRAINED_LEAST = 500
 _EXPIRE_MAX = 500
 _PLANS_MAX = 100
 _ENDS_MAX = 100
@@ -131,9 +132,7 @@ class Sweeper:
         epoch = await self._epochs.ensure()
         until = str(await self._hot.time_ms() - _OUTBOX_GRACE_MS)
         count = 0
-        tenants = await self._ledger.opened_tenants(self._drained_to, _DRAINED_MAX)
-        self._drained_to = tenants[-1] if len(tenants) == _DRAINED_MAX else ""
-        for tenant in await self._outbox.not_empty(tenants):
+        for tenant in await self._outbox.not_empty(await self._next_tenants()):
             try:
                 entries = await self._outbox.read(tenant, until=until)
             except (KeyError, ValueError):
@@ -153,6 +152,14 @@ class Sweeper:
         if count:
             log.info("outbox_drained", operations=count)
         return count
+
+    async def _next_tenants(self) -> list[str]:
+        """Return those whose outboxes are to be looked at now."""
+        tenants = await self._ledger.some_opened_tenants(self._drained_to, _DRAINED_LEAST)
+        if not tenants and self._drained_to:
+            tenants = await self._ledger.some_opened_tenants("", _DRAINED_LEAST)
+        self._drained_to = tenants[-1] if tenants else ""
+        return tenants
 
     async def _raise_policy_versions(self) -> None:
         """Tell of new policies, once in an epoch; a tenant that is not open yet is told again."""

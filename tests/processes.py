@@ -43,7 +43,7 @@ class AuthorityProcess:
         self.port_file = home / "port"
         self.log_file = home / "log"
         self.artifacts = home / "artifacts"
-        self._settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
+        self.settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -53,7 +53,7 @@ class AuthorityProcess:
         self.port_file.unlink(missing_ok=True)
         environment = {
             **os.environ,
-            **self._settings,
+            **self.settings,
             "PAYMASTER_TOKEN": TOKEN,
             "PAYMASTER_ARTIFACTS": str(self.artifacts),
             "AUTHORITY_PORT": str(self._port),

@@ -58,7 +58,7 @@ class World:
         """Set by how much the clock of every authority that starts from now on is moved."""
         self.offset_ms = offset_ms
         for process in self.authorities:
-            process._urls["AUTHORITY_CLOCK_OFFSET_MS"] = str(offset_ms)
+            process.settings["AUTHORITY_CLOCK_OFFSET_MS"] = str(offset_ms)
 
     async def restart(self, numbers=(0, 1)) -> None:
         """Kill authorities, and start them again."""

@@ -163,7 +163,9 @@ async def test_several_answers_are_one_call_where_the_provider_gives_several(
         assert await emulator.calls(prompt=wanted.prompt) == []
         return
     result = await provider.generate(request, on_submitted=never)
-    assert len({file.content for file in result.files}) == 3
+    # The words are drawn by the prompt, which is another each time: two answers may be alike.
+    assert len(result.files) == 3
+    assert len({file.content for file in result.files}) > 1
     [call] = await emulator.calls(prompt=wanted.prompt)
     assert bill(request, result.usage) == call.billed_micros < bill(request)
 

@@ -10,19 +10,10 @@ import sys
 import pytest
 
 from alarming import FAILED, Alarming, ended, raised
-from authorities import TOKEN, make_settings
+from authorities import TOKEN
 from authority.v1.alert_service_pb2 import AlertRule
 from receivers import receiving
 from support import eventually
-
-
-@pytest.fixture
-async def started(start_authority, ledger_url, redis_url, tmp_path):
-    """An authority whose webhooks may go anywhere, and its services."""
-    settings = make_settings(ledger_url, redis_url, tmp_path / "artifacts", alerts_private=True)
-    running, stubs = await start_authority(settings)
-    await stubs.account("acme")
-    return running, stubs
 
 
 @pytest.fixture

@@ -112,6 +112,7 @@ class BudgetWorker(Worker):
         self._claim_number = 0
         self._script = redis.register_script(_CLAIM)
         self._woken = asyncio.Event()
+        self._endings: set[asyncio.Task[Any]] = set()
 
     @property
     def is_stopping(self) -> bool:
@@ -133,6 +134,10 @@ class BudgetWorker(Worker):
                 # A job whose end could not be recorded runs again.
                 with suppress(RedisError, OSError, asyncio.CancelledError):
                     await task
+            # arq shields them: they outlive their jobs' tasks, but must not outlive the pool.
+            for ending in list(self._endings):
+                with suppress(RedisError, OSError):
+                    await ending
             self.tasks.clear()
 
     def stop(self, number: Signals) -> None:
@@ -154,6 +159,14 @@ class BudgetWorker(Worker):
             for name in list(self.job_tasks):
                 pipeline.pexpire(in_progress_key_prefix + name, self._lease_ms, xx=True)
             await pipeline.execute()
+
+    async def finish_job(self, *args: Any, **kwargs: Any) -> None:
+        """Record how a run has ended. Raises redis errors."""
+        await self._end(super().finish_job(*args, **kwargs))
+
+    async def finish_failed_job(self, *args: Any, **kwargs: Any) -> None:
+        """Record that a job can't be run. Raises redis errors."""
+        await self._end(super().finish_failed_job(*args, **kwargs))
 
     async def main(self) -> None:
         """Poll until cancelled.
@@ -207,6 +220,15 @@ class BudgetWorker(Worker):
             self.tasks[name] = task
         if running:
             await self.pool.delete(*(in_progress_key_prefix + name for name in running))
+
+    async def _end(self, recording: Awaitable[None]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._endings.add(task)
+        try:
+            await recording
+        finally:
+            self._endings.discard(task)
 
     def _give_slot_back(self, _task: asyncio.Task[Any]) -> None:
         self.job_counter -= 1

@@ -266,6 +266,20 @@ async def test_one_that_stops_while_paused_does_not_begin_again(redis, runs):
     assert await redis.zscore(queue_name("image"), job_id("waiting", 0)) is not None
 
 
+async def test_one_that_stops_at_once_has_recorded_how_its_jobs_ended(redis, runs):
+    worker = made(redis, runs)
+
+    async def hold_up_the_store(_):
+        await redis.client_pause(300, all=False)  # What writes waits.
+
+    runs.before = hold_up_the_store
+    runs.go.set()
+    await add(redis, "one")
+    async with at_work(worker):
+        await eventually(lambda: runs.ids and not worker.job_tasks)
+    assert await redis.zcard(queue_name("image")) == 0
+
+
 async def test_a_worker_is_woken_by_who_enqueues_and_by_what_it_has_put_off(redis, runs):
     worker = made(redis, runs)
     worker.poll_delay_s = 600

@@ -51,6 +51,7 @@ from authority.usecases.leases import Leases
 from authority.usecases.locate import Locator
 from authority.usecases.policies import Policies
 from authority.usecases.submission_rates import Submitting
+from authority.usecases.window_loads import WindowLoads
 from authority.v1 import (
     admin_service_pb2,
 )
@@ -185,8 +186,9 @@ def _wire(
     tenants = Tenants(hot, database, journal, outbox, epochs)
     policies = Policies(ledger)
     leased, hot_leases = PostgresLeases(database), HotStoreLeases(hot)
-    leases = Leases(leased, hot_leases, ledger, hot, tenants.open)
-    context = Context(hot, ledger, journal, policies, hot.clock, tenants.open, leases)
+    loads = WindowLoads(ledger, leased, hot)
+    leases = Leases(leased, hot_leases, loads, tenants.open)
+    context = Context(hot, ledger, journal, policies, hot.clock, tenants.open, leases, loads)
     today = partial(_today, hot.clock)
     abuse = AbuseGuard(context, PostgresAbuse(database))
     caching = make_caching(database, context, jobs, catalogue, today, embedder)

@@ -67,14 +67,14 @@ FAULTS = [
     ),
     Fault(
         "who was cancelled is sent all the same",
-        "hotstate/gatherer.py",
+        "usecases/gatherer.py",
         "if not waiting[0].answer.done():",
         "if True:",
         (_GATHERER + "test_who_is_cancelled_before_it_was_sent_is_left_out",),
     ),
     Fault(
         "a problem of a call is told to the first alone",
-        "hotstate/gatherer.py",
+        "usecases/gatherer.py",
         "_fail(sent, error)",
         "_fail(sent[:1], error)",
         (_GATHERER + "test_a_lost_reply_is_told_to_each_and_nothing_is_sent_twice",),

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from authority.domain.errors import Unavailable
-from authority.hotstate.gatherer import ITEMS_MAX, Gatherer
+from authority.usecases.gatherer import ITEMS_MAX, Gatherer
 from support import eventually
 
 

@@ -47,9 +47,9 @@ from authority.hotstate.commands import (
     release_item,
     reserve_item,
 )
-from authority.hotstate.gatherer import Gatherer
 from authority.hotstate.keys import TenantKeys
 from authority.hotstate.scripts import Script, ScriptSet, script_set
+from authority.usecases.gatherer import Gatherer
 
 _FAULT = "FAULT"
 _REPLY_SECONDS = 1.5  # as for the ledger: shorter than a client's own deadline

@@ -55,7 +55,7 @@ async def adjust(
             case Verdict.MISSING:
                 refs = [window.ref for window in windows] + [lot.ref for lot in money.lots]
                 leased = [window.ref for window in windows if window.is_leased]
-                await context.load_windows(tenant, refs, decision.epoch, leased)
+                await context.loads.load(tenant, refs, decision.epoch, leased)
             case Verdict.LEASE:
                 refused.update(await context.leases.grow(tenant, needs_of(decision), partial=True))
             case Verdict.EXCEEDS:

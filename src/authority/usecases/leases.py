@@ -17,7 +17,8 @@ import structlog
 from authority.domain.budgets import WindowRef
 from authority.domain.errors import Unavailable
 from authority.domain.leases import HotLeases, HotVerdict, Lease, LeaseLedger, Need
-from authority.domain.ports import Decision, HotState, Ledger, OpenTenant
+from authority.domain.ports import Decision, OpenTenant
+from authority.usecases.window_loads import WindowLoads
 
 _ROUNDS_MAX = 6
 # So often, and so many tenants at a time, are asked to give back for one that lacks something.
@@ -60,14 +61,12 @@ class Leases:
         self,
         ledger: LeaseLedger,
         hot: HotLeases,
-        windows: Ledger,
-        state: HotState,
+        loads: WindowLoads,
         open_tenant: OpenTenant,
     ) -> None:
         self._ledger = ledger
         self._hot = hot
-        self._windows = windows
-        self._state = state
+        self._loads = loads
         self._open_tenant = open_tenant
         self._waiting: dict[WindowRef, list[_Asking]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,14 +86,6 @@ class Leases:
         if lease is not None:
             await self._hot.set_lease(tenant, need.ref, lease.amount, lease)
 
-    async def load(
-        self, tenant: str, refs: Sequence[WindowRef], leased: Sequence[WindowRef], epoch: int
-    ) -> None:
-        """Bring windows, and the leases of some, into the hot store. Raises Unavailable."""
-        counts = await self._windows.window_counts(refs)
-        leases = await self._ledger.leases(leased) if leased else {}
-        await self._state.load(tenant, None, counts, epoch, leases)
-
     async def shrink(self, tenant: str, ref: WindowRef, amount: int = 0) -> int:
         """Take back what is leased above an amount and not used; return how much it was.
 
@@ -109,7 +100,7 @@ class Leases:
                 case HotVerdict.NOT_LOADED:
                     await self._open_tenant(tenant)
                 case HotVerdict.MISSING:
-                    await self.load(tenant, [ref], [], hot.epoch)
+                    await self._loads.load(tenant, [ref], hot.epoch)
                 case HotVerdict.SUPERSEDED:
                     return 0
                 case HotVerdict.DONE:

@@ -88,7 +88,7 @@ async def read_balance(context: Context, account: str, *, renew: bool) -> Accoun
         elif any(not span.holds(reading.now_ms) for span in spans):
             context.clock.observe(reading.now_ms)
         elif None in reading.counts:
-            await context.load_windows(tenant, refs, reading.epoch)
+            await context.loads.load(tenant, refs, reading.epoch)
         else:
             counts = [row for row in reading.counts if row is not None]
             grants = [

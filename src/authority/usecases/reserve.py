@@ -79,7 +79,7 @@ class _Reserve:
             case Verdict.MISSING:
                 assert self._terms is not None
                 terms = self._terms
-                await context.load_windows(self._tenant, terms.refs, decision.epoch, terms.leased)
+                await context.loads.load(self._tenant, terms.refs, decision.epoch, terms.leased)
             case Verdict.LEASE:
                 self._refused |= await context.leases.grow(
                     self._tenant,

@@ -252,7 +252,7 @@ async def _load(context: Context, locator: Locator, reservation_id: str, epoch: 
     policy = await context.policies.of(account)
     money = policy.money(account, policy.prepaid_units(account), context.clock.now_ms())
     refs = (*held.windows, *held.lots, *(lot.ref for lot in money.lots))
-    await context.load_windows(tenant, refs, epoch, policy.leased(held.windows))
+    await context.loads.load(tenant, refs, epoch, policy.leased(held.windows))
 
 
 def _raise_refusal(reservation_id: str, decision: Decision, verb: str) -> NoReturn:

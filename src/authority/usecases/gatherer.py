@@ -64,6 +64,14 @@ class Gatherer(Generic[ItemT, AnswerT]):
         waiting.append(_Waiting(item, future))
         return await future
 
+    async def stop(self) -> None:
+        """End what is under way; whoever waits is told."""
+        senders = list(self._senders)
+        for sender in senders:
+            sender.cancel()
+        if senders:
+            await asyncio.wait(senders)
+
     async def _send_waiting(self, tenant: str, waiting: deque[_Waiting[ItemT, AnswerT]]) -> None:
         """Send until nothing waits for the tenant any more."""
         try:

@@ -139,7 +139,6 @@ async def test_who_waits_when_all_is_stopped_is_told(gatherer, store):
     await eventually(lambda: store.calls)
     rest = ask(gatherer, [1])
     await asyncio.sleep(0)
-    (sender,) = gatherer._senders
-    sender.cancel()
+    await gatherer.stop()
     for problem in await answers(first + rest):
         assert isinstance(problem, Unavailable)

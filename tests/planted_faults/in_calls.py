@@ -7,6 +7,7 @@ from planted_faults.fault import Fault
 _SCRIPTS = "hotstate/scripts/"
 _DECIDE = "integration/test_decide.py::"
 _GATHERER = "unit/test_gatherer.py::"
+_WINDOW_LOADS = "unit/test_window_loads.py::"
 
 FAULTS = [
     Fault(
@@ -78,5 +79,19 @@ FAULTS = [
         "_fail(sent, error)",
         "_fail(sent[:1], error)",
         (_GATHERER + "test_a_lost_reply_is_told_to_each_and_nothing_is_sent_twice",),
+    ),
+    Fault(
+        "windows missed in an older epoch keep the newer ones out",
+        "usecases/window_loads.py",
+        "max(item.epoch for item in items)",
+        "min(item.epoch for item in items)",
+        (_WINDOW_LOADS + "test_what_was_missed_in_an_older_epoch_goes_with_the_newer",),
+    ),
+    Fault(
+        "a tenant's hot state gets what was read for others",
+        "usecases/window_loads.py",
+        "counts = {ref: found.counts[ref] for ref in missed.refs}",
+        "counts = found.counts",
+        (_WINDOW_LOADS + "test_each_tenant_gets_its_own_windows_and_leases_alone",),
     ),
 ]

@@ -88,9 +88,7 @@ async def test_each_tenant_gets_its_own_windows_and_leases_alone(loads, stores):
     ]
 
 
-async def test_what_was_missed_in_an_older_epoch_is_loaded_with_what_was_missed_since(
-    loads, stores
-):
+async def test_what_was_missed_in_an_older_epoch_goes_with_the_newer(loads, stores):
     await at_once(loads.load("acme", [ONE], 7), loads.load("acme", [TWO], 8))
     assert stores.loads == [("acme", counted(ONE, TWO), 8, {})]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import psycopg
@@ -100,6 +101,28 @@ async def tried(alarming, rule, count):
         return delivery if len(delivery.attempts) == count else None
 
     return await eventually(found, 20)
+
+
+@asynccontextmanager
+async def held_up(ledger_url, delivery, count):
+    """Let who would change a delivery within the block wait, until so many do."""
+
+    async def waiting():
+        cursor = await watcher.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return (await cursor.fetchone())[0] >= count
+
+    async with (
+        await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as watcher,
+        await psycopg.AsyncConnection.connect(ledger_url) as holder,
+    ):
+        await holder.execute(
+            "SELECT FROM webhook_delivery WHERE delivery_id = %s FOR UPDATE", [delivery.delivery_id]
+        )
+        yield
+        await eventually(waiting)
 
 
 def waits_of(delivery):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import threading
@@ -17,6 +18,7 @@ from alarming import (
     PENDING,
     Alarming,
     ended,
+    held_up,
     logged,
     raised,
     tried,
@@ -26,6 +28,7 @@ from alarming import (
 from alarming import email as by_email
 from authorities import make_settings
 from authority.alerting.addresses import is_public
+from authority.ledger.deliveries import PostgresDeliveries
 from authority.v1 import alert_service_pb2 as messages
 from mailboxes import receiving_mail
 from receivers import receiving
@@ -166,6 +169,25 @@ async def test_many_are_told_by_two_processes_each_once(
     await ended(alarming, rule, 100)
     assert len(receiver.tries) == 100
     assert len({line["id"] for line in receiver.tries}) == 100
+
+
+async def test_of_two_who_take_a_delivery_at_once_one_has_it(
+    alarming, core, receiver, rule, ledger_url
+):
+    receiver.statuses = [500]
+    await raised(core, "first")
+    delivery = await tried(alarming, rule, 1)  # It is due again some seconds from now.
+    due_ms = delivery.due_time.ToMilliseconds()
+
+    def taken():
+        claim = PostgresDeliveries(core.database).claim(
+            due_ms, lease_ms=60_000, limit=10, of_channel=10, of_tenant=10
+        )
+        return asyncio.create_task(claim)
+
+    async with held_up(ledger_url, delivery, 2):
+        takers = [taken(), taken()]
+    assert sorted([len(await taker) for taker in takers]) == [0, 1]
 
 
 async def test_a_test_tells_at_once_what_became_of_it(alarming, core, receiver, rule):

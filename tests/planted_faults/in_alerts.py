@@ -122,7 +122,7 @@ FAULTS = [
         "ledger/deliveries.sql",
         "chosen.delivery_id AND state = 'PENDING' AND due_ms <= %(now_ms)s",
         "chosen.delivery_id",
-        (_DELIVERIES + "test_many_are_told_by_two_processes_each_once",),
+        (_DELIVERIES + "test_of_two_who_take_a_delivery_at_once_one_has_it",),
     ),
     Fault(
         "a receiver that hangs keeps others waiting",

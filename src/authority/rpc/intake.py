@@ -15,10 +15,9 @@ from authority.domain.errors import Unavailable
 
 # Fills a call of the scripts and a transaction of the journal twice over; one tenant alone has all.
 AT_ONCE_MAX = 512
-# Of these for one tenant where others are: what makes a call of the scripts worth it, and some that
-# are journalled meanwhile. With 96 a tenant that floods has a tenth more done, and others wait half
-# as long again: each step of their operations comes behind so many of the other's.
-SHARE_MAX = 48
+# Of these for one tenant where others are: each step of theirs comes behind so many of its own.
+# With 48 a tenant that floods has a quarter more done, and others wait half as long again.
+SHARE_MAX = 24
 # How long a tenant is taken to be there after its last operation.
 _TOGETHER_SECONDS = 1.0
 # What 512 places answer in well under a second: who waits longer is better told to come again.

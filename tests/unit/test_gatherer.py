@@ -142,3 +142,14 @@ async def test_who_waits_when_all_is_stopped_is_told(gatherer, store):
     await gatherer.stop()
     for problem in await answers(first + rest):
         assert isinstance(problem, Unavailable)
+
+
+async def test_who_came_just_before_all_is_stopped_is_told_too(gatherer, store):
+    (task,) = ask(gatherer, [0])
+    await asyncio.sleep(0)  # It waits; what would send it has not begun.
+    await gatherer.stop()
+    (problem,) = await answers([task])
+    assert isinstance(problem, Unavailable)
+    assert not store.calls
+    store.gate.set()
+    assert await answers(ask(gatherer, [1])) == [2]

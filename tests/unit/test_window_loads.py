@@ -12,6 +12,7 @@ from authority.domain.leases import Lease
 from authority.domain.money import Unit
 from authority.domain.ports import WindowCounts
 from authority.usecases.window_loads import WindowLoads
+from support import eventually
 
 ONE, TWO, THREE = (WindowRef(key, 0, Unit.USD) for key in (1, 2, 3))
 
@@ -23,10 +24,13 @@ class Stores:
         self.reads = []
         self.loads = []
         self.problem = None
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def window_counts(self, refs):
         """Count each window by its key."""
         self.reads.append(sorted(refs))
+        await self.gate.wait()
         if self.problem:
             raise self.problem
         return {ref: WindowCounts(ref.budget_key, 0, 0) for ref in refs}
@@ -93,6 +97,32 @@ async def test_what_was_missed_in_an_older_epoch_goes_with_the_newer(loads, stor
     assert stores.loads == [("acme", counted(ONE, TWO), 8, {})]
 
 
+async def test_each_tenant_loads_in_the_epoch_that_it_missed_in(loads, stores):
+    await at_once(loads.load("acme", [ONE], 7), loads.load("other", [TWO], 8))
+    assert stores.reads == [[ONE, TWO]]
+    assert sorted(stores.loads) == [("acme", counted(ONE), 7, {}), ("other", counted(TWO), 8, {})]
+
+
+async def test_many_who_miss_the_same_load_it_once(loads, stores):
+    await at_once(*(loads.load("acme", [ONE], 7) for _ in range(512)))
+    assert stores.reads == [[ONE]]
+    assert stores.loads == [("acme", counted(ONE), 7, {})]
+
+
+async def test_what_is_missed_during_a_read_is_read_after_it(loads, stores):
+    """The read under way may not see what was decided until the second has missed it."""
+    stores.gate.clear()
+    first = asyncio.create_task(loads.load("acme", [ONE], 7))
+    await eventually(lambda: stores.reads)
+    second = asyncio.create_task(loads.load("other", [ONE], 7))
+    first.cancel()  # What it has begun goes on.
+    await asyncio.sleep(0)
+    stores.gate.set()
+    await second
+    assert stores.reads == [[ONE], [ONE]]
+    assert stores.loads == [("acme", counted(ONE), 7, {}), ("other", counted(ONE), 7, {})]
+
+
 async def test_a_ledger_that_is_away_is_told_to_each(loads, stores):
     stores.problem = Unavailable("The ledger does not answer.")
     missed = [loads.load("acme", [ONE], 7), loads.load("other", [TWO], 7)]
@@ -106,10 +136,9 @@ async def test_a_ledger_that_is_away_is_told_to_each(loads, stores):
 
 
 async def test_who_waits_when_all_is_stopped_is_told(loads, stores):
-    stores.window_counts = lambda _: asyncio.Event().wait()
+    stores.gate.clear()
     waiting = asyncio.create_task(loads.load("acme", [ONE], 7))
-    for _ in range(5):  # the caller, and both gatherers
-        await asyncio.sleep(0)
+    await eventually(lambda: stores.reads)
     await loads.stop()
     with pytest.raises(Unavailable):
         await waiting

@@ -16,7 +16,7 @@ from authority.domain.errors import Unavailable
 # Fills a call of the scripts and a transaction of the journal twice over; one tenant alone has all.
 AT_ONCE_MAX = 512
 # Of these for one tenant where others are: each step of theirs comes behind so many of its own.
-# With 48 a tenant that floods has a quarter more done, and others wait half as long again.
+# With 48 a tenant that floods has a third more done, and others wait half as long again.
 SHARE_MAX = 24
 # How long a tenant is taken to be there after its last operation.
 _TOGETHER_SECONDS = 1.0

@@ -1,8 +1,7 @@
 """Lets what waits for the same tenant at the same moment travel as one call.
 
 There is no timer: what comes while a call is in flight gathers for the next one, and what comes
-while none is goes at once. Of much that waits only half goes with a call, so that the store works
-on one half while the other is read, journalled and answered.
+while none is goes at once.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from authority.domain.errors import Unavailable
 ITEMS_MAX = 128
 # What a call costs by itself is spread thin by as many.
 _WORTH_A_CALL = 32
-# Each holds a connection. The store runs one script at a time, so more would only wait there.
+# Each holds a connection. The hot store runs one script at a time: more would only wait there.
 _CALLS_MAX = 32
+_STOPPED = "The authority is being stopped; "
 
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
@@ -30,11 +30,22 @@ class _Waiting(NamedTuple, Generic[ItemT, AnswerT]):
     answer: asyncio.Future[AnswerT]
 
 
+def half(waiting: int) -> int:
+    """Let half of much go, so that the store works on it while the rest is read and answered."""
+    return min(max(_WORTH_A_CALL, waiting // 2), ITEMS_MAX)
+
+
+def everything(waiting: int) -> int:
+    """Let all go that waits."""
+    return waiting
+
+
 class Gatherer(Generic[ItemT, AnswerT]):
     """Calls `send(tenant, items)`, which returns an answer for each item, or raises for all.
 
-    One call is in flight for each tenant, and so one that floods holds up no other; its items keep
-    the order in which they came. Nothing is ever sent twice.
+    One call is in flight for each tenant, `calls_max` for all of them; a tenant's items keep the
+    order in which they came. `room` tells of how many that wait how many go. Nothing is ever sent
+    twice.
     """
 
     def __init__(
@@ -42,8 +53,10 @@ class Gatherer(Generic[ItemT, AnswerT]):
         send: Callable[[str, Sequence[ItemT]], Awaitable[Sequence[AnswerT]]],
         *,
         calls_max: int = _CALLS_MAX,
+        room: Callable[[int], int] = half,
     ) -> None:
         self._send = send
+        self._room = room
         self._turns = asyncio.Semaphore(calls_max)
         self._waiting: dict[str, deque[_Waiting[ItemT, AnswerT]]] = {}
         self._senders: set[asyncio.Task[None]] = set()
@@ -71,6 +84,10 @@ class Gatherer(Generic[ItemT, AnswerT]):
             sender.cancel()
         if senders:
             await asyncio.wait(senders)
+        # One that was cancelled before it began has told nobody.
+        for waiting in self._waiting.values():
+            _fail(waiting, Unavailable(_STOPPED + "nothing was decided."))
+        self._waiting.clear()
 
     async def _send_waiting(self, tenant: str, waiting: deque[_Waiting[ItemT, AnswerT]]) -> None:
         """Send until nothing waits for the tenant any more."""
@@ -80,11 +97,11 @@ class Gatherer(Generic[ItemT, AnswerT]):
                     await self._send_some(tenant, waiting)
         finally:
             del self._waiting[tenant]
-            _fail(waiting, Unavailable("The authority is being stopped; nothing was decided."))
+            _fail(waiting, Unavailable(_STOPPED + "nothing was decided."))
 
     async def _send_some(self, tenant: str, waiting: deque[_Waiting[ItemT, AnswerT]]) -> None:
         sent: list[_Waiting[ItemT, AnswerT]] = []
-        room = min(max(_WORTH_A_CALL, len(waiting) // 2), ITEMS_MAX)
+        room = self._room(len(waiting))
         while waiting and len(sent) < room:
             if not waiting[0].answer.done():
                 sent.append(waiting[0])
@@ -99,7 +116,7 @@ class Gatherer(Generic[ItemT, AnswerT]):
         except Exception as error:  # noqa: BLE001 - whatever it was, it is raised to who waits
             _fail(sent, error)
         finally:
-            _fail(sent, Unavailable("The authority is being stopped; the outcome is unknown."))
+            _fail(sent, Unavailable(_STOPPED + "the outcome is unknown."))
 
 
 def _fail(items: Sequence[_Waiting[ItemT, AnswerT]], error: Exception) -> None:

@@ -13,9 +13,11 @@ from typing import NamedTuple
 from authority.domain.budgets import WindowRef
 from authority.domain.leases import Lease, LeaseLedger
 from authority.domain.ports import HotState, Ledger, WindowCounts
-from authority.usecases.gatherer import Gatherer
+from authority.usecases.gatherer import Gatherer, everything
 
 _ALL_TENANTS = ""
+# Each holds a connection of the hot store, once what it loads has been read.
+_TENANTS_AT_ONCE = 128
 
 
 class _Missed(NamedTuple):
@@ -40,8 +42,10 @@ class WindowLoads:
         self._ledger = ledger
         self._leases = leases
         self._hot = hot
-        self._reads: Gatherer[_Missed, _Found] = Gatherer(self._read)
-        self._loads: Gatherer[_Missed, None] = Gatherer(self._load)
+        self._reads: Gatherer[_Missed, _Found] = Gatherer(self._read, room=everything)
+        self._loads: Gatherer[_Missed, None] = Gatherer(
+            self._load, calls_max=_TENANTS_AT_ONCE, room=everything
+        )
 
     async def load(
         self,

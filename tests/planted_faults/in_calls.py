@@ -94,4 +94,18 @@ FAULTS = [
         "counts = found.counts",
         (_WINDOW_LOADS + "test_each_tenant_gets_its_own_windows_and_leases_alone",),
     ),
+    Fault(
+        "a window that many miss is loaded again and again",
+        "usecases/window_loads.py",
+        "self._load, calls_max=_TENANTS_AT_ONCE, room=everything",
+        "self._load, calls_max=_TENANTS_AT_ONCE",
+        (_WINDOW_LOADS + "test_many_who_miss_the_same_load_it_once",),
+    ),
+    Fault(
+        "who came just before all is stopped waits for ever",
+        "usecases/gatherer.py",
+        "        for waiting in self._waiting.values():\n",
+        "        for waiting in ():\n",
+        (_GATHERER + "test_who_came_just_before_all_is_stopped_is_told_too",),
+    ),
 ]

@@ -20,6 +20,7 @@ from authority.alerting.detectors.base import HOUR_MS, Detector, Look, Schedule,
 from authority.domain.errors import Unavailable
 from authority.domain.ports import Clock
 from authority.domain.watching import Retention, WatchRun, WatchStore
+from authority.ledger.database import FOUND_DEAD
 
 TICK_SECONDS = 5.0
 _CONNECT_SECONDS = 5
@@ -60,7 +61,7 @@ class Watch:
     async def _lead(self) -> None:
         """Look every few seconds while the lock is held, and else ask for it."""
         connection = await AsyncConnection.connect(
-            self._database_url, autocommit=True, connect_timeout=_CONNECT_SECONDS
+            self._database_url, autocommit=True, connect_timeout=_CONNECT_SECONDS, **FOUND_DEAD
         )
         leads = False
         async with connection:

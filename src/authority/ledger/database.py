@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,8 +31,8 @@ _CHECK_AFTER_SECONDS = 0.5
 _RECONNECT_SECONDS = 1.0
 
 # A host that is gone without a word is found out within ten seconds. TCP by itself waits for a
-# quarter of an hour, and so would the journal.
-_FOUND_DEAD = {
+# quarter of an hour, and so would the journal; who only listens would for hours.
+FOUND_DEAD: Mapping[str, Any] = {
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 4,
     "keepalives_interval": 2,
@@ -112,7 +112,7 @@ def make_pool(database_url: str, *, size_max: int) -> Pool:
             "row_factory": dict_row,
             "client_encoding": "utf8",
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT}",
-            **_FOUND_DEAD,
+            **FOUND_DEAD,
         },
     )
 

@@ -14,6 +14,8 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from authority.ledger.database import FOUND_DEAD
+
 _CHANNEL = "generation"
 _RECONNECT_SECONDS = 1.0
 _CONNECT_SECONDS = 5
@@ -52,7 +54,7 @@ class PostgresFeed:
 
     async def _listen(self) -> None:
         connection = await AsyncConnection.connect(
-            self._database_url, autocommit=True, connect_timeout=_CONNECT_SECONDS
+            self._database_url, autocommit=True, connect_timeout=_CONNECT_SECONDS, **FOUND_DEAD
         )
         async with connection:
             await connection.execute(f"LISTEN {_CHANNEL}")

@@ -1,4 +1,4 @@
-"""The connections to the ledger."""
+"""The pools of connections to Postgres."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import socket
 
 import pytest
 
-from authority.ledger.database import Database, make_pool
+from authority.ledger.database import make_pool as ledger_pool
+from workers.database import make_pool as workers_pool
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has none")
-async def test_a_host_that_is_gone_without_a_word_is_found_out_within_ten_seconds(database_url):
+@pytest.mark.parametrize("make_pool", [ledger_pool, workers_pool], ids=["ledger", "workers"])
+async def test_a_host_that_is_gone_without_a_word_is_found_out_within_ten_seconds(
+    database_url, make_pool
+):
     pool = make_pool(database_url, size_max=1)
     await pool.open()
-    async with Database(pool).connection() as connection:
+    async with pool.connection() as connection:
         with socket.socket(fileno=os.dup(connection.pgconn.socket)) as tcp:
             assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             unanswered_ms = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)

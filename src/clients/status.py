@@ -56,6 +56,10 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.PaymasterError]] = {
     )
 }
 
+# What grpc.aio says, with INTERNAL, of a call that ended while it was being written to, such as an
+# import that the authority refused in its midst: it has lost the status that the call ended with.
+_CUT_OFF = "Internal error from Core"
+
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 _Detail = TypeVar("_Detail", bound=Message)
@@ -73,6 +77,8 @@ def error_from_rpc(
     if info is not None and info.domain == DOMAIN:
         return error_from_status(status)
     code = rpc_error.code()
+    if rpc_error.details() == _CUT_OFF:
+        code = grpc.StatusCode.UNAVAILABLE
     text = _local_message(code, rpc_error.details() or "", address, timeout)
     return _BY_CODE.get(code, errors.PaymasterError)(text, reason=_name(code), code=code)
 
@@ -135,6 +141,8 @@ def _name(code: grpc.StatusCode) -> str:
 
 def _local_message(code: grpc.StatusCode, details: str, address: str, timeout: float) -> str:
     match code:
+        case grpc.StatusCode.UNAVAILABLE if details == _CUT_OFF:
+            return f"The call to {address} ended while it was being sent; the outcome is unknown."
         case grpc.StatusCode.UNAVAILABLE:
             return (
                 f"The authority at {address} can't be reached; is it running, and is the address "

@@ -153,6 +153,15 @@ def test_an_unreachable_authority_is_named():
     assert "connection refused" in str(error)
 
 
+def test_a_call_that_was_cut_off_while_it_was_written_is_tried_again():
+    error = mapped(grpc.StatusCode.INTERNAL, "Internal error from Core")
+    assert type(error) is errors.Unavailable
+    assert error.code is grpc.StatusCode.UNAVAILABLE
+    assert error.outcome_unknown
+    assert "ended while it was being sent" in str(error)
+    assert type(mapped(grpc.StatusCode.INTERNAL, "any other")) is errors.InternalError
+
+
 def test_a_deadline_that_grpc_kept_says_what_to_do():
     error = mapped(grpc.StatusCode.DEADLINE_EXCEEDED)
     assert type(error) is errors.DeadlineExceeded

@@ -77,7 +77,7 @@ def error_from_rpc(
     if info is not None and info.domain == DOMAIN:
         return error_from_status(status)
     code = rpc_error.code()
-    if rpc_error.details() == _CUT_OFF:
+    if code is grpc.StatusCode.INTERNAL and rpc_error.details() == _CUT_OFF:
         code = grpc.StatusCode.UNAVAILABLE
     text = _local_message(code, rpc_error.details() or "", address, timeout)
     return _BY_CODE.get(code, errors.PaymasterError)(text, reason=_name(code), code=code)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from authority.background import all_cancelled
 from authority.domain.errors import Unavailable
 
 ITEMS_MAX = 128
@@ -79,11 +80,7 @@ class Gatherer(Generic[ItemT, AnswerT]):
 
     async def stop(self) -> None:
         """End what is under way; whoever waits is told."""
-        senders = list(self._senders)
-        for sender in senders:
-            sender.cancel()
-        if senders:
-            await asyncio.wait(senders)
+        await all_cancelled(self._senders)
         # One that was cancelled before it began has told nobody.
         for waiting in self._waiting.values():
             _fail(waiting, Unavailable(_STOPPED + "nothing was decided."))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import structlog
 
+from authority.background import all_cancelled
 from authority.domain.budgets import WindowRef
 from authority.domain.errors import Unavailable
 from authority.domain.leases import HotLeases, HotVerdict, Lease, LeaseLedger, Need
@@ -120,10 +121,7 @@ class Leases:
 
     async def stop(self) -> None:
         """End what is under way; whoever waits is told."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await all_cancelled(self._tasks)
 
     async def _ask(self, tenant: str, need: Need, *, partial: bool) -> bool:
         asking = _Asking(need, partial, asyncio.get_running_loop().create_future())

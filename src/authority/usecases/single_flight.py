@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from authority.background import all_cancelled
+
 _Key = TypeVar("_Key", bound=Hashable)
 _Result = TypeVar("_Result")
 
@@ -33,11 +35,7 @@ class SingleFlight(Generic[_Key, _Result]):
 
     async def stop(self) -> None:
         """End what is under way, and tell those who wait for it."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await all_cancelled(self._tasks)
 
     async def _run(self, key: _Key, work: Callable[[], Awaitable[_Result]]) -> _Result:
         try:
